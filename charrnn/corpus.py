@@ -1,0 +1,79 @@
+"""Text files of any size, read and vectorized piece by piece so that memory does not grow with them."""
+
+import codecs
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.files import replacing
+from charrnn.preprocessing import TextVectorizer
+
+PIECE = 1 << 20  # bytes read at a time
+
+
+def read_text(path: str | Path, name: str | None = None) -> Iterator[str]:
+    """The text of a UTF-8 file in pieces, line ends as they are. Errors call the file `name`, or by its path.
+
+    Raises
+    ------
+    InputError
+        If the file is not UTF-8; it names the byte offset.
+    OSError
+        If the file can't be read.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset = 0
+    with open(path, "rb") as file:
+        while True:
+            piece = file.read(PIECE)
+            pending = len(decoder.getstate()[0])  # bytes of a character that the piece before has begun
+            try:
+                yield decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                position = offset - pending + error.start
+                raise InputError(f"{name or path} is not UTF-8: {error.reason} at byte {position}") from None
+            if not piece:
+                return
+            offset += len(piece)
+
+
+def describe(path: str | Path, name: str | None = None) -> dict[str, str | int]:
+    """What tells one corpus from another: `sha256` and size in `bytes` of the file, and its `characters`.
+
+    Errors call the file `name`, or by its path.
+
+    Raises
+    ------
+    InputError
+        If the file is empty or not UTF-8.
+    OSError
+        If the file can't be read.
+    """
+    characters = sum(len(piece) for piece in read_text(path, name))
+    if not characters:
+        raise InputError(f"{name or path} is empty; a corpus must have characters")
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return {"sha256": digest.hexdigest(), "bytes": file.tell(), "characters": characters}
+
+
+def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tuple[Path, int]]) -> None:
+    """Write the ids of a text file into consecutive .npy files: `parts` gives the path and the length of each.
+
+    The lengths must add up to the number of characters in the file.
+    """
+    pieces = (vectorizer.encode(piece) for piece in read_text(path))
+    ids = np.empty(0, vectorizer.dtype)
+    for part_path, length in parts:
+        with replacing(part_path) as temporary, open(temporary, "wb") as file:
+            header = {"descr": vectorizer.dtype.str, "fortran_order": False, "shape": (length,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            while length:
+                if not len(ids):
+                    ids = next(pieces)
+                file.write(ids[:length].tobytes())
+                written = min(length, len(ids))
+                ids, length = ids[written:], length - written

@@ -1,0 +1,76 @@
+"""How well a model predicts a text: loss, bits per character, perplexity and accuracy."""
+
+from collections.abc import Iterable, Iterator
+from math import exp, log
+
+import numpy as np
+
+from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.preprocessing import Batch, batches, streams, windows
+
+LN2 = log(2)
+CHUNK = 1000  # time steps worked on together in a streamed pass; bounds memory, changes no result
+WINDOWS_AT_ONCE = 256
+
+
+def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
+    """Read a text once, with carried state, and predict each of its characters but the first.
+
+    With `num_streams` above 1 the text is read from that many places side by side, which is faster; each place
+    starts from a zero state, so the figures differ a little.
+
+    Parameters
+    ----------
+    model
+        A `charrnn.models.Model`.
+    ids
+        (n,) ids, n at least 2; may be a memory map.
+
+    Returns
+    -------
+    dict
+        `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and how many `characters` were
+        predicted.
+    """
+    loss, correct, characters = 0.0, 0, 0
+    for losses, hits in _predictions(model, streams(ids, num_streams, CHUNK), carry_state=True):
+        loss += float(losses.sum(dtype=np.float64))
+        correct += int(hits.sum())
+        characters += losses.size
+    loss /= characters
+    return {
+        "loss": loss,
+        "bits_per_char": loss / LN2,
+        "perplexity": exp(min(loss, 700.0)),  # above that it would overflow
+        "accuracy": correct / characters,
+        "characters": characters,
+    }
+
+
+def context_curve(model, ids: np.ndarray, window_size: int) -> dict[str, np.ndarray]:
+    """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
+
+    Averaged over the windows that tile the text, each starting from a zero state, so that position t has seen t
+    characters, itself among them, counting from 1.
+    """
+    loss, correct = np.zeros(window_size), np.zeros(window_size)
+    tiles = windows(ids, window_size, stride=window_size)
+    for losses, hits in _predictions(model, batches(tiles, WINDOWS_AT_ONCE), carry_state=False):
+        loss += losses.sum(axis=1, dtype=np.float64)
+        correct += hits.sum(axis=1)
+    return {"loss": loss / len(tiles), "accuracy": correct / len(tiles)}
+
+
+def _predictions(model, pairs: Iterable[Batch], carry_state: bool) -> Iterator[Batch]:
+    """For each batch the loss of each position and whether its most probable character came true, both (T, B)."""
+    cross_entropy = SparseCategoricalCrossentropy()
+    work, state = None, None
+    for x, y in pairs:
+        if work is None or work.inputs[0].shape != x.shape:
+            work = model.work(*x.shape)
+            loss_work = cross_entropy.work(*x.shape, model.layers[-1].output_dim, model.dtype)
+        logits = model.forward(x, work, state)
+        cross_entropy.forward(logits, y, loss_work)
+        yield loss_work.losses, logits.argmax(axis=-1) == y
+        if carry_state:
+            state = model.final_state(work)

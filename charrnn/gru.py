@@ -1,0 +1,162 @@
+"""The gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8.
+
+    r_t = σ(x_t W_r + h_{t-1} U_r + b_r)                 reset gate:  how much of the past the candidate sees
+    z_t = σ(x_t W_z + h_{t-1} U_z + b_z)                 update gate: how much of the past is kept
+    c_t = tanh(x_t W_c + (r_t ∘ h_{t-1}) U_c + b_c)      candidate state
+    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ c_t
+
+With `reset_after=True` the reset gate acts after the recurrent product instead, as in cuDNN and PyTorch, which makes
+room for one more bias:
+
+    c_t = tanh(x_t W_c + r_t ∘ (h_{t-1} U_c + u) + b_c)
+
+The three gates lie on an axis of their own, in the order r, z, c, so that each gate's block is contiguous at every
+time step, and r and z, or z and c, can be worked on together.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from charrnn.activations import sigmoid
+from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers import require_positive
+
+
+@dataclass(frozen=True)
+class GRU:
+    """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
+
+    Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
+    """
+
+    input_dim: int
+    hidden_dim: int
+    reset_after: bool = False
+    initializer: Initializer = glorot_uniform
+    recurrent_initializer: Initializer = orthogonal
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+
+    @property
+    def output_dim(self):
+        return self.hidden_dim
+
+    @property
+    def state_dims(self):
+        return {"h": self.hidden_dim}
+
+    def shapes(self):
+        D, H = self.input_dim, self.hidden_dim
+        shapes = {"kernel": (3, D, H), "recurrent_kernel": (3, H, H), "bias": (3, H)}
+        if self.reset_after:
+            shapes["recurrent_bias"] = (H,)
+        return shapes
+
+    def init(self, p, rng):
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+        if self.reset_after:
+            p.recurrent_bias[...] = self.bias_initializer(p.recurrent_bias.shape, rng)
+
+    def work(self, T, B, dtype):
+        D, H = self.input_dim, self.hidden_dim
+        return SimpleNamespace(
+            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            gates=np.empty((3, T, B, H), dtype),  # x W + b, then the gates r, z, c
+            past=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or h_{t-1} U_c + u with reset_after
+            dgates=np.empty((3, T, B, H), dtype),  # gradients of the three pre-activations
+            dpast=np.empty((T, B, H), dtype) if self.reset_after else None,
+            dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
+            products=np.empty((3, B, H), dtype),
+            dx=np.empty((T, B, D), dtype),
+            dx_of_gate=np.empty((3, T * B, D), dtype),
+        )
+
+    def forward(self, p, x, work):
+        D, H = self.input_dim, self.hidden_dim
+        gates, products = work.gates, work.products
+        U_rz, U_c = p.recurrent_kernel[:2], p.recurrent_kernel[2]
+
+        np.matmul(x.reshape(-1, D), p.kernel, out=gates.reshape(3, -1, H))
+        gates += p.bias[:, None, None, :]
+
+        steps = zip(work.h[:-1], work.h[1:], gates[:2].swapaxes(0, 1), *gates, work.past)
+        for h_previous, h, rz, r, z, c, past in steps:
+            if self.reset_after:
+                np.matmul(h_previous, p.recurrent_kernel, out=products)
+                rz += products[:2]
+                sigmoid(rz, out=rz)
+                np.add(products[2], p.recurrent_bias, out=past)
+                np.multiply(r, past, out=products[2])
+            else:
+                np.matmul(h_previous, U_rz, out=products[:2])
+                rz += products[:2]
+                sigmoid(rz, out=rz)
+                np.multiply(r, h_previous, out=past)
+                np.matmul(past, U_c, out=products[2])
+            c += products[2]
+            np.tanh(c, out=c)
+
+            np.subtract(h_previous, c, out=h)  # h = c + z ∘ (h_previous - c)
+            h *= z
+            h += c
+        return work.h[1:]
+
+    def backward(self, p, grad, x, dy, work):
+        D, H = self.input_dim, self.hidden_dim
+        dgates, dh, products = work.dgates, work.dh, work.products
+        (r, z, c), h_previous = work.gates, work.h[:-1]
+        U_rz, U_c = p.recurrent_kernel[:2].swapaxes(1, 2), p.recurrent_kernel[2].T
+
+        # What multiplies the incoming gradient does not depend on it, so it is found for all time steps at once:
+        #   dz = dh ∘ (h_{t-1} - c) ∘ (1 - z) ∘ z,  dc = dh ∘ (1 - z) ∘ (1 - c²),  dr = d(r ∘ past) ∘ past ∘ (1 - r) ∘ r
+        # where past is h_{t-1}, or h_{t-1} U_c + u with reset_after.
+        dr, dz, dc = dgates
+        np.subtract(1, z, out=dc)
+        np.subtract(h_previous, c, out=dz)
+        dz *= dc
+        dz *= z
+        np.multiply(c, c, out=dr)
+        np.subtract(1, dr, out=dr)
+        dc *= dr
+        np.subtract(1, r, out=dr)
+        dr *= r
+        dr *= work.past if self.reset_after else h_previous
+
+        dh[...] = 0
+        for t in reversed(range(len(dy))):
+            dh += dy[t]
+            dgates[1:, t] *= dh
+            dh *= z[t]
+            if self.reset_after:
+                dr[t] *= dc[t]
+                np.multiply(dc[t], r[t], out=work.dpast[t])
+                np.matmul(work.dpast[t], U_c, out=products[2])
+            else:
+                np.matmul(dc[t], U_c, out=products[2])
+                dr[t] *= products[2]
+                products[2] *= r[t]
+            np.matmul(dgates[:2, t], U_rz, out=products[:2])
+            dh += products[0]
+            dh += products[1]
+            dh += products[2]
+
+        h_rows, dgate_rows = h_previous.reshape(-1, H), dgates.reshape(3, -1, H)
+        np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
+        if self.reset_after:
+            dpast_rows = work.dpast.reshape(-1, H)
+            np.matmul(h_rows.T, dpast_rows, out=grad.recurrent_kernel[2])
+            np.sum(dpast_rows, axis=0, out=grad.recurrent_bias)
+        else:
+            np.matmul(work.past.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
+        np.matmul(x.reshape(-1, D).T, dgate_rows, out=grad.kernel)
+        np.sum(dgate_rows, axis=1, out=grad.bias)
+        np.matmul(dgate_rows, p.kernel.swapaxes(1, 2), out=work.dx_of_gate)
+        np.sum(work.dx_of_gate, axis=0, out=work.dx.reshape(-1, D))
+        return work.dx

@@ -1,0 +1,150 @@
+"""The layers without memory: embedding, dense, and the one that keeps only the last time step.
+
+What every layer offers, and how to write your own, is described by `charrnn.models.Layer`.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from charrnn.activations import ACTIVATIONS
+from charrnn.errors import InputError
+from charrnn.initializers import Initializer, glorot_uniform, random_uniform, zeros
+
+
+def require_positive(layer: object, **dimensions: int) -> None:
+    """Raise InputError unless each dimension of the layer is an integer of at least 1."""
+    for name, value in dimensions.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise InputError(f"{type(layer).__name__}: {name} is {value!r}; it must be an integer of at least 1")
+
+
+def require_activation(layer: object, name: str) -> None:
+    """Raise InputError unless `name` is an activation."""
+    if name not in ACTIVATIONS:
+        allowed = ", ".join(ACTIVATIONS)
+        raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """y_t = table[x_t]: a learned vector of `output_dim` numbers for each of `input_dim` ids.
+
+    x is (T, B) ids of any integer dtype, y is (T, B, output_dim). Ids have no gradient: `backward` returns None.
+    """
+
+    input_dim: int
+    output_dim: int
+    initializer: Initializer = random_uniform
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
+
+    def shapes(self):
+        return {"table": (self.input_dim, self.output_dim)}
+
+    def init(self, p, rng):
+        p.table[...] = self.initializer(p.table.shape, rng)
+
+    def work(self, T, B, dtype):
+        return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype))
+
+    def forward(self, p, x, work):
+        # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
+        return np.take(p.table, x, axis=0, out=work.y, mode="clip")
+
+    def backward(self, p, grad, x, dy, work):
+        # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
+        # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would.
+        ids = x.ravel()
+        order = np.argsort(ids, kind="stable")
+        in_order = ids[order]
+        run_starts = np.flatnonzero(np.diff(in_order, prepend=in_order[0] + 1))
+        grad.table[...] = 0
+        grad.table[in_order[run_starts]] = np.add.reduceat(dy.reshape(len(ids), -1)[order], run_starts, axis=0)
+
+
+@dataclass(frozen=True)
+class Dense:
+    """y = f(x W + b) at every time step; x is (T, B, input_dim), y is (T, B, output_dim).
+
+    `activation` is a name in `charrnn.activations.ACTIVATIONS`. The last layer of a model stays linear: its outputs
+    are logits, and the softmax is part of the loss (`charrnn.losses`) and of `Model.predict`.
+    """
+
+    input_dim: int
+    output_dim: int
+    activation: str = "linear"
+    initializer: Initializer = glorot_uniform
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
+        require_activation(self, self.activation)
+
+    def shapes(self):
+        return {"kernel": (self.input_dim, self.output_dim), "bias": (self.output_dim,)}
+
+    def init(self, p, rng):
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+
+    def work(self, T, B, dtype):
+        outputs = (T, B, self.output_dim)
+        work = SimpleNamespace(y=np.empty(outputs, dtype), dx=np.empty((T, B, self.input_dim), dtype))
+        if self.activation != "linear":
+            work.da = np.empty(outputs, dtype)
+        return work
+
+    def forward(self, p, x, work):
+        rows = x.reshape(-1, self.input_dim)  # all time steps in one product
+        np.matmul(rows, p.kernel, out=work.y.reshape(-1, self.output_dim))
+        work.y += p.bias
+        if self.activation != "linear":
+            ACTIVATIONS[self.activation].forward(work.y, out=work.y)
+        return work.y
+
+    def backward(self, p, grad, x, dy, work):
+        da = dy  # the gradient of a = x W + b
+        if self.activation != "linear":
+            da = ACTIVATIONS[self.activation].backward(work.y, dy, out=work.da)
+        da = da.reshape(-1, self.output_dim)
+        np.matmul(x.reshape(-1, self.input_dim).T, da, out=grad.kernel)
+        np.sum(da, axis=0, out=grad.bias)
+        np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, self.input_dim))
+        return work.dx
+
+
+@dataclass(frozen=True)
+class LastStep:
+    """y = x_T: only the last time step goes on, so x is (T, B, dim) and y is (1, B, dim)."""
+
+    dim: int
+
+    @property
+    def input_dim(self):
+        return self.dim
+
+    @property
+    def output_dim(self):
+        return self.dim
+
+    def output_steps(self, T):
+        return 1
+
+    def shapes(self):
+        return {}
+
+    def init(self, p, rng):
+        pass
+
+    def work(self, T, B, dtype):
+        return SimpleNamespace(dx=np.zeros((T, B, self.dim), dtype))
+
+    def forward(self, p, x, work):
+        return x[-1:]
+
+    def backward(self, p, grad, x, dy, work):
+        work.dx[-1] = dy[0]
+        return work.dx

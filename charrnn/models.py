@@ -1,0 +1,223 @@
+"""A model is a chain of layers and one flat vector that holds all their parameters."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from types import SimpleNamespace
+from typing import Protocol
+
+import numpy as np
+
+from charrnn.activations import softmax
+from charrnn.errors import InputError
+from charrnn.evaluation import evaluate
+from charrnn.gru import GRU
+from charrnn.layers import Dense, Embedding
+from charrnn.simple_rnn import SimpleRNN
+from charrnn.training import fit
+
+State = list[dict[str, np.ndarray]]  # one dict a layer: the name of each of its states -> (B, width)
+
+
+class Layer(Protocol):
+    """What a layer offers. Whatever has these attributes is one; nothing has to be inherited or registered.
+
+    A layer is a description: it holds sizes and options and never changes. The arrays it works on are handed in, as
+    attributes of plain namespaces: its parameters `p`, their gradients `grad`, and the buffers `work`. Arrays are
+    time-major, (T, B, …) for T time steps of B sequences, and nothing needs to be allocated between `work` calls.
+
+    A layer with memory also has `state_dims`, which maps the name of each state to its width H. Its workspace then has
+    under that name a buffer (T + 1, B, H) whose row 0 is the incoming state, set by the model before `forward`, and
+    whose last row is the outgoing one, and under "d" + name a buffer (B, H) in which `backward` leaves the gradient of
+    the incoming state.
+
+    A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
+
+    To be stored in a model file, a layer must be a dataclass whose fields are plain values, initializers aside.
+    """
+
+    @property
+    def input_dim(self) -> int:
+        """Width of the input, or the number of different ids that an embedding accepts."""
+
+    @property
+    def output_dim(self) -> int:
+        """Width of the output."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The name and shape of each parameter."""
+
+    def init(self, p: SimpleNamespace, rng: np.random.Generator) -> None:
+        """Fill every parameter with its first values."""
+
+    def work(self, T: int, B: int, dtype: np.typing.DTypeLike) -> SimpleNamespace:
+        """The buffers that one forward pass over (T, B) leaves for its backward pass."""
+
+    def forward(self, p: SimpleNamespace, x: np.ndarray, work: SimpleNamespace) -> np.ndarray:
+        """x (T, B, input_dim) -> y (T, B, output_dim), which may lie in a buffer of `work`."""
+
+    def backward(
+        self, p: SimpleNamespace, grad: SimpleNamespace, x: np.ndarray, dy: np.ndarray, work: SimpleNamespace
+    ) -> np.ndarray | None:
+        """Overwrite every gradient in `grad` and return dx, given the x and the work of the last forward pass."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything that one forward pass over T time steps of B sequences leaves for its backward pass."""
+
+    layers: list[SimpleNamespace]
+    inputs: list[np.ndarray | None]
+    output_steps: int  # T, or what is left of it where a layer drops time steps
+
+
+class Model:
+    """A chain of layers, from ids to logits.
+
+    Parameters
+    ----------
+    layers
+        The layers in order; each one's input_dim must be the output_dim of the one before.
+    rng
+        Draws the first values of the parameters, layer by layer.
+    dtype
+        float32; float64 is for checking gradients.
+
+    Attributes
+    ----------
+    parameters, gradient
+        Flat vectors of the same length. Each layer works on views of them, so an optimizer, a norm or a sum over
+        workers needs one line, and every change to `parameters` in place is a change to the layers.
+
+    Raises
+    ------
+    InputError
+        If there is no layer or two neighbours do not fit.
+    """
+
+    def __init__(self, layers: Sequence[Layer], rng: np.random.Generator, dtype: np.typing.DTypeLike = np.float32):
+        size = sum(prod(shape) for layer in layers for shape in layer.shapes().values())
+        self._build(layers, np.zeros(size, dtype))
+        for layer, p in zip(self.layers, self._p):
+            layer.init(p, rng)
+
+    @classmethod
+    def from_parameters(cls, layers: Sequence[Layer], parameters: np.ndarray) -> "Model":
+        """A model on an existing flat vector, which it shares rather than copies."""
+        model = cls.__new__(cls)
+        model._build(layers, parameters)
+        return model
+
+    def _build(self, layers: Sequence[Layer], parameters: np.ndarray) -> None:
+        self.layers = tuple(layers)
+        if not self.layers:
+            raise InputError("Model: layers is empty; at least one layer is needed")
+        for before, after in zip(self.layers, self.layers[1:]):
+            if before.output_dim != after.input_dim:
+                raise InputError(
+                    f"Model: {type(after).__name__} has input_dim {after.input_dim}; "
+                    f"it must be {before.output_dim}, the output_dim of the {type(before).__name__} before it"
+                )
+        self.parameters = parameters
+        self.gradient = np.zeros_like(parameters)
+        self._p = self._views(self.parameters)
+        self._grad = self._views(self.gradient)
+
+    def _views(self, flat: np.ndarray) -> list[SimpleNamespace]:
+        views, start = [], 0
+        for layer in self.layers:
+            of_layer = SimpleNamespace()
+            for name, shape in layer.shapes().items():
+                setattr(of_layer, name, flat[start : start + prod(shape)].reshape(shape))
+                start += prod(shape)
+            views.append(of_layer)
+        if start != len(flat):
+            raise InputError(f"Model: there are {len(flat)} parameters; these layers need {start}")
+        return views
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of parameters, activations and logits."""
+        return self.parameters.dtype
+
+    def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
+        for position, (layer, p) in enumerate(zip(self.layers, self._p)):
+            for name, view in vars(p).items():
+                yield f"{position}.{type(layer).__name__.lower()}.{name}", view
+
+    def with_layers(self, layers: Sequence[Layer]) -> "Model":
+        """Another chain on the very same parameters."""
+        return Model.from_parameters(layers, self.parameters)
+
+    def work(self, T: int, B: int) -> Workspace:
+        """The buffers for passes over T time steps of B sequences, allocated once and used again by every pass."""
+        of_layers = []
+        for layer in self.layers:
+            of_layers.append(layer.work(T, B, self.dtype))
+            T = layer.output_steps(T) if hasattr(layer, "output_steps") else T
+        return Workspace(of_layers, [None] * len(self.layers), output_steps=T)
+
+    def forward(self, x: np.ndarray, work: Workspace, state: State | None = None) -> np.ndarray:
+        """Logits (T, B, V) of the ids x (T, B), in a buffer of `work`.
+
+        Every sequence starts from `state`, or from zeros without one; `final_state` tells where it ended.
+        """
+        for i, (layer, p, w) in enumerate(zip(self.layers, self._p, work.layers)):
+            for name in getattr(layer, "state_dims", ()):
+                getattr(w, name)[0] = 0 if state is None else state[i][name]
+            work.inputs[i] = x
+            x = layer.forward(p, x, w)
+        return x
+
+    def final_state(self, work: Workspace) -> State:
+        """A copy of the state after the last time step of the pass that `work` has seen."""
+        return [
+            {name: getattr(w, name)[-1].copy() for name in getattr(layer, "state_dims", ())}
+            for layer, w in zip(self.layers, work.layers)
+        ]
+
+    def backward(self, dlogits: np.ndarray, work: Workspace) -> np.ndarray:
+        """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
+        dy = dlogits
+        for i in reversed(range(len(self.layers))):
+            dy = self.layers[i].backward(self._p[i], self._grad[i], work.inputs[i], dy, work.layers[i])
+        return self.gradient
+
+    def predict(self, ids: np.ndarray, state: State | None = None) -> np.ndarray:
+        """Probabilities of the next id: (T, V) for ids (T,), (T, B, V) for B sequences of ids (T, B)."""
+        columns = ids.reshape(len(ids), -1)
+        probabilities = softmax(self.forward(columns, self.work(*columns.shape), state))
+        return probabilities.reshape(*ids.shape, -1)
+
+    fit = fit
+    evaluate = evaluate
+
+
+CELLS = {"gru": GRU, "rnn": SimpleRNN}
+
+
+def create_char_rnn_model(
+    vocabulary_size: int,
+    rng: np.random.Generator,
+    *,
+    embedding_dim: int = 16,
+    hidden_dim: int = 128,
+    cell: str = "gru",
+    dtype: np.typing.DTypeLike = np.float32,
+) -> Model:
+    """The standard network: embedding → recurrent layer → dense layer, whose softmax is fused with the loss.
+
+    Raises
+    ------
+    InputError
+        If a size is not a positive integer or `cell` is unknown.
+    """
+    if cell not in CELLS:
+        raise InputError(f"cell is {cell!r}; it must be one of {', '.join(CELLS)}")
+    layers = [
+        Embedding(vocabulary_size, embedding_dim),
+        CELLS[cell](embedding_dim, hidden_dim),
+        Dense(hidden_dim, vocabulary_size),
+    ]
+    return Model(layers, rng, dtype)

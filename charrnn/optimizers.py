@@ -1,0 +1,242 @@
+"""Gradient descent in its usual variants, each a few lines over one flat parameter vector θ and its gradient g.
+
+An optimizer is a description. What it remembers between steps is the state that `state(θ)` makes and that
+`update(θ, g, state)` changes in place, as it does θ; g stays as it is. Steps t count from 1. Rules and defaults are
+those of PyTorch, learning rates aside, and are tested against it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from math import isfinite
+from types import SimpleNamespace
+from typing import Protocol
+
+import numpy as np
+
+from charrnn.errors import InputError
+
+Vector = np.ndarray
+
+
+class Optimizer(Protocol):
+    """What an optimizer offers."""
+
+    learning_rate: float
+
+    def state(self, parameters: Vector) -> SimpleNamespace:
+        """What is remembered before the first step."""
+
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
+        """Take one step."""
+
+
+def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
+    """Scale the gradient in place to a Euclidean norm of at most `max_norm`, and return the norm it had.
+
+    Pascanu, Mikolov and Bengio (2013), algorithm 1.
+    """
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    if norm > max_norm:
+        gradient *= max_norm / norm
+    return norm
+
+
+def require_valid(optimizer: Optimizer) -> None:
+    """Raise InputError for a hyperparameter outside its range."""
+    for field in fields(optimizer):
+        value = getattr(optimizer, field.name)
+        if field.name in ("learning_rate", "epsilon"):
+            valid, allowed = isfinite(value) and value > 0, "a finite number above 0"
+        elif field.name in ("momentum", "beta_1", "beta_2", "decay"):
+            valid, allowed = 0 <= value < 1, "at least 0 and below 1"
+        else:
+            valid, allowed = isfinite(value) and value >= 0, "a finite number of at least 0"
+        if not valid:
+            raise InputError(f"{type(optimizer).__name__}: {field.name} is {value!r}; it must be {allowed}")
+
+
+def average(mean: Vector, value: Vector, decay: float, scratch: Vector) -> None:
+    """mean ← decay · mean + (1 - decay) · value, in place; `scratch` may be `value` itself."""
+    np.multiply(value, 1 - decay, out=scratch)
+    mean *= decay
+    mean += scratch
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, with classical or Nesterov momentum if `momentum` is above 0.
+
+    u ← μ u + g,  θ ← θ - η u   or, with Nesterov (Sutskever et al. 2013),   θ ← θ - η (g + μ u)
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    __post_init__ = require_valid
+
+    def state(self, parameters):
+        return SimpleNamespace(velocity=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+
+    def update(self, parameters, gradient, state):
+        u, step = state.velocity, state.scratch
+        u *= self.momentum
+        u += gradient
+        if self.nesterov:
+            np.multiply(u, self.momentum, out=step)
+            step += gradient
+            step *= self.learning_rate
+        else:
+            np.multiply(u, self.learning_rate, out=step)
+        parameters -= step
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """s ← s + g²,  θ ← θ - η g / (√s + ε)   (Duchi, Hazan and Singer 2011)"""
+
+    learning_rate: float = 0.01
+    epsilon: float = 1e-10
+
+    __post_init__ = require_valid
+
+    def state(self, parameters):
+        return SimpleNamespace(sum=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+
+    def update(self, parameters, gradient, state):
+        s, step = state.sum, state.scratch
+        np.multiply(gradient, gradient, out=step)
+        s += step
+        np.sqrt(s, out=step)
+        step += self.epsilon
+        np.divide(gradient, step, out=step)
+        step *= self.learning_rate
+        parameters -= step
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """v ← ρ v + (1 - ρ) g²,  θ ← θ - η g / (√v + ε)   (Tieleman and Hinton 2012)"""
+
+    learning_rate: float = 0.001
+    decay: float = 0.99
+    epsilon: float = 1e-8
+
+    __post_init__ = require_valid
+
+    def state(self, parameters):
+        return SimpleNamespace(v=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+
+    def update(self, parameters, gradient, state):
+        step = state.scratch
+        np.multiply(gradient, gradient, out=step)
+        average(state.v, step, self.decay, scratch=step)
+        np.sqrt(state.v, out=step)
+        step += self.epsilon
+        np.divide(gradient, step, out=step)
+        step *= self.learning_rate
+        parameters -= step
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adaptive moments (Kingma and Ba 2015, algorithm 1).
+
+    m ← β₁ m + (1 - β₁) g,  v ← β₂ v + (1 - β₂) g²,  θ ← θ - η m̂ / (√v̂ + ε)
+    with  m̂ = m / (1 - β₁ᵗ),  v̂ = v / (1 - β₂ᵗ)
+    """
+
+    learning_rate: float = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    __post_init__ = require_valid
+
+    def state(self, parameters):
+        return SimpleNamespace(
+            step=0,
+            m=np.zeros_like(parameters),
+            v=np.zeros_like(parameters),
+            scratch=np.empty_like(parameters),
+        )
+
+    def update(self, parameters, gradient, state):
+        step = state.scratch
+        self.advance(gradient, state)
+        np.divide(state.m, self.denominator(state), out=step)
+        step *= self.learning_rate / (1 - self.beta_1**state.step)
+        parameters -= step
+
+    def advance(self, gradient, state):
+        """Count the step and let the gradient into the moments m and v."""
+        state.step += 1
+        average(state.m, gradient, self.beta_1, scratch=state.scratch)
+        np.multiply(gradient, gradient, out=state.scratch)
+        average(state.v, state.scratch, self.beta_2, scratch=state.scratch)
+
+    def denominator(self, state):
+        """√v̂ + ε, in the scratch vector."""
+        root = state.scratch
+        np.divide(state.v, 1 - self.beta_2**state.step, out=root)
+        np.sqrt(root, out=root)
+        root += self.epsilon
+        return root
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: before each step θ ← θ - η λ θ   (Loshchilov and Hutter 2019, algorithm 2)"""
+
+    weight_decay: float = 0.01
+
+    def update(self, parameters, gradient, state):
+        parameters *= 1 - self.learning_rate * self.weight_decay
+        super().update(parameters, gradient, state)
+
+
+@dataclass(frozen=True)
+class Nadam(Adam):
+    """Adam with Nesterov momentum whose decay μ_t grows with time (Dozat 2016, algorithm 2 and its section on μ_t).
+
+    θ ← θ - η [ (1 - μ_t) / (1 - Π_{i≤t} μ_i) g + μ_{t+1} / (1 - Π_{i≤t+1} μ_i) m ] / (√v̂ + ε)
+    with  μ_t = β₁ (1 - ½ · 0.96^(t ψ)),  ψ = momentum_decay
+    """
+
+    momentum_decay: float = 0.004
+
+    def state(self, parameters):
+        state = super().state(parameters)
+        state.momentum_product = 1.0
+        state.direction = np.empty_like(parameters)
+        return state
+
+    def update(self, parameters, gradient, state):
+        self.advance(gradient, state)
+        momentum, next_momentum = self.momentum(state.step), self.momentum(state.step + 1)
+        state.momentum_product *= momentum
+        of_gradient = (1 - momentum) / (1 - state.momentum_product)
+        of_moment = next_momentum / (1 - state.momentum_product * next_momentum)
+
+        step = np.multiply(gradient, of_gradient, out=state.direction)
+        step += np.multiply(state.m, of_moment, out=state.scratch)
+        step /= self.denominator(state)
+        step *= self.learning_rate
+        parameters -= step
+
+    def momentum(self, t):
+        """μ_t"""
+        return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "nadam": Nadam,
+    "adam": Adam,
+    "adamw": AdamW,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
+}

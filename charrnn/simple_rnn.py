@@ -1,0 +1,87 @@
+"""The simple recurrent network of Elman (1990): one state vector, one activation, no gates.
+
+    h_t = f(x_t W + h_{t-1} U + b)
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from charrnn.activations import ACTIVATIONS
+from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers import require_activation, require_positive
+
+
+@dataclass(frozen=True)
+class SimpleRNN:
+    """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
+
+    `activation` is a name in `charrnn.activations.ACTIVATIONS`, tanh unless told otherwise.
+    """
+
+    input_dim: int
+    hidden_dim: int
+    activation: str = "tanh"
+    initializer: Initializer = glorot_uniform
+    recurrent_initializer: Initializer = orthogonal
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+        require_activation(self, self.activation)
+
+    @property
+    def output_dim(self):
+        return self.hidden_dim
+
+    @property
+    def state_dims(self):
+        return {"h": self.hidden_dim}
+
+    def shapes(self):
+        D, H = self.input_dim, self.hidden_dim
+        return {"kernel": (D, H), "recurrent_kernel": (H, H), "bias": (H,)}
+
+    def init(self, p, rng):
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+
+    def work(self, T, B, dtype):
+        D, H = self.input_dim, self.hidden_dim
+        return SimpleNamespace(
+            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            a=np.empty((T, B, H), dtype),  # a_t = x_t W + b, later its gradient
+            dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
+            product=np.empty((B, H), dtype),
+            dx=np.empty((T, B, D), dtype),
+        )
+
+    def forward(self, p, x, work):
+        D, H = self.input_dim, self.hidden_dim
+        activate = ACTIVATIONS[self.activation].forward
+        np.matmul(x.reshape(-1, D), p.kernel, out=work.a.reshape(-1, H))
+        work.a += p.bias
+        for h_previous, h, a in zip(work.h[:-1], work.h[1:], work.a):
+            np.matmul(h_previous, p.recurrent_kernel, out=work.product)
+            np.add(a, work.product, out=h)
+            activate(h, out=h)
+        return work.h[1:]
+
+    def backward(self, p, grad, x, dy, work):
+        D, H = self.input_dim, self.hidden_dim
+        activation_backward = ACTIVATIONS[self.activation].backward
+        dh, da = work.dh, work.a
+        dh[...] = 0
+        for h, da_t, dy_t in zip(work.h[:0:-1], da[::-1], dy[::-1]):
+            dh += dy_t
+            activation_backward(h, dh, out=da_t)
+            np.matmul(da_t, p.recurrent_kernel.T, out=dh)
+
+        da = da.reshape(-1, H)
+        np.matmul(work.h[:-1].reshape(-1, H).T, da, out=grad.recurrent_kernel)
+        np.matmul(x.reshape(-1, D).T, da, out=grad.kernel)
+        np.sum(da, axis=0, out=grad.bias)
+        np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, D))
+        return work.dx

@@ -1,0 +1,101 @@
+"""The model file: everything that using a trained model needs, in one .npz archive without pickles.
+
+It holds one array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
+hyperparameters, and the SHA-256 of the corpus. Equal models make equal files, byte for byte.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.files import replacing
+from charrnn.gru import GRU
+from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.models import Layer, Model
+from charrnn.preprocessing import TextVectorizer
+from charrnn.simple_rnn import SimpleRNN
+
+FORMAT = 1
+DESCRIPTION = "description"
+LAYERS = (Embedding, SimpleRNN, GRU, Dense, LastStep)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds: the model and its vocabulary, and the hyperparameters and text it was trained with."""
+
+    model: Model
+    vectorizer: TextVectorizer
+    params: Mapping[str, Any]
+    corpus_sha256: str
+
+
+def save_model(path: str | Path, contents: ModelFile) -> None:
+    """Write a model file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    description = {
+        "format": FORMAT,
+        "layers": [_describe(layer) for layer in contents.model.layers],
+        "vocabulary": contents.vectorizer.vocabulary,
+        "params": dict(contents.params),
+        "corpus_sha256": contents.corpus_sha256,
+    }
+    arrays = {DESCRIPTION: np.array(json.dumps(description)), **dict(contents.model.named_parameters())}
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+
+
+def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
+    """Read a model file; `own_layers` names the layer classes that the library does not know.
+
+    Raises
+    ------
+    InputError
+        If the file is not a model file, or needs a layer that is not known.
+    OSError
+        If it can't be read.
+    """
+    known = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            description = json.loads(archive[DESCRIPTION].item())
+            if description["format"] != FORMAT:
+                raise InputError(f"{path} has format {description['format']}; this version reads format {FORMAT}")
+            layers = [_layer(d, known, path) for d in description["layers"]]
+            size = sum(int(np.prod(shape)) for layer in layers for shape in layer.shapes().values())
+            model = Model.from_parameters(layers, np.empty(size, np.float32))
+            for name, view in model.named_parameters():
+                stored = archive[name]
+                if stored.shape != view.shape:
+                    raise InputError(f"{path}: {name} has shape {stored.shape}; its layer needs {view.shape}")
+                view[...] = stored
+            vectorizer = TextVectorizer(description["vocabulary"])
+            return ModelFile(model, vectorizer, description["params"], description["corpus_sha256"])
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is not a charrnn model file, or is damaged ({error})") from None
+
+
+def _describe(layer: Layer) -> dict[str, Any]:
+    """The class and the plain fields of a layer. Initializers have done their work and are left out."""
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    return {"class": type(layer).__name__, **{name: value for name, value in values.items() if not callable(value)}}
+
+
+def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]], path: str | Path) -> Layer:
+    name = description.pop("class")
+    if name not in known:
+        raise InputError(f"{path} has a layer {name!r}; known are {', '.join(known)}")
+    return known[name](**description)

@@ -1,0 +1,154 @@
+"""Training: mini-batch gradient descent with truncated backpropagation through time."""
+
+from collections.abc import Callable
+from math import ceil, inf, isfinite
+from types import SimpleNamespace
+
+import numpy as np
+
+from charrnn.errors import DivergenceError, InputError
+from charrnn.evaluation import evaluate
+from charrnn.layers import LastStep
+from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm
+from charrnn.preprocessing import batches, streams, windows
+
+TARGETS = ("every", "last")
+
+History = list[dict[str, float]]
+
+
+def loss_and_gradient(model, x, y, work, state=None) -> float:
+    """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
+
+    x and y are (T, B) ids, `work` comes from `batch_work`. A model that keeps only the last time step is held
+    against the last ids alone.
+    """
+    cross_entropy = SparseCategoricalCrossentropy()
+    logits = model.forward(x, work.model, state)
+    loss = cross_entropy.forward(logits, y[-len(logits) :], work.loss)
+    model.backward(cross_entropy.backward(work.loss), work.model)
+    return loss
+
+
+def batch_work(model, T: int, B: int) -> SimpleNamespace:
+    """The buffers of `loss_and_gradient` for batches (T, B)."""
+    work = model.work(T, B)
+    V = model.layers[-1].output_dim
+    return SimpleNamespace(model=work, loss=SparseCategoricalCrossentropy().work(work.output_steps, B, V, model.dtype))
+
+
+def fit(
+    model,
+    train_ids: np.ndarray,
+    validation_ids: np.ndarray,
+    *,
+    rng: np.random.Generator,
+    optimizer: Optimizer = Nadam(),
+    num_epochs: int = 10,
+    batch_size: int = 32,
+    window_size: int = 100,
+    stride: int = 100,
+    targets: str = "every",
+    carry_state: bool = False,
+    clip_norm: float = 0.0,
+    on_batch: Callable[[int, int, int, float], None] | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train a model in place, and measure it on the validation text after every epoch.
+
+    Parameters
+    ----------
+    model
+        A `charrnn.models.Model`.
+    train_ids, validation_ids
+        (n,) ids in text order; may be memory maps.
+    rng
+        Shuffles the windows.
+    window_size
+        T, the time steps that gradients flow back through.
+    stride
+        Characters from the beginning of one window to that of the next; below `window_size`, windows overlap.
+    targets
+        "every": each position of a window predicts its next character. "last": only the final hidden state does.
+    carry_state
+        False: windows come shuffled, and each starts from a zero state. True: the text is read as `batch_size`
+        stretches side by side, each batch starting from the state in which the one before ended; there is no
+        shuffling, and `stride` is `window_size`.
+    clip_norm
+        Scale gradients down to this norm; 0 leaves them as they are.
+    on_batch
+        Called after every batch with the epoch, the batch (both from 1), the number of batches and the loss.
+    on_epoch
+        Called after every epoch with the history so far.
+
+    Returns
+    -------
+    list of dict
+        A row an epoch: `epoch`, `train_loss` (the mean over the epoch while the weights were changing),
+        `validation_loss` (both nats per character), `validation_accuracy`, `learning_rate`, and `gradient_norm`, the
+        mean before clipping.
+
+    Raises
+    ------
+    InputError
+        If a text is too short for one window, or `targets` is unknown.
+    DivergenceError
+        As soon as a loss or a gradient is not finite.
+    """
+    if targets not in TARGETS:
+        raise InputError(f"targets is {targets!r}; it must be one of {', '.join(TARGETS)}")
+    if targets == "last":
+        trainee = model.with_layers([*model.layers[:-1], LastStep(model.layers[-1].input_dim), model.layers[-1]])
+    else:
+        trainee = model
+    train_windows = windows(train_ids, window_size, window_size if carry_state else stride)
+    memory = optimizer.state(model.parameters)
+    works = {}
+    history: History = []
+
+    for epoch in range(1, num_epochs + 1):
+        if carry_state:
+            num_batches = ceil((len(train_ids) - 1) // batch_size / window_size)
+            pairs = streams(train_ids, batch_size, window_size)
+        else:
+            num_batches = ceil(len(train_windows) / batch_size)
+            pairs = batches(train_windows, batch_size, rng)
+
+        state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
+        for batch, (x, y) in enumerate(pairs, start=1):
+            if x.shape not in works:
+                works[x.shape] = batch_work(trainee, *x.shape)
+            work = works[x.shape]
+
+            loss = loss_and_gradient(trainee, x, y, work, state)
+            norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
+            if not (isfinite(loss) and isfinite(norm)):
+                raise DivergenceError(
+                    f"training diverged in epoch {epoch}, batch {batch}: the loss is {loss} and the gradient's norm "
+                    f"{norm}; try a lower learning_rate or a clip_norm between 0.1 and 5"
+                )
+            optimizer.update(model.parameters, trainee.gradient, memory)
+            if carry_state:
+                state = trainee.final_state(work.model)
+
+            total_loss += loss * x.size
+            total_norm += norm
+            positions += x.size
+            if on_batch:
+                on_batch(epoch, batch, num_batches, loss)
+
+        validation = evaluate(model, validation_ids, num_streams=batch_size)
+        history.append(
+            {
+                "epoch": epoch,
+                "train_loss": total_loss / positions,
+                "validation_loss": validation["loss"],
+                "validation_accuracy": validation["accuracy"],
+                "learning_rate": optimizer.learning_rate,
+                "gradient_norm": total_norm / batch,
+            }
+        )
+        if on_epoch:
+            on_epoch(history)
+    return history

@@ -1,0 +1,1 @@
+"""One small program for each stage of the DVC pipeline, run as `python -m stages.NAME`."""

@@ -1,0 +1,27 @@
+"""Stage 1, download: bring the corpus to data/raw/input.txt and note where it came from in metrics/data.json."""
+
+import sys
+
+from charrnn.data import fetch
+from stages import cli
+from stages.files import write_json
+
+PARAMS = ("data_url",)
+
+
+def main() -> None:
+    args = cli.parser(__doc__, PARAMS).parse_args()
+    sources = cli.values(args, PARAMS)["data_url"]
+    where = cli.locations(args)
+
+    about = fetch(
+        [sources] if isinstance(sources, str) else sources,
+        where.raw,
+        warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+    )
+    write_json(where.metrics_dir / "data.json", about)
+    print(f"{about['characters']:,} characters from {about['source']}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,178 @@
+"""The hyperparameters: the one place that knows their names, types, ranges, defaults and meaning.
+
+params.yaml holds their values, and `python -m stages.params` prints that file with every default. A value may come
+from there or from the command line, as whatever YAML or the shell makes of it; it leaves here checked and of the
+right type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from charrnn.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+Value = int | float | bool | str | list[str]
+
+
+@dataclass(frozen=True)
+class Param:
+    """One hyperparameter. The type of its default is its type; the bounds hold for numbers."""
+
+    name: str
+    default: Value
+    help: str
+    at_least: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What the value may be, as the end of a sentence."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kind = {int: "an integer", float: "a number", bool: "true or false", str: "a text that is not empty"}
+        text = kind.get(type(self.default), "a text or a list of texts, none of them empty")
+        limits = {"of at least": self.at_least, "above": self.above, "below": self.below}
+        limited = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+        return f"{text} {limited}".strip()
+
+    def parse(self, value: object) -> Value:
+        """The value in its own type; text is read as the command line and YAML's 1e-3 need it.
+
+        Raises
+        ------
+        InputError
+            If it is of another type or out of range.
+        """
+        parsed = self._convert(value)
+        if parsed is None or not self._in_range(parsed):
+            raise InputError(f"{self.name} is {value!r}; it must be {self.allowed}")
+        return parsed
+
+    def _convert(self, value: object) -> Value | None:
+        kind = type(self.default)
+        if kind is bool:
+            return {"true": True, "false": False}.get(str(value).lower())
+        if kind is list:
+            texts = value if isinstance(value, list) else [value]
+            return value if texts and all(isinstance(text, str) and text for text in texts) else None
+        if kind is str:
+            return value if isinstance(value, str) and value else None
+        number_types = (int, str) if kind is int else (int, float, str)
+        if isinstance(value, bool) or not isinstance(value, number_types):
+            return None
+        try:
+            number = kind(value)
+        except (ValueError, OverflowError):
+            return None
+        return number if isfinite(number) else None
+
+    def _in_range(self, value: Value) -> bool:
+        return (
+            (not self.choices or value in self.choices)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+
+PARAMS = {
+    param.name: param
+    for param in (
+        Param("data_url", [TINY_SHAKESPEARE, BUNDLED_PLAY], "the corpus: the first of these URLs or paths that works"),
+        Param("train_size", 0.8, "share of the text that is not kept for the test", above=0, below=1),
+        Param("validation_size", 0.2, "share of that which measures progress instead of training", above=0, below=1),
+        Param("cell", "gru", "the recurrent layer", choices=("gru", "rnn")),
+        Param("embedding_dim", 16, "width of a character's embedding", at_least=1),
+        Param("hidden_dim", 128, "width of the recurrent state", at_least=1),
+        Param("window_size", 100, "characters that gradients flow back through", at_least=1),
+        Param("stride", 25, "characters between the beginnings of two windows, unless carry_state", at_least=1),
+        Param("targets", "every", "which positions of a window predict their next character", choices=("every", "last")),
+        Param("carry_state", False, "read the text in order and carry the state on, instead of shuffling windows"),
+        Param("batch_size", 32, "windows in a mini-batch", at_least=1),
+        Param("num_epochs", 10, "passes over the training text", at_least=1),
+        Param(
+            "optimizer",
+            "nadam",
+            "how gradients become steps",
+            choices=("nadam", "adam", "adamw", "rmsprop", "adagrad", "sgd", "momentum", "nesterov"),
+        ),
+        Param("learning_rate", 0.001, "size of the optimizer's steps", above=0),
+        Param("clip_norm", 1.0, "largest norm of a gradient; 0 for no limit", at_least=0),
+        Param("seed", 42, "where all randomness begins: first weights, shuffling, sampling", at_least=0),
+        Param("log_interval", 10, "mini-batches between two updates of the progress bar", at_least=1),
+        Param("start_string", "ROMEO:", "what a sample begins with"),
+        Param("num_to_generate", 64, "characters in a sample after that", at_least=1),
+        Param("temperature", 1.0, "1 samples what the model believes, less is more cautious, 0 greedy", at_least=0),
+    )
+}
+
+
+def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
+    """All hyperparameters of a params.yaml.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, a key is missing, unknown or there twice, or a value is not allowed.
+    """
+    values = _read(path)
+    unknown = [key for key in values if key not in PARAMS]
+    if unknown:
+        raise InputError(f"{path}: {unknown[0]} is not a hyperparameter; known are {', '.join(PARAMS)}")
+    missing = [name for name in PARAMS if name not in values]
+    if missing:
+        default = PARAMS[missing[0]].default
+        raise InputError(f"{path}: {missing[0]} is missing; the default is {default!r}")
+    try:
+        return {name: param.parse(values[name]) for name, param in PARAMS.items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    # ruamel.yaml follows YAML 1.2 and refuses duplicate keys, as DVC does when it reads the same file.
+    try:
+        values = YAML(typ="safe", pure=True).load(path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; run this from the folder that holds it") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        problem = (error.problem or "not YAML").splitlines()[0]
+        raise InputError(f"{path}, line {line}: {problem}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no hyperparameters; `python -m stages.params` prints the default ones")
+    return values
+
+
+def default_file() -> str:
+    """The text of a params.yaml in which everything has its default."""
+    lines = ["# The hyperparameters; stages/params.py checks them. `dvc exp run -S hidden_dim=256` changes one."]
+    for param in PARAMS.values():
+        limits = param.allowed if param.choices else ""
+        lines.append(f"\n# {param.help}" + (f": {limits}" if limits else ""))
+        if isinstance(param.default, list):
+            lines += [f"{param.name}:", *(f"  - {item}" for item in param.default)]
+        elif isinstance(param.default, bool):
+            lines.append(f"{param.name}: {str(param.default).lower()}")
+        elif isinstance(param.default, str) and not param.choices:
+            lines.append(f'{param.name}: "{param.default}"')
+        else:
+            lines.append(f"{param.name}: {param.default}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(default_file(), end="")

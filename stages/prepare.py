@@ -1,0 +1,27 @@
+"""Stage 2, prepare: turn the characters of the corpus into ids, and split it into training, validation and test."""
+
+from charrnn.corpus import describe, read_text, vectorize
+from charrnn.preprocessing import TextVectorizer, split_sizes
+from stages import cli
+from stages.files import write_json
+
+PARAMS = ("train_size", "validation_size")
+
+
+def main() -> None:
+    args = cli.parser(__doc__, PARAMS).parse_args()
+    params = cli.values(args, PARAMS)
+    where = cli.locations(args)
+
+    about = describe(where.raw)
+    sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
+    vectorizer = TextVectorizer.fit(read_text(where.raw))
+    vectorize(where.raw, vectorizer, [(where.processed / f"{part}.npy", size) for part, size in sizes.items()])
+    write_json(where.vocabulary, {"vocabulary": vectorizer.vocabulary, "corpus_sha256": about["sha256"]})
+
+    print(f"{vectorizer.vocabulary_size} different characters")
+    print(", ".join(f"{size:,} for {part}" for part, size in sizes.items()))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,99 @@
+"""Stage 3, train: fit a model to the training text, and write it with its learning curve."""
+
+import json
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from charrnn.errors import InputError
+from charrnn.models import create_char_rnn_model
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.preprocessing import TextVectorizer
+from charrnn.storage import ModelFile, load_model, save_model
+from charrnn.training import fit
+from stages import cli
+from stages.files import write_csv, write_json
+
+PARAMS = (
+    "cell", "embedding_dim", "hidden_dim", "window_size", "stride", "targets", "carry_state", "batch_size",
+    "num_epochs", "optimizer", "learning_rate", "clip_norm", "seed", "log_interval",
+)  # fmt: skip
+
+
+def main() -> None:
+    weights_help = "model file to start from instead of fresh weights"
+    args = cli.parser(__doc__, PARAMS, weights_path=weights_help).parse_args()
+    params = cli.values(args, PARAMS)
+    where = cli.locations(args)
+
+    train_ids, validation_ids = (
+        np.load(where.processed / f"{part}.npy", mmap_mode="r") for part in ("train", "validation")
+    )
+    corpus = json.loads(where.vocabulary.read_text(encoding="utf-8"))
+    vectorizer = TextVectorizer(corpus["vocabulary"])
+
+    rng = np.random.default_rng(params["seed"])
+    sizes = {name: params[name] for name in ("cell", "embedding_dim", "hidden_dim")}
+    model = create_char_rnn_model(vectorizer.vocabulary_size, rng, **sizes)
+    if where.weights_path:
+        start = load_model(where.weights_path)
+        if start.vectorizer != vectorizer or start.model.layers != model.layers:
+            raise InputError(f"{where.weights_path} has another vocabulary or other layers than this run")
+        model.parameters[...] = start.model.parameters
+    print(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on", flush=True)
+
+    progress = Progress(params["log_interval"], params["num_epochs"])
+
+    def report(history):
+        write_csv(where.metrics_dir / "history.csv", history)
+        progress.epoch_done(history[-1])
+
+    names = ("window_size", "stride", "targets", "carry_state", "batch_size", "num_epochs", "clip_norm")
+    history = fit(
+        model,
+        train_ids,
+        validation_ids,
+        rng=rng,
+        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"]),
+        on_batch=progress.batch_done,
+        on_epoch=report,
+        **{name: params[name] for name in names},
+    )
+    save_model(where.model, ModelFile(model, vectorizer, params, corpus["corpus_sha256"]))
+    last = history[-1]
+    write_json(
+        where.metrics_dir / "train.json",
+        {name: last[name] for name in ("train_loss", "validation_loss", "validation_accuracy")}
+        | {"parameters": len(model.parameters)},
+    )
+
+
+class Progress:
+    """A progress bar while an epoch runs, if the output is a terminal, and a line when it is done."""
+
+    def __init__(self, log_interval: int, num_epochs: int):
+        self.log_interval, self.num_epochs = log_interval, num_epochs
+        self.bar = None
+        self.started = time.perf_counter()
+
+    def batch_done(self, epoch: int, batch: int, num_batches: int, loss: float) -> None:
+        if self.bar is None:
+            self.bar = tqdm(total=num_batches, desc=f"epoch {epoch}/{self.num_epochs}", leave=False, disable=None)
+        if batch % self.log_interval == 0:
+            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            self.bar.update(batch - self.bar.n)
+
+    def epoch_done(self, row: dict[str, float]) -> None:
+        self.bar.close()
+        self.bar = None
+        print(
+            f"epoch {row['epoch']}/{self.num_epochs}: train loss {row['train_loss']:.4f}, "
+            f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}, "
+            f"{time.perf_counter() - self.started:.0f} s",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    cli.run(main)
