@@ -1,0 +1,1 @@
+"""The tests; `pytest` runs all of them."""

@@ -1,0 +1,9 @@
+"""What many tests need: a random generator of their own."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)

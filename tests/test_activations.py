@@ -1,0 +1,47 @@
+"""Activations: values where they are known, derivatives against central differences, no overflow."""
+
+import numpy as np
+import pytest
+from tests.gradients import central_differences
+
+from charrnn.activations import ACTIVATIONS, relu, sigmoid, softmax
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_derivative(name, in_place, rng):
+    activation, x, R = ACTIVATIONS[name], rng.normal(size=(4, 5)), rng.normal(size=(4, 5))
+    numeric = central_differences(lambda: float((activation.forward(x) * R).sum()), x)
+    dy = R.copy()
+    dx = activation.backward(activation.forward(x), dy, out=dy if in_place else None)
+    np.testing.assert_allclose(dx, numeric, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_out_gets_the_result(name, rng):
+    x = rng.normal(size=(4, 5))
+    expected = ACTIVATIONS[name].forward(x.copy())
+    assert ACTIVATIONS[name].forward(x, out=x) is x
+    np.testing.assert_array_equal(x, expected)
+
+
+def test_sigmoid_is_the_logistic_function_and_does_not_overflow():
+    x = np.array([-1e30, -2.0, 0.0, 2.0, 1e30])
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(sigmoid(x), [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1], atol=1e-16)
+
+
+def test_softmax_sums_to_one_and_does_not_overflow():
+    with np.errstate(over="raise", invalid="raise"):
+        y = softmax(np.array([[1e4, 1e4, -1e4], [0.0, np.log(3), -np.inf]]))
+    np.testing.assert_allclose(y, [[0.5, 0.5, 0], [0.25, 0.75, 0]])
+
+
+def test_relu():
+    np.testing.assert_array_equal(relu(np.array([-1.0, 0.0, 2.0])), [0, 0, 2])
+
+
+def test_float32_stays_float32():
+    x = np.ones(3, np.float32)
+    for activation in ACTIVATIONS.values():
+        assert activation.forward(x).dtype == activation.backward(x, x).dtype == np.float32

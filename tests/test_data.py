@@ -1,0 +1,254 @@
+"""Fetching a corpus from this machine and from a web server that can misbehave in every way."""
+
+import gzip
+import hashlib
+import socket
+import threading
+from collections import Counter
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from charrnn import data
+from charrnn.data import fetch
+from charrnn.errors import InputError
+
+TEXT = "Ein Käse für 3 €\r\n".encode()
+ABOUT = {"sha256": hashlib.sha256(TEXT).hexdigest(), "bytes": 21, "characters": 18}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_between_retries(monkeypatch):
+    monkeypatch.setattr(data, "RETRIES", data.RETRIES.new(backoff_factor=0))
+
+
+@pytest.fixture
+def web():
+    """A server: `web.pages` maps a path to a function that answers, `web.hits` counts the requests for each path."""
+    web = SimpleNamespace(pages={}, hits=Counter(), closing=threading.Event())
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            web.hits[self.path] += 1
+            web.pages[self.path](self)
+
+        def log_message(self, *args):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        web.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield web
+        web.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=[None, b"old"], ids=["new", "existing"])
+def destination(request, tmp_path):
+    """A file in a folder of its own; failures must leave it as it was, whether it is there or not."""
+    path = tmp_path / "raw" / "input.txt"
+    if request.param:
+        path.parent.mkdir()
+        path.write_bytes(request.param)
+    return path
+
+
+def answer(handler, status=200, body=TEXT, **headers):
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def page(web, **response):
+    web.pages["/page"] = partial(answer, **response)
+    return f"{web.url}/page"
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*")}
+
+
+def fetched(source, destination):
+    """Fetch a good source, and return what is told about it."""
+    about = fetch([source], destination, warn=pytest.fail)
+    assert contents(destination.parent) == {destination.name: TEXT}
+    return about
+
+
+def reason(source, destination):
+    """Fetch a bad source, and return why that failed."""
+    before = contents(destination.parent)
+    with pytest.raises(InputError) as caught:
+        fetch([source], destination, warn=pytest.fail)
+    assert contents(destination.parent) == before
+    headline, failure = str(caught.value).splitlines()
+    assert headline == "data_url: no source could be read"
+    assert failure.startswith(f"  {source}: ")
+    return failure.removeprefix(f"  {source}: ")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Length": "21"}], ids=["until the end", "of known length"])
+def test_a_page_is_copied_byte_for_byte(web, destination, headers):
+    url = page(web, **headers)
+    assert fetched(url, destination) == {"source": url, **ABOUT}
+    assert web.hits == {"/page": 1}
+
+
+def test_a_compressed_page_is_unpacked(web, destination):
+    body = gzip.compress(TEXT)
+    url = page(web, body=body, Content_Encoding="gzip", Content_Length=str(len(body)))
+    assert fetched(url, destination) == {"source": url, **ABOUT}
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_followed(web, destination, status):
+    page(web)
+    web.pages["/old"] = partial(answer, status=status, body=b"moved", Location="/page")
+    assert fetched(f"{web.url}/old", destination) == {"source": f"{web.url}/old", **ABOUT}
+    assert web.hits == {"/old": 1, "/page": 1}
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_what_the_server_refuses_is_not_tried_again(web, destination, status):
+    assert f"HTTP {status}" in reason(page(web, status=status), destination)
+    assert web.hits == {"/page": 1}
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_passing_trouble_of_the_server_is_waited_out(web, destination, status):
+    web.pages["/page"] = lambda handler: answer(handler, status if web.hits["/page"] <= 2 else 200)
+    assert fetched(f"{web.url}/page", destination)["characters"] == 18
+    assert web.hits == {"/page": 3}
+
+
+def test_a_lasting_trouble_of_the_server_is_named(web, destination):
+    assert "HTTP 500" in reason(page(web, status=500), destination)
+    assert web.hits == {"/page": data.RETRIES.total + 1}
+
+
+def test_a_refused_connection_is_named(destination):
+    with socket.socket() as not_listening:
+        not_listening.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{not_listening.getsockname()[1]}/"
+        assert "refused" in reason(url, destination)
+
+
+def test_half_a_body_is_an_error(web, destination):
+    why = reason(page(web, Content_Length="118"), destination)
+    assert why.count("21 bytes read, 97 more expected") == 1
+
+
+def test_a_body_that_can_not_be_unpacked_is_an_error(web, destination):
+    assert "failed to decode" in reason(page(web, Content_Encoding="gzip"), destination)
+
+
+def test_a_length_that_is_no_number_does_no_harm(web, destination):
+    url = page(web, Content_Length="many")
+    assert fetched(url, destination) == {"source": url, **ABOUT}
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 21\r\n\r\nEin"], ids=["answer", "body"])
+def test_a_server_that_falls_silent_is_given_up(web, destination, monkeypatch, beginning):
+    def fall_silent(handler):
+        handler.wfile.write(beginning)
+        web.closing.wait()
+
+    web.pages["/page"] = fall_silent
+    monkeypatch.setattr(data, "TIMEOUTS", (5, 0.1))
+    assert "timed out" in reason(f"{web.url}/page", destination)
+
+
+@pytest.mark.parametrize(
+    "body, why",
+    [
+        (b"", "the text is empty; a corpus must have characters"),
+        (b"caf\xe9 noir", "the text is not UTF-8: invalid continuation byte at byte 3"),
+        (b"caf\xc3", "the text is not UTF-8: unexpected end of data at byte 3"),
+    ],
+)
+def test_what_is_not_a_text_is_refused(web, destination, tmp_path, body, why):
+    assert reason(page(web, body=body), destination) == why
+    path = tmp_path / "local.txt"
+    path.write_bytes(body)
+    assert reason(str(path), destination) == why
+
+
+@pytest.mark.parametrize("name", ["plain.txt", "two words.txt", "100%25 #1?.txt", "Größe.txt"])
+def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
+    path = tmp_path / name
+    path.write_bytes(TEXT)
+    monkeypatch.chdir(tmp_path)
+    for source in (name, str(path), path.as_uri()):
+        assert fetched(source, destination) == {"source": source, **ABOUT}
+
+
+@pytest.mark.parametrize(
+    "source, why",
+    [
+        ("nowhere.txt", "No such file or directory"),
+        ("file:///nowhere.txt", "No such file or directory"),
+        ("folder", "Is a directory"),
+        ("ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or a path"),
+        ("s3://bucket/text", "s3:// is not supported; a source is an http, https or file URL, or a path"),
+        ("http://", "No host supplied"),
+    ],
+)
+def test_a_source_that_can_not_be_read_is_named(tmp_path, destination, monkeypatch, source, why):
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert reason(source, destination) == why
+
+
+@pytest.mark.parametrize("source", ["http://[::1", "http://two..dots/", "nul\0character"])
+def test_a_malformed_source_is_an_error_like_any_other(destination, source):
+    assert reason(source, destination)
+
+
+def test_the_first_good_source_wins(web, destination):
+    web.pages["/gone"] = partial(answer, status=404)
+    web.pages["/never"] = partial(answer, body=b"not this one")
+    gone, good, never = f"{web.url}/gone", page(web), f"{web.url}/never"
+    warnings = []
+    assert fetch([gone, good, never], destination, warnings.append) == {"source": good, **ABOUT}
+    assert contents(destination.parent) == {destination.name: TEXT}
+    assert warnings == [f"can't read {gone}: HTTP 404 Not Found; trying {good}"]
+    assert web.hits == {"/gone": 1, "/page": 1}
+
+
+def test_a_source_that_breaks_off_leaves_no_trace_in_the_next(web, destination, tmp_path):
+    (tmp_path / "local.txt").write_bytes(TEXT)
+    broken = page(web, body=TEXT * 9, Content_Length="1000")
+    warnings = []
+    fetch([broken, str(tmp_path / "local.txt")], destination, warnings.append)
+    assert contents(destination.parent) == {destination.name: TEXT}
+    assert len(warnings) == 1
+
+
+def test_every_source_that_failed_is_listed_with_its_reason(web, destination):
+    url = page(web, status=404)
+    before = contents(destination.parent)
+    warnings = []
+    with pytest.raises(InputError) as caught:
+        fetch([url, "nowhere.txt", "gopher://hole"], destination, warnings.append)
+    _, *failures = str(caught.value).splitlines()
+    assert failures == [
+        f"  {url}: HTTP 404 Not Found",
+        "  nowhere.txt: No such file or directory",
+        "  gopher://hole: gopher:// is not supported; a source is an http, https or file URL, or a path",
+    ]
+    assert len(warnings) == 2
+    assert contents(destination.parent) == before
+
+
+def test_a_destination_that_can_not_be_written_is_not_blamed_on_the_source(tmp_path):
+    source = tmp_path / "local.txt"
+    source.write_bytes(TEXT)
+    with pytest.raises(OSError):
+        fetch([str(source)], source / "input.txt", warn=pytest.fail)
+    assert contents(tmp_path) == {"local.txt": TEXT}

@@ -1,0 +1,68 @@
+"""Evaluation: one streamed pass gives what reading the whole text at once gives, and figures that belong together."""
+
+import numpy as np
+import pytest
+
+from charrnn import evaluation
+from charrnn.evaluation import context_curve, evaluate
+from charrnn.models import create_char_rnn_model
+
+
+@pytest.fixture
+def model():
+    return create_char_rnn_model(5, np.random.default_rng(0), embedding_dim=4, hidden_dim=16)
+
+
+@pytest.fixture
+def ids():
+    return np.random.default_rng(1).integers(5, size=301).astype(np.uint8)
+
+
+def test_streamed_pass_equals_one_pass_over_the_whole_text(model, ids, monkeypatch):
+    monkeypatch.setattr(evaluation, "CHUNK", 7)
+    p = model.predict(ids[:-1])
+    metrics = evaluate(model, ids)
+    np.testing.assert_allclose(metrics["loss"], -np.log(p[np.arange(300), ids[1:]]).mean(), rtol=1e-5)
+    assert metrics["accuracy"] == (p.argmax(axis=1) == ids[1:]).mean()
+    assert metrics["characters"] == 300
+
+
+def test_several_streams_are_texts_of_their_own(model, ids):
+    metrics = evaluate(model, ids, num_streams=3)
+    parts = [evaluate(model, ids[start : start + 101]) for start in (0, 100, 200)]
+    for name in ("loss", "accuracy"):
+        np.testing.assert_allclose(metrics[name], np.mean([part[name] for part in parts]), rtol=1e-6)
+    assert metrics["characters"] == 300
+
+
+def test_figures_belong_together(model, ids):
+    metrics = evaluate(model, ids)
+    assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / np.log(2))
+    assert metrics["perplexity"] == pytest.approx(np.exp(metrics["loss"]))
+
+
+def test_a_model_that_knows_nothing_scores_as_chance_does(ids):
+    model = create_char_rnn_model(5, np.random.default_rng(0))
+    model.parameters[...] = 0
+    metrics = evaluate(model, ids)
+    assert metrics["loss"] == pytest.approx(np.log(5), rel=1e-6)
+    assert metrics["accuracy"] == (ids[1:] == 0).mean()
+
+
+def test_evaluation_changes_nothing(model, ids):
+    before = model.parameters.copy()
+    evaluate(model, ids)
+    np.testing.assert_array_equal(model.parameters, before)
+
+
+def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, monkeypatch):
+    monkeypatch.setattr(evaluation, "WINDOWS_AT_ONCE", 7)
+    curve = context_curve(model, ids, window_size=20)
+    starts = range(0, 281, 20)
+    losses, hits = [], []
+    for start in starts:
+        window, p = ids[start : start + 21], model.predict(ids[start : start + 20])
+        losses.append(-np.log(p[np.arange(20), window[1:]]))
+        hits.append(p.argmax(axis=1) == window[1:])
+    np.testing.assert_allclose(curve["loss"], np.mean(losses, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(curve["accuracy"], np.mean(hits, axis=0))

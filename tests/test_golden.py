@@ -1,0 +1,71 @@
+"""Forward passes, gradients and optimizer steps against what PyTorch computed; golden/make_pytorch.py made the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.gradients import views
+
+from charrnn.gru import GRU
+from charrnn.layers import Dense, Embedding
+from charrnn.models import Model
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.simple_rnn import SimpleRNN
+from charrnn.training import batch_work, loss_and_gradient
+
+GOLDEN = np.load(Path(__file__).with_name("golden") / "pytorch.npz")
+EXACT = dict(rtol=1e-10, atol=1e-12)
+
+
+def golden(prefix):
+    return {name.removeprefix(prefix + "/"): GOLDEN[name] for name in GOLDEN.files if name.startswith(prefix + "/")}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("gru", GRU(4, 5)),
+        ("gru_reset_after", GRU(4, 5, reset_after=True)),
+        ("rnn_tanh", SimpleRNN(4, 5)),
+        ("rnn_relu", SimpleRNN(4, 5, activation="relu")),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, EXACT), (np.float32, dict(rtol=1e-4, atol=2e-6))])
+def test_recurrent_layer(name, layer, dtype, tolerance):
+    expected = golden(name)
+    size = sum(expected[parameter].size for parameter in layer.shapes())
+    p, grad = (views(layer.shapes(), np.zeros(size, dtype)) for _ in range(2))
+    for parameter, view in vars(p).items():
+        view[...] = expected[parameter]
+    x = expected["x"].astype(dtype)
+    work = layer.work(*x.shape[:2], dtype)
+    work.h[0] = expected["h0"]
+    np.testing.assert_allclose(layer.forward(p, x, work), expected["y"], **tolerance)
+    np.testing.assert_allclose(layer.backward(p, grad, x, expected["dy"].astype(dtype), work), expected["dx"], **tolerance)
+    np.testing.assert_allclose(work.dh, expected["dh0"], **tolerance)
+    for parameter, gradient in vars(grad).items():
+        np.testing.assert_allclose(gradient, expected[parameter + "_gradient"], err_msg=parameter, **tolerance)
+
+
+def test_embedding_dense_and_cross_entropy(rng):
+    expected = golden("head")
+    model = Model([Embedding(7, 4), Dense(4, 7)], rng, np.float64)
+    for (_, view), name in zip(model.named_parameters(), ("table", "kernel", "bias")):
+        view[...] = expected[name]
+    work = batch_work(model, 6, 3)
+    loss = loss_and_gradient(model, expected["x"], expected["targets"], work)
+    np.testing.assert_allclose(loss, expected["loss"], **EXACT)
+    np.testing.assert_allclose(model.forward(expected["x"], work.model), expected["logits"], **EXACT)
+    gradients = np.concatenate([expected[name + "_gradient"].ravel() for name in ("table", "kernel", "bias")])
+    np.testing.assert_allclose(model.gradient, gradients, **EXACT)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_first_steps_of_optimizer(name):
+    expected = golden(f"optimizer/{name}")
+    optimizer = OPTIMIZERS[name](learning_rate=0.1)
+    parameters = expected["start"].copy()
+    state = optimizer.state(parameters)
+    for gradient, after in zip(expected["gradients"], expected["trace"]):
+        optimizer.update(parameters, gradient, state)
+        np.testing.assert_allclose(parameters, after, **EXACT)

@@ -1,0 +1,54 @@
+"""The fused GRU against a slow one that spells out every gate, and the meaning of its parts."""
+
+import numpy as np
+import pytest
+from tests.gradients import LayerProbe
+
+from charrnn.gru import GRU
+
+
+def logistic(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def gate_by_gate(p, x, h, reset_after):
+    (W_r, W_z, W_c), (U_r, U_z, U_c), (b_r, b_z, b_c) = p.kernel, p.recurrent_kernel, p.bias
+    outputs = []
+    for x_t in x:
+        r = logistic(x_t @ W_r + h @ U_r + b_r)
+        z = logistic(x_t @ W_z + h @ U_z + b_z)
+        past = r * (h @ U_c + p.recurrent_bias) if reset_after else (r * h) @ U_c
+        c = np.tanh(x_t @ W_c + past + b_c)
+        h = z * h + (1 - z) * c
+        outputs.append(h)
+    return np.array(outputs)
+
+
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_fused_equals_gate_by_gate(reset_after, rng):
+    probe = LayerProbe(GRU(3, 5, reset_after=reset_after), 6, 2, rng)
+    expected = gate_by_gate(probe.p, probe.x, probe.state["h"], reset_after)
+    np.testing.assert_allclose(probe.forward(), expected, rtol=1e-12)
+
+
+def test_an_open_update_gate_keeps_the_state(rng):
+    probe = LayerProbe(GRU(3, 5), 6, 2, rng)
+    probe.p.bias[1] = 1e3
+    np.testing.assert_allclose(probe.forward()[-1], probe.state["h"], rtol=1e-12)
+
+
+def test_a_closed_reset_gate_hides_the_past_from_the_candidate(rng):
+    probe = LayerProbe(GRU(3, 5), 1, 2, rng)
+    probe.p.bias[:2] = -1e3
+    expected = np.tanh(probe.x[0] @ probe.p.kernel[2] + probe.p.bias[2])
+    np.testing.assert_allclose(probe.forward()[0], expected, rtol=1e-12)
+
+
+def test_weights_are_glorot_recurrent_weights_orthogonal_by_gate_biases_zero(rng):
+    layer = GRU(20, 30)
+    probe = LayerProbe(layer, 1, 1, rng)
+    layer.init(probe.p, rng)
+    assert np.abs(probe.p.kernel).max() <= np.sqrt(6 / 50)
+    for U in probe.p.recurrent_kernel:
+        np.testing.assert_allclose(U @ U.T, np.eye(30), atol=1e-12)
+    assert not probe.p.bias.any()

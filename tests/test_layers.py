@@ -1,0 +1,98 @@
+"""Layers: every gradient by central differences, and what is particular to each."""
+
+import numpy as np
+import pytest
+from tests.gradients import LayerProbe, check_layer, check_projection
+
+from charrnn.activations import ACTIVATIONS
+from charrnn.errors import InputError
+from charrnn.gru import GRU
+from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.simple_rnn import SimpleRNN
+
+RECURRENT = [
+    SimpleRNN(3, 4),
+    SimpleRNN(3, 4, activation="sigmoid"),
+    SimpleRNN(3, 4, activation="linear"),
+    SimpleRNN(3, 4, activation="relu"),
+    GRU(3, 4),
+    GRU(3, 4, reset_after=True),
+]
+
+
+@pytest.mark.parametrize("layer", RECURRENT, ids=str)
+@pytest.mark.parametrize(("T", "B"), [(5, 3), (1, 1)])
+def test_gradients_of_recurrent_layers(layer, T, B, rng):
+    check_layer(layer, rng, T, B)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_of_dense(activation, rng):
+    check_layer(Dense(3, 4, activation=activation), rng)
+
+
+def test_gradients_of_last_step(rng):
+    check_layer(LastStep(3), rng)
+
+
+def test_gradients_of_embedding(rng):
+    check_layer(Embedding(6, 3), rng, T=4, B=3, ids=True)
+
+
+@pytest.mark.parametrize("layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True)], ids=str)
+def test_gradients_at_full_size(layer, rng):
+    probe = LayerProbe(layer, 50, 32, rng)
+    probe.parameters *= 0.1
+    parameters, dx, states = probe.backward()
+    checks = [(probe.parameters, parameters.copy()), (probe.x, dx.copy()), (probe.state["h"], states["h"].copy())]
+    for array, gradient in checks:
+        check_projection(probe.value, array, gradient, rng)
+
+
+@pytest.mark.parametrize("layer", RECURRENT, ids=str)
+def test_state_that_leaves_one_window_and_enters_the_next_equals_one_long_window(layer, rng):
+    whole = LayerProbe(layer, 7, 2, rng)
+    expected = whole.forward().copy()
+    state = {name: value.copy() for name, value in whole.state.items()}
+    outputs = []
+    for part in (slice(0, 3), slice(3, 7)):
+        x = whole.x[part]
+        work = layer.work(len(x), 2, np.float64)
+        for name, value in state.items():
+            getattr(work, name)[0] = value
+        outputs.append(layer.forward(whole.p, x, work).copy())
+        state = {name: getattr(work, name)[-1].copy() for name in state}
+    np.testing.assert_allclose(np.concatenate(outputs), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("layer", RECURRENT, ids=str)
+def test_backward_can_follow_any_number_of_forwards_in_one_workspace(layer, rng):
+    probe = LayerProbe(layer, 5, 3, rng)
+    first = [np.copy(a) for a in probe.backward()[:2]]
+    for before, after in zip(first, probe.backward()[:2]):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_embedding_gradient_is_zero_for_ids_that_do_not_occur(rng):
+    probe = LayerProbe(Embedding(9, 2), 2, 2, rng, ids=True)
+    probe.x = np.array([[3, 3], [8, 3]], np.uint8)
+    probe.backward()
+    np.testing.assert_allclose(probe.grad.table[3], probe.R[0, 0] + probe.R[0, 1] + probe.R[1, 1])
+    np.testing.assert_allclose(probe.grad.table[8], probe.R[1, 0])
+    assert not probe.grad.table[[0, 1, 2, 4, 5, 6, 7]].any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GRU(3, 0), "GRU: hidden_dim is 0; it must be an integer of at least 1"),
+        (lambda: SimpleRNN(-1, 4), "SimpleRNN: input_dim is -1; it must be an integer of at least 1"),
+        (lambda: Embedding(2.5, 4), "Embedding: input_dim is 2.5; it must be an integer of at least 1"),
+        (lambda: Dense(3, 4, "gelu"), "Dense: activation is 'gelu'; it must be one of linear, tanh, "),
+        (lambda: SimpleRNN(3, 4, "gelu"), "SimpleRNN: activation is 'gelu'; it must be one of linear, tanh, "),
+    ],
+)
+def test_a_bad_description_is_refused_by_name(make, message):
+    with pytest.raises(InputError) as error:
+        make()
+    assert str(error.value).startswith(message)

@@ -1,0 +1,40 @@
+"""The cross-entropy: values by hand, gradient by central differences, and no overflow."""
+
+import numpy as np
+from tests.gradients import central_differences
+
+from charrnn.losses import SparseCategoricalCrossentropy
+
+LOSS = SparseCategoricalCrossentropy()
+
+
+def test_value_by_hand():
+    logits = np.log(np.array([[[0.5, 0.25, 0.25]], [[0.1, 0.1, 0.8]]]))
+    work = LOSS.work(2, 1, 3, np.float64)
+    loss = LOSS.forward(logits, np.array([[0], [1]]), work)
+    np.testing.assert_allclose(loss, -(np.log(0.5) + np.log(0.1)) / 2)
+    np.testing.assert_allclose(work.losses, [[-np.log(0.5)], [-np.log(0.1)]])
+
+
+def test_gradient(rng):
+    logits, targets = rng.normal(size=(3, 2, 5)), rng.integers(5, size=(3, 2)).astype(np.uint8)
+    work = LOSS.work(3, 2, 5, np.float64)
+    numeric = central_differences(lambda: LOSS.forward(logits, targets, work), logits)
+    LOSS.forward(logits, targets, work)
+    np.testing.assert_allclose(LOSS.backward(work), numeric, rtol=1e-6, atol=1e-9)
+
+
+def test_extreme_logits_stay_finite():
+    logits = np.array([[[1e4, -1e4, 0]]], np.float32)
+    work = LOSS.work(1, 1, 3, np.float32)
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        assert LOSS.forward(logits, np.array([[1]]), work) == 2e4
+        np.testing.assert_array_equal(LOSS.backward(work), [[[1, -1, 0]]])
+
+
+def test_logits_are_left_as_they_are(rng):
+    logits = rng.normal(size=(2, 2, 4))
+    kept, work = logits.copy(), LOSS.work(2, 2, 4, np.float64)
+    LOSS.forward(logits, np.zeros((2, 2), int), work)
+    LOSS.backward(work)
+    np.testing.assert_array_equal(logits, kept)

@@ -1,0 +1,177 @@
+"""Models: one flat vector behind all layers, gradients through the whole chain, state as a value, layers of one's own."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tests.gradients import central_differences, check_layer, check_projection
+
+from charrnn.errors import InputError
+from charrnn.gru import GRU
+from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.models import Model, create_char_rnn_model
+from charrnn.simple_rnn import SimpleRNN
+from charrnn.storage import ModelFile, load_model, save_model
+from charrnn.preprocessing import TextVectorizer
+from charrnn.training import batch_work, loss_and_gradient
+
+V = 6
+
+
+@dataclass(frozen=True)
+class LeakyAverage:
+    """A layer of one's own, written as `charrnn.models.Layer` describes: h_t = a ∘ h_{t-1} + (1 - a) ∘ x_t."""
+
+    dim: int
+
+    @property
+    def input_dim(self):
+        return self.dim
+
+    @property
+    def output_dim(self):
+        return self.dim
+
+    @property
+    def state_dims(self):
+        return {"h": self.dim}
+
+    def shapes(self):
+        return {"a": (self.dim,)}
+
+    def init(self, p, rng):
+        p.a[...] = rng.uniform(0.5, 1, p.a.shape)
+
+    def work(self, T, B, dtype):
+        return SimpleNamespace(
+            h=np.empty((T + 1, B, self.dim), dtype),
+            dh=np.empty((B, self.dim), dtype),
+            dx=np.empty((T, B, self.dim), dtype),
+        )
+
+    def forward(self, p, x, work):
+        for t in range(len(x)):
+            work.h[t + 1] = p.a * work.h[t] + (1 - p.a) * x[t]
+        return work.h[1:]
+
+    def backward(self, p, grad, x, dy, work):
+        grad.a[...] = 0
+        work.dh[...] = 0
+        for t in reversed(range(len(x))):
+            work.dh += dy[t]
+            grad.a += (work.dh * (work.h[t] - x[t])).sum(axis=0)
+            work.dx[t] = work.dh * (1 - p.a)
+            work.dh *= p.a
+        return work.dx
+
+
+def random_batch(rng, T, B, V=V):
+    return rng.integers(V, size=(T, B)), rng.integers(V, size=(T, B))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
+        [Embedding(V, 3), GRU(3, 4, reset_after=True), GRU(4, 3), Dense(3, V)],
+        [Embedding(V, 3), SimpleRNN(3, 4), Dense(4, 5, "relu"), Dense(5, V)],
+        [Embedding(V, 3), GRU(3, 4), LastStep(4), Dense(4, V)],
+        [Embedding(V, 3), LeakyAverage(3), Dense(3, V)],
+    ],
+    ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
+)
+def test_gradient_of_the_whole_chain(layers, rng):
+    model = Model(layers, rng, np.float64)
+    model.parameters[...] = rng.normal(0, 0.5, model.parameters.shape)
+    x, y = random_batch(rng, 5, 3)
+    work = batch_work(model, 5, 3)
+    loss_and_gradient(model, x, y, work)
+    gradient = model.gradient.copy()
+    numeric = central_differences(lambda: loss_and_gradient(model, x, y, work), model.parameters)
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_gradient_of_the_standard_model_at_full_size(cell, rng):
+    model = create_char_rnn_model(65, rng, cell=cell, dtype=np.float64)
+    x, y = random_batch(rng, 50, 32, V=65)
+    work = batch_work(model, 50, 32)
+    loss_and_gradient(model, x, y, work)
+    gradient = model.gradient.copy()
+    check_projection(lambda: loss_and_gradient(model, x, y, work), model.parameters, gradient, rng)
+
+
+def test_a_layer_of_ones_own(rng, tmp_path):
+    check_layer(LeakyAverage(3), rng)
+    model = Model([Embedding(3, 4), LeakyAverage(4), Dense(4, 3)], rng)
+    ids = np.tile(np.arange(3), 100)
+    history = model.fit(ids, ids, rng=rng, num_epochs=20, window_size=10, stride=10)
+    assert history[-1]["validation_loss"] < history[0]["validation_loss"] < np.log(3) + 0.1
+    path = tmp_path / "model.npz"
+    save_model(path, ModelFile(model, TextVectorizer("abc"), {}, ""))
+    with pytest.raises(InputError, match="has a layer 'LeakyAverage'"):
+        load_model(path)
+    np.testing.assert_array_equal(load_model(path, [LeakyAverage]).model.predict(ids), model.predict(ids))
+
+
+def test_the_standard_model_is_embedding_gru_dense(rng):
+    model = create_char_rnn_model(65, rng)
+    assert model.layers == (Embedding(65, 16), GRU(16, 128), Dense(128, 65))
+    assert model.dtype == np.float32
+    assert len(model.parameters) == 65 * 16 + 3 * (16 * 128 + 128 * 128 + 128) + 128 * 65 + 65
+
+
+def test_parameters_are_views_of_one_vector(rng):
+    model = create_char_rnn_model(V, rng, embedding_dim=2, hidden_dim=3)
+    names = [name for name, _ in model.named_parameters()]
+    assert names == [
+        "0.embedding.table",
+        "1.gru.kernel",
+        "1.gru.recurrent_kernel",
+        "1.gru.bias",
+        "2.dense.kernel",
+        "2.dense.bias",
+    ]
+    model.parameters[...] = np.arange(len(model.parameters))
+    flat = np.concatenate([view.ravel() for _, view in model.named_parameters()])
+    np.testing.assert_array_equal(flat, model.parameters)
+
+
+def test_one_seed_one_model():
+    first, again, other = (create_char_rnn_model(V, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.parameters, again.parameters)
+    assert (first.parameters != other.parameters).any()
+
+
+def test_state_is_zero_unless_passed_and_two_passes_with_it_equal_one(rng):
+    model = create_char_rnn_model(V, rng, hidden_dim=8, dtype=np.float64)
+    model.parameters[...] = rng.normal(0, 0.5, model.parameters.shape)
+    ids = rng.integers(V, size=(9, 2))
+    whole = model.predict(ids)
+    np.testing.assert_array_equal(model.predict(ids), whole)
+    work = model.work(4, 2)
+    model.forward(ids[:4], work)
+    np.testing.assert_allclose(model.predict(ids[4:], model.final_state(work)), whole[4:], rtol=1e-12)
+    assert np.abs(model.predict(ids[4:]) - whole[4:]).max() > 1e-3
+
+
+def test_predict_gives_distributions_for_one_sequence_or_many(rng):
+    model = create_char_rnn_model(V, rng, hidden_dim=8)
+    ids = rng.integers(V, size=(9, 2))
+    many = model.predict(ids)
+    assert many.shape == (9, 2, V)
+    np.testing.assert_allclose(many.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(ids[:, 0]), many[:, 0], rtol=1e-5)
+
+
+def test_neighbours_must_fit(rng):
+    with pytest.raises(InputError, match="^Model: Dense has input_dim 5; it must be 4, the output_dim of the GRU"):
+        Model([Embedding(V, 3), GRU(3, 4), Dense(5, V)], rng)
+    with pytest.raises(InputError, match="^Model: layers is empty"):
+        Model([], rng)
+
+
+def test_an_unknown_cell_is_refused(rng):
+    with pytest.raises(InputError, match="^cell is 'transformer'; it must be one of gru, rnn$"):
+        create_char_rnn_model(V, rng, cell="transformer")

@@ -1,0 +1,56 @@
+"""Optimizers: what PyTorch's golden steps can't show. They descend, leave gradients alone, and refuse nonsense."""
+
+import numpy as np
+import pytest
+
+from charrnn.errors import InputError
+from charrnn.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Nadam, RMSprop, clip_by_global_norm
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_descends_a_bowl(name):
+    optimizer, parameters = OPTIMIZERS[name](learning_rate=0.05), np.array([1.0, -2.0])
+    state = optimizer.state(parameters)
+    for _ in range(500):
+        gradient = parameters * [1.0, 10.0]
+        kept = gradient.copy()
+        optimizer.update(parameters, gradient, state)
+        np.testing.assert_array_equal(gradient, kept)
+    assert np.linalg.norm(parameters) < 0.25 * np.linalg.norm([1.0, -2.0])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_float32_stays_float32(name):
+    optimizer, parameters = OPTIMIZERS[name](learning_rate=0.1), np.ones(3, np.float32)
+    state = optimizer.state(parameters)
+    optimizer.update(parameters, np.ones(3, np.float32), state)
+    arrays = [value for value in vars(state).values() if isinstance(value, np.ndarray)]
+    assert all(array.dtype == np.float32 for array in [parameters, *arrays])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD(learning_rate=0.0), "SGD: learning_rate is 0.0; it must be a finite number above 0"),
+        (lambda: Nadam(learning_rate=float("nan")), "Nadam: learning_rate is nan; "),
+        (lambda: Adam(beta_1=1.0), "Adam: beta_1 is 1.0; it must be at least 0 and below 1"),
+        (lambda: RMSprop(epsilon=0.0), "RMSprop: epsilon is 0.0; it must be a finite number above 0"),
+        (lambda: AdamW(weight_decay=-0.1), "AdamW: weight_decay is -0.1; it must be a finite number of at least 0"),
+    ],
+)
+def test_a_bad_hyperparameter_is_refused_by_name(make, message):
+    with pytest.raises(InputError) as error:
+        make()
+    assert str(error.value).startswith(message)
+
+
+def test_clipping_keeps_the_direction_and_returns_the_norm_before():
+    gradient = np.array([3.0, 4.0])
+    assert clip_by_global_norm(gradient, 1.0) == 5.0
+    np.testing.assert_allclose(gradient, [0.6, 0.8])
+
+
+def test_clipping_leaves_a_short_gradient_alone():
+    gradient = np.array([3.0, 4.0])
+    assert clip_by_global_norm(gradient, 5.0) == 5.0
+    np.testing.assert_array_equal(gradient, [3.0, 4.0])

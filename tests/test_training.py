@@ -1,0 +1,168 @@
+"""Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
+
+import numpy as np
+import pytest
+from tests.markov import MarkovChain
+
+from charrnn.errors import DivergenceError, InputError
+from charrnn.evaluation import evaluate
+from charrnn.layers import LastStep
+from charrnn.models import create_char_rnn_model
+from charrnn.optimizers import SGD, Nadam
+from charrnn.training import batch_work, fit, loss_and_gradient
+
+V = 5
+
+
+@pytest.fixture(scope="module")
+def source():
+    return MarkovChain(V, np.random.default_rng(3))
+
+
+@pytest.fixture(scope="module")
+def texts(source):
+    rng = np.random.default_rng(4)
+    return source.draw(60_000, rng), source.draw(20_000, rng)
+
+
+def small_model(seed=0, **options):
+    return create_char_rnn_model(V, np.random.default_rng(seed), embedding_dim=5, hidden_dim=24, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "cell"),
+    [
+        (dict(window_size=20, stride=5), "gru"),
+        (dict(window_size=20, stride=5), "rnn"),
+        (dict(window_size=20, batch_size=8, carry_state=True), "gru"),
+        (dict(window_size=6, stride=2, targets="last"), "gru"),
+    ],
+    ids=["every", "simple-rnn", "carry-state", "last"],
+)
+def test_held_out_loss_comes_close_to_the_entropy_of_the_source_and_not_below(source, texts, options, cell, rng):
+    train_ids, held_out = texts
+    model = small_model(cell=cell)
+    fit(model, train_ids, held_out[:2000], rng=rng, optimizer=Nadam(0.005), num_epochs=4, clip_norm=1.0, **options)
+    loss, entropy, floor = evaluate(model, held_out)["loss"], source.entropy_rate(), source.loss(held_out)
+    assert abs(floor - entropy) < 0.02  # the held-out text is typical of its source
+    assert floor - 0.001 < loss < floor + 0.03
+
+
+def test_last_trains_on_the_final_position_alone(rng):
+    model = small_model()
+    trainee = model.with_layers([*model.layers[:-1], LastStep(24), model.layers[-1]])
+    x, y = rng.integers(V, size=(2, 7, 3))
+    work = batch_work(trainee, 7, 3)
+    assert work.loss.losses.shape == (1, 3)
+    loss = loss_and_gradient(trainee, x, y, work)
+    expected = -np.log(model.predict(x)[-1, np.arange(3), y[-1]]).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    y[:-1] = 0
+    assert loss_and_gradient(trainee, x, y, work) == loss
+
+
+def test_every_trains_on_all_positions(rng):
+    model = small_model()
+    x, y = rng.integers(V, size=(2, 7, 3))
+    loss = loss_and_gradient(model, x, y, batch_work(model, 7, 3))
+    of_targets = np.take_along_axis(model.predict(x), y[..., None], axis=-1)
+    np.testing.assert_allclose(loss, -np.log(of_targets).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("carry_state", "expected"), [(False, 0), (True, 9)])
+def test_state_is_carried_only_on_purpose(carry_state, expected, monkeypatch, rng):
+    model, passed = small_model(), []
+    forward = type(model).forward
+    monkeypatch.setattr(type(model), "forward", lambda self, x, work, state=None: passed.append(state) or forward(self, x, work, state))
+    ids = rng.integers(V, size=401)
+    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": 0.0, "accuracy": 0.0})
+    fit(model, ids, ids, rng=rng, num_epochs=1, batch_size=4, window_size=10, stride=10, carry_state=carry_state)
+    assert len(passed) == 10
+    assert sum(state is not None for state in passed) == expected
+
+
+def test_carried_state_is_that_of_one_long_pass(rng):
+    ids = rng.integers(V, size=41)
+    model = small_model()
+    losses = []
+    fit(
+        model,
+        ids,
+        ids,
+        rng=rng,
+        optimizer=SGD(learning_rate=1e-30),
+        num_epochs=1,
+        batch_size=1,
+        window_size=10,
+        carry_state=True,
+        on_batch=lambda epoch, batch, num_batches, loss: losses.append(loss),
+    )
+    whole = -np.log(model.predict(ids[:-1])[np.arange(40), ids[1:]])
+    np.testing.assert_allclose(losses, whole.reshape(4, 10).mean(axis=1), rtol=1e-5)
+
+
+def test_one_seed_one_model(texts):
+    def trained(seed):
+        rng = np.random.default_rng(seed)
+        model = create_char_rnn_model(V, rng, embedding_dim=5, hidden_dim=24)
+        history = fit(model, texts[0][:3000], texts[1][:500], rng=rng, num_epochs=2)
+        return model.parameters.tobytes(), history
+
+    assert trained(1) == trained(1)
+    assert trained(1) != trained(2)
+
+
+def test_history_tells_each_epoch(texts, rng):
+    model, epochs, batches = small_model(), [], []
+    history = fit(
+        model,
+        texts[0][:2001],
+        texts[1][:501],
+        rng=rng,
+        optimizer=Nadam(0.002),
+        num_epochs=3,
+        window_size=100,
+        stride=100,
+        batch_size=8,
+        on_batch=lambda *progress: batches.append(progress),
+        on_epoch=lambda rows: epochs.append(len(rows)),
+    )
+    assert [row["epoch"] for row in history] == epochs == [1, 2, 3]
+    assert [progress[:3] for progress in batches] == [(e, b, 3) for e in (1, 2, 3) for b in (1, 2, 3)]
+    last = evaluate(model, texts[1][:501], num_streams=8)
+    assert history[-1]["validation_loss"] == last["loss"]
+    assert history[-1]["validation_accuracy"] == last["accuracy"]
+    assert history[-1]["learning_rate"] == 0.002
+    of_last_epoch = np.array([loss for epoch, _, _, loss in batches if epoch == 3])
+    np.testing.assert_allclose(history[-1]["train_loss"], of_last_epoch @ [8, 8, 4] / 20)
+    assert history[-1]["gradient_norm"] > 0
+
+
+def test_clipping_limits_the_step(rng):
+    ids = rng.integers(V, size=101)
+
+    def step(clip_norm):
+        model = small_model()
+        before = model.parameters.copy()
+        fit(model, ids, ids, rng=rng, optimizer=SGD(1.0), num_epochs=1, clip_norm=clip_norm)
+        return np.linalg.norm(model.parameters - before)
+
+    assert step(0.001) == pytest.approx(0.001, rel=1e-3)
+    assert step(0.0) > 0.01
+
+
+@pytest.mark.filterwarnings("error")
+def test_divergence_stops_training_and_says_what_to_change(rng):
+    ids = rng.integers(V, size=3001)
+    with pytest.raises(DivergenceError, match="epoch 1, batch .*learning_rate .*clip_norm"):
+        fit(small_model(cell="rnn"), ids, ids, rng=rng, optimizer=SGD(1e38), window_size=20, stride=20)
+
+
+def test_a_text_shorter_than_a_window_is_refused(rng):
+    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below that$"):
+        fit(small_model(), np.zeros(100, np.uint8), np.zeros(9, np.uint8), rng=rng)
+
+
+def test_unknown_targets_are_refused(rng):
+    with pytest.raises(InputError, match="^targets is 'first'; it must be one of every, last$"):
+        fit(small_model(), np.zeros(200, np.uint8), np.zeros(9, np.uint8), rng=rng, targets="first")
