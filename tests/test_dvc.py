@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stages.params import BUNDLED_PLAY
 from tests.test_pipeline import OUTS, PIPELINE, ROOT, STAGES
 
 MODEL = "models/char_rnn.npz"
-STATUS_CLEAN = "Data and pipelines are up to date."
+UP_TO_DATE = "Data and pipelines are up to date."
 
 
 def run(folder, *command, fails=False):
@@ -33,7 +32,14 @@ def stages_run(process):
 
 def set_params(folder, **changes):
     yaml, path = YAML(), folder / "params.yaml"
-    yaml.dump(yaml.load(path) | changes, path)
+    params = yaml.load(path)
+    params.update(changes)
+    yaml.dump(params, path)
+
+
+def restore(folder):
+    run(folder, "git", "checkout", "-qf", ".")
+    run(folder, "dvc", "checkout", "-q")
 
 
 def contents(folder, paths):
@@ -46,7 +52,7 @@ def generated_text():
     return "".join(word + rng.choice("    \n,.") for word in rng.choices(words, k=3300))
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """Programs of this Python first, and no settings of the user, of a Git hook or of a DVC stage around the tests."""
     own = tmp_path_factory.mktemp("settings")
@@ -67,7 +73,7 @@ def first_run(environment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
     listed = run(ROOT, "git", "-c", "safe.directory=*", "ls-files", "-co", "-z", "--exclude-standard").stdout
     for path in filter(None, listed.split("\0")):
-        if (ROOT / path).exists():
+        if (ROOT / path).is_file():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / path, folder / path)
 
@@ -88,10 +94,14 @@ def first_run(environment, tmp_path_factory):
 @pytest.fixture
 def repository(first_run):
     """The folder of the first run, as it was committed."""
-    folder, _ = first_run
-    run(folder, "git", "checkout", "-qf", ".")
-    run(folder, "dvc", "checkout", "-q")
-    return folder
+    restore(first_run[0])
+    return first_run[0]
+
+
+@pytest.fixture
+def first_outs(first_run):
+    """The bytes of each output of the first run."""
+    return first_run[1]
 
 
 def test_git_tracks_metrics_and_lock_and_ignores_what_dvc_caches(repository):
@@ -104,7 +114,7 @@ def test_git_tracks_metrics_and_lock_and_ignores_what_dvc_caches(repository):
 def test_second_repro_runs_nothing(repository):
     again = run(repository, "dvc", "repro")
     assert stages_run(again) == []
-    assert STATUS_CLEAN in again.stdout
+    assert UP_TO_DATE in again.stdout
 
 
 def test_temperature_reruns_only_sample(repository):
@@ -120,47 +130,46 @@ def test_hidden_dim_reruns_training_and_what_follows_and_metrics_are_compared(re
     assert changes["validation_loss"]["old"] != changes["validation_loss"]["new"]
 
 
-def test_git_restore_and_dvc_checkout_bring_the_first_run_back(repository, first_run):
+def test_git_restore_and_dvc_checkout_bring_the_first_run_back(repository, first_outs):
     run(repository, "dvc", "exp", "run", "-S", "embedding_dim=5")
-    assert (repository / MODEL).read_bytes() != first_run[1][MODEL]
+    assert (repository / MODEL).read_bytes() != first_outs[MODEL]
 
     run(repository, "git", "restore", "params.yaml", "dvc.lock", "metrics")
     run(repository, "dvc", "checkout")
-    assert contents(repository, OUTS) == first_run[1]
-    assert run(repository, "dvc", "status").stdout.strip() == STATUS_CLEAN
+    assert contents(repository, OUTS) == first_outs
+    assert run(repository, "dvc", "status").stdout.strip() == UP_TO_DATE
 
 
-def test_same_seed_in_a_fresh_clone_gives_the_same_bytes(repository, first_run, tmp_path):
+def test_same_seed_in_a_fresh_clone_gives_the_same_bytes(repository, first_outs, tmp_path):
     run(tmp_path, "git", "clone", "-q", str(repository), "clone")
     clone = tmp_path / "clone"
     assert sorted(stages_run(run(clone, "dvc", "repro", "--force"))) == sorted(STAGES)
-    assert contents(clone, OUTS) == first_run[1]
+    assert contents(clone, OUTS) == first_outs
     assert run(clone, "git", "status", "--porcelain").stdout == ""
 
 
-def test_another_seed_gives_another_model(repository, first_run):
+def test_another_seed_gives_another_model(repository, first_outs):
     set_params(repository, seed=43)
     assert stages_run(run(repository, "dvc", "repro", "train")) == ["train"]
-    assert (repository / MODEL).read_bytes() != first_run[1][MODEL]
+    assert (repository / MODEL).read_bytes() != first_outs[MODEL]
 
 
-def test_temp_experiment_is_listed_and_leaves_the_workspace_alone(repository, first_run):
+def test_temp_experiment_is_listed_and_leaves_the_workspace_alone(repository, first_outs):
     run(repository, "dvc", "exp", "run", "--temp", "-S", "temperature=0.25")
     assert run(repository, "git", "status", "--porcelain").stdout == ""
-    assert contents(repository, OUTS) == first_run[1]
+    assert contents(repository, OUTS) == first_outs
 
     _, baseline = json.loads(run(repository, "dvc", "exp", "show", "--json").stdout)
     params = [experiment["revs"][0]["data"]["params"]["params.yaml"]["data"] for experiment in baseline["experiments"]]
     assert 0.25 in [values["temperature"] for values in params]
 
 
-def test_bad_param_fails_by_name_and_the_model_can_be_restored(repository, first_run):
+def test_bad_param_fails_by_name_and_the_model_can_be_restored(repository, first_outs):
     failed = run(repository, "dvc", "exp", "run", "-S", "hidden_dim=-1", fails=True)
     assert "hidden_dim is -1" in failed.stdout + failed.stderr
 
-    run(repository, "git", "checkout", "-qf", ".")
-    run(repository, "dvc", "checkout")
-    assert contents(repository, OUTS) == first_run[1]
+    restore(repository)
+    assert contents(repository, OUTS) == first_outs
 
 
 def test_plots_have_points_and_the_graph_names_every_stage(repository):
