@@ -1,5 +1,6 @@
 """Fetching the corpus: the first of several sources that holds a readable text, on the web or on this machine."""
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def fetch(sources: Sequence[str], destination: str | Path, warn: Callable[[str],
                 _copy(source, temporary)
                 about = describe(temporary, name="the text")
             return {"source": source, **about}
-        except InputError as error:
+        except ValueError as error:  # an InputError, or what urllib says of a malformed URL or path
             failures.append(f"{source}: {error}")
     raise InputError("\n  ".join(["data_url: no source could be read", *failures]))
 
@@ -85,9 +86,10 @@ def _download(url: str, destination: Path) -> None:
             with session.get(url, stream=True, timeout=TIMEOUTS) as response:
                 if not response.ok:
                     raise InputError(f"HTTP {response.status_code} {response.reason}")
-                size = int(response.headers.get("Content-Length", 0)) or None
+                size = response.headers.get("Content-Length", "")
+                total = int(size) if size.isdecimal() else None
                 # disable=None: no bar where the output is not a terminal
-                with tqdm(total=size, unit="B", unit_scale=True, desc="download", disable=None) as bar:
+                with tqdm(total=total, unit="B", unit_scale=True, desc="download", disable=None) as bar:
                     for piece in response.iter_content(PIECE):
                         target.write(piece)
                         bar.update(len(piece))
@@ -101,4 +103,5 @@ def _reason(error: requests.RequestException) -> str:
         return f"no answer within {TIMEOUTS[0]} s to connect or {TIMEOUTS[1]} s to read"
     cause = error.args[0] if error.args else error
     cause = getattr(cause, "reason", cause)  # urllib3 wraps what ended the last retry
-    return str(cause).partition(": ")[2] or str(cause)
+    text = str(cause.args[0] if getattr(cause, "args", ()) else cause)
+    return re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", text)

@@ -1,6 +1,7 @@
 """Writing a file whole or not at all."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the folder can't be made or written to.
+        If `path` is a folder, or its own folder can't be made or written to.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays last because NumPy appends .npy or .npz to names that lack it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
         os.replace(temporary, path)

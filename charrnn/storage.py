@@ -23,6 +23,8 @@ from charrnn.simple_rnn import SimpleRNN
 
 FORMAT = 1
 DESCRIPTION = "description"
+# What NumPy, zipfile and json raise for files that are cut, altered or something else.
+DAMAGE = (ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)
 LAYERS = (Embedding, SimpleRNN, GRU, Dense, LastStep)
 
 
@@ -52,8 +54,8 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
         "corpus_sha256": contents.corpus_sha256,
     }
     arrays = {DESCRIPTION: np.array(json.dumps(description)), **dict(contents.model.named_parameters())}
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
@@ -82,9 +84,9 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
                 view[...] = stored
             vectorizer = TextVectorizer(description["vocabulary"])
             return ModelFile(model, vectorizer, description["params"], description["corpus_sha256"])
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except DAMAGE as error:
         raise InputError(f"{path} is not a charrnn model file, or is damaged ({error})") from None
 
 

@@ -111,6 +111,7 @@ def locations(args: argparse.Namespace) -> Locations:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; what a user can mend, and Ctrl-C, end it with one line and an exit code that tells DVC it failed."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal or file may lack characters of the text
     try:
         main()
         sys.stdout.flush()
@@ -121,6 +122,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(1)
     except OSError as error:
         sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
+    except MemoryError as error:
+        sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt:
-        print("\ninterrupted; nothing was written", file=sys.stderr)
+        print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -1,14 +1,11 @@
 """Stage 4, evaluate: measure the trained model on the test text, which nothing has looked at before."""
 
-import json
-
-import numpy as np
-
 from charrnn.errors import InputError
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.storage import load_model
 from stages import cli
 from stages.files import write_csv, write_json
+from stages.processed import read_ids, read_vocabulary
 
 PARAMS = ("window_size",)
 
@@ -19,10 +16,10 @@ def main() -> None:
     where = cli.locations(args)
 
     trained = load_model(where.trained)
-    corpus = json.loads(where.vocabulary.read_text(encoding="utf-8"))
-    if corpus["corpus_sha256"] != trained.corpus_sha256:
+    _, corpus_sha256 = read_vocabulary(where.vocabulary)
+    if corpus_sha256 != trained.corpus_sha256:
         raise InputError(f"{where.trained} was trained on another text than the one in {where.processed}; train again")
-    test_ids = np.load(where.processed / "test.npy", mmap_mode="r")
+    test_ids = read_ids(where.processed / "test.npy")
 
     metrics = evaluate(trained.model, test_ids)
     curve = context_curve(trained.model, test_ids, window_size)

@@ -70,9 +70,9 @@ class Param:
             return None
         try:
             number = kind(value)
+            return number if isfinite(number) else None
         except (ValueError, OverflowError):
             return None
-        return number if isfinite(number) else None
 
     def _in_range(self, value: Value) -> bool:
         return (
@@ -129,7 +129,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     values = _read(path)
     unknown = [key for key in values if key not in PARAMS]
     if unknown:
-        raise InputError(f"{path}: {unknown[0]} is not a hyperparameter; known are {', '.join(PARAMS)}")
+        raise InputError(f"{path}: {str(unknown[0])!r} is not a hyperparameter; known are {', '.join(PARAMS)}")
     missing = [name for name in PARAMS if name not in values]
     if missing:
         default = PARAMS[missing[0]].default
@@ -150,7 +150,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = (error.problem or "not YAML").splitlines()[0]
         raise InputError(f"{path}, line {line}: {problem}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, KeyError, RecursionError) as error:
         raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no hyperparameters; `python -m stages.params` prints the default ones")

@@ -3,7 +3,7 @@
 from charrnn.corpus import describe, read_text, vectorize
 from charrnn.preprocessing import TextVectorizer, split_sizes
 from stages import cli
-from stages.files import write_json
+from stages.processed import write_vocabulary
 
 PARAMS = ("train_size", "validation_size")
 
@@ -17,7 +17,7 @@ def main() -> None:
     sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
     vectorizer = TextVectorizer.fit(read_text(where.raw))
     vectorize(where.raw, vectorizer, [(where.processed / f"{part}.npy", size) for part, size in sizes.items()])
-    write_json(where.vocabulary, {"vocabulary": vectorizer.vocabulary, "corpus_sha256": about["sha256"]})
+    write_vocabulary(where.vocabulary, vectorizer, about["sha256"])
 
     print(f"{vectorizer.vocabulary_size} different characters")
     print(", ".join(f"{size:,} for {part}" for part, size in sizes.items()))

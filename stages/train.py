@@ -1,6 +1,5 @@
 """Stage 3, train: fit a model to the training text, and write it with its learning curve."""
 
-import json
 import time
 
 import numpy as np
@@ -9,11 +8,11 @@ from tqdm import tqdm
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.preprocessing import TextVectorizer
 from charrnn.storage import ModelFile, load_model, save_model
 from charrnn.training import fit
 from stages import cli
 from stages.files import write_csv, write_json
+from stages.processed import read_ids, read_vocabulary
 
 PARAMS = (
     "cell", "embedding_dim", "hidden_dim", "window_size", "stride", "targets", "carry_state", "batch_size",
@@ -27,11 +26,9 @@ def main() -> None:
     params = cli.values(args, PARAMS)
     where = cli.locations(args)
 
-    train_ids, validation_ids = (
-        np.load(where.processed / f"{part}.npy", mmap_mode="r") for part in ("train", "validation")
-    )
-    corpus = json.loads(where.vocabulary.read_text(encoding="utf-8"))
-    vectorizer = TextVectorizer(corpus["vocabulary"])
+    train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
+    vectorizer, corpus_sha256 = read_vocabulary(where.vocabulary)
+    where.model.parent.mkdir(parents=True, exist_ok=True)  # fail now rather than when training is over
 
     rng = np.random.default_rng(params["seed"])
     sizes = {name: params[name] for name in ("cell", "embedding_dim", "hidden_dim")}
@@ -60,7 +57,7 @@ def main() -> None:
         on_epoch=report,
         **{name: params[name] for name in names},
     )
-    save_model(where.model, ModelFile(model, vectorizer, params, corpus["corpus_sha256"]))
+    save_model(where.model, ModelFile(model, vectorizer, params, corpus_sha256))
     last = history[-1]
     write_json(
         where.metrics_dir / "train.json",

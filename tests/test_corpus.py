@@ -1,5 +1,6 @@
 """Reading and vectorizing text files in pieces gives what doing it at once gives."""
 
+import contextlib
 import hashlib
 
 import numpy as np
@@ -13,8 +14,16 @@ from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 
 TEXT = "a é € 🎭\r\nb\n\rc\r"  # characters of 1 to 4 bytes, and every line end
+TEXTS = st.text(st.sampled_from(sorted(set(TEXT))) | st.characters(codec="utf-8"), min_size=1)
 PIECES = st.integers(1, 9)
-TEXTS = st.text(st.sampled_from(sorted(set(TEXT))) | st.characters(codec="utf-8"))
+
+
+@contextlib.contextmanager
+def in_pieces(piece):
+    """Files are read that many bytes at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "PIECE", piece)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +31,126 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("corpus") / "text.txt"
 
 
-def in_pieces(piece):
-    """A context in which files are read that many bytes at a time."""
-    context = pytest.MonkeyPatch.context()
-    patch = context.__enter__()
-    patch.setattr(corpus, "PIECE", piece)
-    return patch
+@given(TEXTS, PIECES)
+@example(TEXT, 1)
+@example(TEXT, 2)
+@example("€" * 5, 4)
+def test_pieces_put_together_are_the_text(path, text, piece):
+    path.write_bytes(text.encode())
+    with in_pieces(piece):
+        pieces = list(read_text(path))
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) <= piece
 
 
-@pytest.fixture
-def piece(request, monkeypatch):
-    monkeypatch.setattr(corpus, "PIECE", request.param)
+def test_an_empty_file_has_no_text(path):
+    path.write_bytes(b"")
+    assert "".join(read_text(path)) == ""
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 4, 1 << 20])
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (b"\xff", "invalid start byte at byte 0"),
+        (b"abcdefgh\xffij", "invalid start byte at byte 8"),
+        ("ä€".encode() + b"\x80", "invalid start byte at byte 5"),
+        (b"abcd\xe2\x82efg", "invalid continuation byte at byte 4"),
+        (b"abc\xc3", "unexpected end of data at byte 3"),
+        (b"abcdef\xf0\x9f\x8e", "unexpected end of data at byte 6"),
+    ],
+)
+def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, piece):
+    path.write_bytes(content)
+    with in_pieces(piece):
+        with pytest.raises(InputError) as by_path:
+            list(read_text(path))
+        with pytest.raises(InputError) as by_name:
+            describe(path, name="the text")
+    assert str(by_path.value) == f"{path} is not UTF-8: {why}"
+    assert str(by_name.value) == f"the text is not UTF-8: {why}"
+
+
+@given(st.text(max_size=12), st.binary(min_size=1, max_size=4), st.text(max_size=12), PIECES)
+def test_pieces_do_not_change_where_utf8_ends(path, before, broken, after, piece):
+    content = before.encode() + broken + after.encode()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        position = error.start
+    else:
+        assume(False)
+    path.write_bytes(content)
+    with in_pieces(piece), pytest.raises(InputError, match=f" at byte {position}$"):
+        list(read_text(path))
+
+
+@given(TEXTS, PIECES)
+@example(TEXT, 3)
+def test_a_text_is_described_by_its_hash_and_sizes(path, text, piece):
+    content = text.encode()
+    path.write_bytes(content)
+    with in_pieces(piece):
+        about = describe(path)
+    assert about == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "characters": len(text),
+    }
+
+
+@pytest.mark.parametrize("name", [None, "the text"])
+def test_an_empty_file_is_no_corpus(path, name):
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="is empty; a corpus must have characters") as caught:
+        describe(path, name)
+    assert str(caught.value).startswith(f"{name or path} is empty")
+
+
+@pytest.mark.parametrize("read", [describe, lambda path: list(read_text(path))])
+def test_a_missing_file_is_an_os_error(tmp_path, read):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "nowhere.txt")
+
+
+def vectorized(path, text, lengths, piece):
+    """What lies in the files of the parts, which have the given lengths."""
+    path.write_bytes(text.encode())
+    vectorizer = TextVectorizer.fit(text)
+    parts = [(path.parent / "parts" / f"{i}.npy", length) for i, length in enumerate(lengths)]
+    with in_pieces(piece):
+        vectorize(path, vectorizer, parts)
+    assert {file.name for file in (path.parent / "parts").iterdir()} >= {part.name for part, _ in parts}
+    return vectorizer, [np.load(part, mmap_mode="r") for part, _ in parts]
+
+
+@given(TEXTS, PIECES, st.data())
+@example(TEXT, 2, None)
+def test_parts_put_together_are_the_ids_of_the_text(path, text, piece, data):
+    borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3))) if data else [1, 7]
+    lengths = [end - start for start, end in zip([0, *borders], [*borders, len(text)])]
+    lengths = [length for length in lengths if length]
+    vectorizer, parts = vectorized(path, text, lengths, piece)
+    assert [part.shape for part in parts] == [(length,) for length in lengths]
+    np.testing.assert_array_equal(np.concatenate(parts), vectorizer.encode(text))
+    assert vectorizer.decode(np.concatenate(parts)) == text
+
+
+@pytest.mark.parametrize(
+    "vocabulary_size, dtype", [(1, "u1"), (2, "u1"), (256, "u1"), (257, "u2"), (65536, "u2"), (65537, "u4")]
+)
+def test_ids_are_stored_in_the_smallest_unsigned_type(path, vocabulary_size, dtype):
+    text = "".join(map(chr, range(0x10000, 0x10000 + vocabulary_size)))
+    _, parts = vectorized(path, text, [vocabulary_size - vocabulary_size // 2, vocabulary_size // 2], 1 << 10)
+    assert [part.dtype for part in parts] == [np.dtype(dtype)] * 2
+    np.testing.assert_array_equal(np.concatenate(parts), np.arange(vocabulary_size))
+
+
+def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
+    text, part = tmp_path / "text.txt", tmp_path / "part.npy"
+    text.write_text("abcabcx")
+    part.write_bytes(b"old")
+    with in_pieces(2), pytest.raises(InputError, match="'x'"):
+        vectorize(text, TextVectorizer("abc"), [(part, 7)])
+    assert part.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.npy", "text.txt"]

@@ -16,7 +16,7 @@ from charrnn.data import fetch
 from charrnn.errors import InputError
 
 TEXT = "Ein Käse für 3 €\r\n".encode()
-ABOUT = {"sha256": hashlib.sha256(TEXT).hexdigest(), "bytes": 21, "characters": 18}
+ABOUT = {"sha256": hashlib.sha256(TEXT).hexdigest(), "bytes": 22, "characters": 18}
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def reason(source, destination):
     return failure.removeprefix(f"  {source}: ")
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content_Length": "21"}], ids=["until the end", "of known length"])
+@pytest.mark.parametrize("headers", [{}, {"Content_Length": "22"}], ids=["until the end", "of known length"])
 def test_a_page_is_copied_byte_for_byte(web, destination, headers):
     url = page(web, **headers)
     assert fetched(url, destination) == {"source": url, **ABOUT}
@@ -140,8 +140,8 @@ def test_a_refused_connection_is_named(destination):
 
 
 def test_half_a_body_is_an_error(web, destination):
-    why = reason(page(web, Content_Length="118"), destination)
-    assert why.count("21 bytes read, 97 more expected") == 1
+    why = reason(page(web, Content_Length="100"), destination)
+    assert why.count("22 bytes read, 78 more expected") == 1
 
 
 def test_a_body_that_can_not_be_unpacked_is_an_error(web, destination):
@@ -153,11 +153,14 @@ def test_a_length_that_is_no_number_does_no_harm(web, destination):
     assert fetched(url, destination) == {"source": url, **ABOUT}
 
 
-@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 21\r\n\r\nEin"], ids=["answer", "body"])
+@pytest.mark.parametrize(
+    "beginning", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 22\r\n\r\nEin"], ids=["no answer", "half a body"]
+)
 def test_a_server_that_falls_silent_is_given_up(web, destination, monkeypatch, beginning):
     def fall_silent(handler):
         handler.wfile.write(beginning)
-        web.closing.wait()
+        if not web.closing.wait(20):
+            answer(handler)
 
     web.pages["/page"] = fall_silent
     monkeypatch.setattr(data, "TIMEOUTS", (5, 0.1))
@@ -202,10 +205,10 @@ def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
 def test_a_source_that_can_not_be_read_is_named(tmp_path, destination, monkeypatch, source, why):
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert reason(source, destination) == why
+    assert why in reason(source, destination)
 
 
-@pytest.mark.parametrize("source", ["http://[::1", "http://two..dots/", "nul\0character"])
+@pytest.mark.parametrize("source", ["http://[::1", "http://two..dots/", "nul\0character"], ids=["IPv6", "host", "path"])
 def test_a_malformed_source_is_an_error_like_any_other(destination, source):
     assert reason(source, destination)
 

@@ -62,7 +62,7 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
     before = path.read_bytes()
 
     def fail(file, **arrays):
-        file.write_bytes(b"half")
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)

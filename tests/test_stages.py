@@ -1,0 +1,458 @@
+"""The five stages as a user and DVC run them: programs of their own, in a folder of its own, on a tiny text."""
+
+import csv
+import hashlib
+import importlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from math import log
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn.evaluation import context_curve, evaluate
+from charrnn.storage import load_model
+from stages.params import PARAMS, default_file, load_params
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("download", "prepare", "train", "evaluate", "sample")
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "PYTHONUTF8": "1",
+    "COLUMNS": "1000",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+TEXT = "".join(random.Random(0).choices("abc déf€\n", k=3000))
+SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
+TINY = {
+    "embedding_dim": 4,
+    "hidden_dim": 8,
+    "window_size": 10,
+    "stride": 5,
+    "batch_size": 8,
+    "num_epochs": 2,
+    "log_interval": 1,
+    "start_string": '"a"',
+}
+PREPARED = {f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json")}
+TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
+EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
+
+
+def command(stage, *flags):
+    return [sys.executable, "-m", f"stages.{stage}", *map(str, flags)]
+
+
+def start(folder, stage, *flags, **environment):
+    return subprocess.run(
+        command(stage, *flags), cwd=folder, env=ENVIRONMENT | environment, capture_output=True, encoding="utf-8"
+    )
+
+
+def run(folder, stage, *flags, **environment):
+    """What a stage prints; it must succeed and have no complaint."""
+    ended = start(folder, stage, *flags, **environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def set_up(folder):
+    """Leave a tiny text and tiny params.yaml in a folder."""
+    params = re.sub(r"(?m)^data_url:\n(  - .*\n)+", "data_url: corpus.txt\n", default_file())
+    for name, value in TINY.items():
+        params = re.sub(rf"(?m)^{name}: .*$", f"{name}: {value}", params)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    (folder / "corpus.txt").write_bytes(TEXT.encode())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """What each stage printed while `finished` was made."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, printed):
+    """A folder in which all stages have run; only to be read."""
+    folder = set_up(tmp_path_factory.mktemp("project"))
+    for stage in STAGES:
+        printed[stage] = run(folder, stage, *(["--output", "metrics/sample.txt"] if stage == "sample" else []))
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of `finished`, to do anything with."""
+    return shutil.copytree(finished, tmp_path / "project")
+
+
+def test_the_stages_leave_their_files_and_no_others(finished):
+    assert set(files(finished)) == {
+        "params.yaml",
+        "corpus.txt",
+        "data/raw/input.txt",
+        "metrics/data.json",
+        "metrics/sample.txt",
+        *PREPARED,
+        *TRAINED,
+        *EVALUATED,
+    }
+
+
+def test_download_copies_the_text_and_notes_where_from(finished, printed):
+    assert (finished / "data/raw/input.txt").read_bytes() == TEXT.encode()
+    assert json.loads((finished / "metrics/data.json").read_bytes()) == {
+        "source": "corpus.txt",
+        "sha256": SHA256,
+        "bytes": len(TEXT.encode()),
+        "characters": 3000,
+    }
+    assert printed["download"] == "3,000 characters from corpus.txt\n"
+
+
+def test_prepare_splits_the_text_in_order(finished, printed):
+    processed = finished / "data/processed"
+    about = json.loads((processed / "vocabulary.json").read_bytes())
+    assert about == {"vocabulary": "\n abcdfé€", "corpus_sha256": SHA256}
+    parts = [np.load(processed / f"{part}.npy") for part in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [1920, 480, 600]
+    assert "".join(about["vocabulary"][i] for i in np.concatenate(parts)) == TEXT
+    assert printed["prepare"] == "9 different characters\n1,920 for train, 480 for validation, 600 for test\n"
+
+
+def test_train_writes_the_model_and_its_learning_curve(finished, printed):
+    trained = load_model(finished / "models/char_rnn.npz")
+    names = importlib.import_module("stages.train").PARAMS
+    of_file = load_params(finished / "params.yaml")
+    assert trained.params == {name: of_file[name] for name in names}
+    assert trained.corpus_sha256 == SHA256
+    assert trained.vectorizer.vocabulary == "\n abcdfé€"
+    assert [layer.output_dim for layer in trained.model.layers] == [4, 8, 9]
+
+    history = rows(finished / "metrics/history.csv")
+    figures = ["train_loss", "validation_loss", "validation_accuracy"]
+    assert list(history[0]) == ["epoch", *figures, "learning_rate", "gradient_norm"]
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    summary = json.loads((finished / "metrics/train.json").read_bytes())
+    assert summary == {name: float(history[-1][name]) for name in figures} | {"parameters": 429}
+    validation_ids = np.load(finished / "data/processed/validation.npy")
+    measured = evaluate(trained.model, validation_ids, num_streams=8)
+    assert summary["validation_loss"] == pytest.approx(measured["loss"], abs=1e-5)
+    assert "429 parameters, 1,920 characters to train on" in printed["train"]
+    assert "epoch 2/2: train loss" in printed["train"]
+
+
+def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
+    model = load_model(finished / "models/char_rnn.npz").model
+    test_ids = np.load(finished / "data/processed/test.npy")
+    metrics = json.loads((finished / "metrics/evaluation.json").read_bytes())
+    assert metrics == pytest.approx(evaluate(model, test_ids), abs=1e-5)
+    assert metrics["characters"] == 599
+    assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / log(2), abs=1e-5)
+    context = rows(finished / "metrics/context.csv")
+    assert [row["position"] for row in context] == [str(position) for position in range(1, 11)]
+    curve = context_curve(model, test_ids, 10)
+    for name in ("loss", "accuracy"):
+        assert [float(row[name]) for row in context] == pytest.approx(curve[name], abs=1e-5)
+    assert f"test loss {metrics['loss']:.4f}" in printed["evaluate"]
+
+
+def test_sample_prints_what_it_writes(finished, printed):
+    assert re.fullmatch(r"a[\n abcdfé€]{64}\n", printed["sample"])
+    assert (finished / "metrics/sample.txt").read_bytes() == printed["sample"].encode()
+
+
+def test_the_same_seed_gives_the_same_files(project):
+    before = files(project)
+    for stage in ("prepare", "train", "evaluate"):
+        run(project, stage)
+    assert files(project) == before
+
+
+def test_flags_override_params_yaml(project):
+    (project / "params.yaml").write_text(
+        (project / "params.yaml").read_text().replace("carry_state: false", "carry_state: true")
+    )
+    run(project, "prepare", "--train-size", "0.5", "--validation-size", "0.5")
+    assert [len(np.load(project / f"data/processed/{part}.npy")) for part in ("train", "validation")] == [750, 750]
+    flags = ["--cell", "rnn", "--hidden-dim", 5, "--num-epochs", 1, "--optimizer", "sgd", "--learning-rate", "2e-3"]
+    run(project, "train", *flags, "--no-carry-state", "--targets", "last", "--clip-norm", 0, "--seed", 7)
+    of_file = load_params(project / "params.yaml")
+    trained = load_model(project / "models/char_rnn.npz")
+    given = {"cell": "rnn", "hidden_dim": 5, "num_epochs": 1, "optimizer": "sgd", "learning_rate": 0.002}
+    given |= {"carry_state": False, "targets": "last", "clip_norm": 0.0, "seed": 7}
+    assert trained.params == {name: of_file[name] for name in trained.params} | given
+    assert [type(layer).__name__ for layer in trained.model.layers] == ["Embedding", "SimpleRNN", "Dense"]
+    assert len(rows(project / "metrics/history.csv")) == 1
+    run(project, "evaluate", "--window-size", 3)
+    assert len(rows(project / "metrics/context.csv")) == 3
+
+
+def test_download_takes_the_first_source_that_works(project):
+    (project / "other.txt").write_bytes(b"other text")
+    ended = start(project, "download", "--data-url", "nowhere.txt", "other.txt", "corpus.txt")
+    assert (ended.returncode, ended.stdout) == (0, "10 characters from other.txt\n")
+    (warning,) = ended.stderr.splitlines()
+    assert re.match(r"warning: .*nowhere\.txt.*No such file.*other\.txt", warning)
+    assert (project / "data/raw/input.txt").read_bytes() == b"other text"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_shows_every_flag_with_its_default(tmp_path, stage):
+    shown = " ".join(run(tmp_path, stage, "--help").split())
+    for name in importlib.import_module(f"stages.{stage}").PARAMS:
+        param = PARAMS[name]
+        default = " ".join(param.default) if isinstance(param.default, list) else param.default
+        assert re.search(rf"--{name.replace('_', '-')}\b[^()]*{re.escape(f'{param.help} (default: {default})')}", shown)
+    for default in ("data", "input.txt", "models", "char_rnn.npz", "metrics"):
+        assert f"(default: {default})" in shown
+
+
+def test_sample_continues_the_start_it_is_given(project):
+    flags = ["bad cab\n", "--temperature", "0.8", "--num-to-generate", "50"]
+    (project / "only").mkdir()
+    for name in ("params.yaml", "models"):
+        (project / name).rename(project / "only" / name)
+    folder = project / "only"
+    before = files(folder)
+
+    first = run(folder, "sample", *flags)
+    assert re.fullmatch(r"bad cab\n[\n abcdfé€]{50}\n", first)
+    assert run(folder, "sample", *flags) == first
+    assert run(folder, "sample", *flags, "--seed", 7) != first
+    assert run(folder, "sample", "--start-string", *flags) == first
+    assert files(folder) == before
+
+
+def test_temperature_0_does_not_depend_on_the_seed(finished):
+    first, second = (run(finished, "sample", "--temperature", 0, "--seed", seed) for seed in (1, 2))
+    assert first == second
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
+def test_sample_stops_quietly_when_nobody_reads_on(finished):
+    with subprocess.Popen(
+        command("sample", "--num-to-generate", 10**9),
+        cwd=finished,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.read(3)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+        assert process.stderr.read() == b""
+
+
+def test_sample_survives_an_output_that_lacks_its_characters(finished):
+    assert run(finished, "sample", "--num-to-generate", 100, PYTHONIOENCODING="ascii")
+
+
+def test_train_goes_on_from_given_weights(project):
+    given = load_model(project / "models/char_rnn.npz").model.parameters
+    flags = ["--num-epochs", 1, "--seed", 7, "--learning-rate", "1e-12", "--optimizer", "sgd"]
+    run(project, "train", *flags, "--model-filename", "fresh.npz")
+    run(project, "train", *flags, "--model-filename", "further.npz", "--weights-path", "models/char_rnn.npz")
+    fresh, further = (load_model(project / f"models/{name}.npz").model.parameters for name in ("fresh", "further"))
+    np.testing.assert_allclose(further, given, atol=1e-9)
+    assert not np.allclose(fresh, given, atol=1e-3)
+
+
+def test_evaluate_and_sample_use_given_weights(project):
+    run(project, "train", "--seed", 7, "--model-filename", "other.npz", "--metrics-dir", "elsewhere")
+    usual = {"sample": run(project, "sample"), "evaluate": run(project, "evaluate", "--metrics-dir", "usual")}
+    before = files(project)
+    for stage in ("evaluate", "sample"):
+        by_name, by_path = (
+            run(project, stage, *flags, "--metrics-dir", flags[0].strip("-"))
+            for flags in (["--model-filename", "other.npz"], ["--weights-path", "models/other.npz"])
+        )
+        assert by_name == by_path != usual[stage]
+    after = files(project)
+    for name in ("evaluation.json", "context.csv"):
+        metrics = [after.pop(f"{folder}/{name}") for folder in ("model-filename", "weights-path")]
+        assert metrics[0] == metrics[1] != before[f"usual/{name}"]
+    assert after == before
+
+
+def test_every_location_can_be_chosen(tmp_path):
+    set_up(tmp_path)
+    flags = "--data-dir d --data-filename text.txt --model-dir m/n --model-filename model.npz --metrics-dir r"
+    for stage in STAGES:
+        run(tmp_path, stage, *flags.split())
+    moved = {name.replace("data/", "d/").replace("metrics/", "r/") for name in PREPARED | EVALUATED}
+    made = {"d/raw/text.txt", "r/data.json", "r/train.json", "r/history.csv", "m/n/model.npz"}
+    assert set(files(tmp_path)) == {"corpus.txt", "params.yaml", *moved, *made}
+
+
+@pytest.mark.parametrize("name", ["model", "v1.0", "model.zip"])
+def test_a_model_file_may_have_any_name(project, name):
+    before = files(project)
+    run(project, "train", "--model-filename", name)
+    assert files(project) == before | {f"models/{name}": before["models/char_rnn.npz"]}
+    run(project, "sample", "--model-filename", name)
+
+
+def remove(name):
+    """A change to a folder: without this file or folder."""
+
+    def change(folder):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def rewrite(name, edit):
+    """A change to a folder: with other content of this file."""
+
+    def change(folder):
+        (folder / name).write_bytes(edit((folder / name).read_bytes()))
+
+    return change
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def spoil(content):
+    return content[:900] + bytes([content[900] ^ 255]) + content[901:]
+
+
+def prepare_another_text(folder):
+    rewrite("data/raw/input.txt", lambda text: text.replace(b"a", b"A"))(folder)
+    run(folder, "prepare")
+
+
+def unchanged(folder):
+    pass
+
+
+@pytest.mark.parametrize(
+    "change, call, words",
+    [
+        (unchanged, "prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
+        (unchanged, "prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
+        (unchanged, "train --cell lstm", "cell is 'lstm'; it must be one of gru, rnn"),
+        (unchanged, "train --learning-rate=-1e-3", "learning_rate is '-1e-3'; it must be a number above 0"),
+        (unchanged, "train --hidden-dim 8.5", "hidden_dim is '8.5'; it must be an integer of at least 1"),
+        (unchanged, "train --hidden-dim 100000000", "memory"),
+        (unchanged, "train --seed -1", "seed is '-1'; it must be an integer of at least 0"),
+        (unchanged, "train --window-size 1920", "window_size is 1920; in a text of 1920 characters it must be below"),
+        (unchanged, "evaluate --window-size 600", "window_size is 600; in a text of 600 characters it must be below"),
+        (unchanged, "sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
+        (unchanged, "sample --num-to-generate 0", "num_to_generate is '0'; it must be an integer of at least 1"),
+        (unchanged, "sample ", "start_string is ''; it must be a text that is not empty"),
+        (unchanged, "sample abx¤", "start_string is 'abx¤': text has characters that are not in"),
+        (unchanged, "sample --start-string=", "start_string is ''; it must be a text that is not empty"),
+        (unchanged, "sample --output .", "error: .: Is a directory"),
+        (unchanged, "sample --output models", "error: models: Is a directory"),
+        (unchanged, "sample --output corpus.txt/sample.txt", "corpus.txt"),
+        *(
+            (rewrite("params.yaml", lambda text: text + b"hiden_dim: 8\n"), stage, "is not a hyperparameter; known are")
+            for stage in STAGES
+        ),
+        (rewrite("params.yaml", lambda text: text + b"seed: 1\n"), "sample", "duplicate key"),
+        (remove("params.yaml"), "train", "params.yaml: No such file or directory"),
+        (remove("data/raw"), "prepare", "data/raw/input.txt: No such file or directory"),
+        (rewrite("data/raw/input.txt", lambda text: b""), "prepare", "data/raw/input.txt is empty"),
+        (rewrite("data/raw/input.txt", lambda text: text + b"\xff"), "prepare", "data/raw/input.txt is not UTF-8"),
+        (remove("data/processed"), "train", "data/processed/train.npy is missing; run the stages before"),
+        (remove("data/processed"), "evaluate", "data/processed/vocabulary.json is missing; run the stages before"),
+        (remove("data/processed/test.npy"), "evaluate", "data/processed/test.npy is missing; run the stages before"),
+        (rewrite("data/processed/train.npy", cut), "train", "data/processed/train.npy"),
+        (rewrite("data/processed/test.npy", cut), "evaluate", "data/processed/test.npy"),
+        (rewrite("data/processed/vocabulary.json", cut), "train", "data/processed/vocabulary.json"),
+        (rewrite("data/processed/vocabulary.json", cut), "evaluate", "data/processed/vocabulary.json"),
+        (rewrite("data/processed/vocabulary.json", lambda text: b"{}"), "train", "data/processed/vocabulary.json"),
+        *(
+            (remove("models"), stage, "models/char_rnn.npz: No such file or directory")
+            for stage in ("evaluate", "sample", "train --weights-path models/char_rnn.npz")
+        ),
+        *(
+            (rewrite("models/char_rnn.npz", damage), stage, "models/char_rnn.npz is not a charrnn model file")
+            for stage in ("evaluate", "sample", "train --weights-path models/char_rnn.npz")
+            for damage in (cut, spoil)
+        ),
+        (unchanged, "sample --weights-path corpus.txt", "corpus.txt is not a charrnn model file"),
+        (unchanged, "sample --weights-path data/processed/test.npy", "test.npy is not a charrnn model file"),
+        (unchanged, "train --hidden-dim 9 --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
+        (prepare_another_text, "train --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
+        (prepare_another_text, "evaluate", "models/char_rnn.npz was trained on another text than the one in"),
+    ],
+)
+def test_what_can_not_work_ends_with_one_line(project, change, call, words):
+    change(project)
+    before = files(project)
+    ended = start(project, *call.split(" "))
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert files(project) == before
+
+
+def test_a_download_without_a_source_lists_why(project):
+    before = files(project)
+    ended = start(project, "download", "--data-url", "nowhere.txt")
+    assert ended.returncode != 0
+    assert ended.stderr == "error: data_url: no source could be read\n  nowhere.txt: No such file or directory\n"
+    assert files(project) == before
+
+
+@pytest.fixture(scope="module")
+def interrupted(finished, tmp_path_factory):
+    """A folder in which Ctrl-C ended the first training after its first epoch, with the exit code and stderr."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("interrupted") / "project")
+    for name in TRAINED:
+        remove(name)(folder)
+    with subprocess.Popen(
+        command("train", "--num-epochs", 10**9),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background may ignore it
+    ) as process:
+        while not process.stdout.readline().startswith("epoch 1/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    return folder, process.returncode, errors
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_interrupted_training_fails_in_one_line_and_leaves_no_model(interrupted, finished):
+    folder, code, errors = interrupted
+    assert code != 0
+    (line,) = errors.strip().splitlines()
+    assert "interrupted" in line
+    left = files(folder)
+    assert set(left) - {"metrics/history.csv"} == set(files(finished)) - TRAINED
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_interrupted_training_does_not_deny_what_it_wrote(interrupted):
+    folder, _, errors = interrupted
+    assert "nothing was written" not in errors or not (folder / "metrics/history.csv").exists()
