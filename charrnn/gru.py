@@ -24,6 +24,14 @@ from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
 
 
+CHUNK = 16  # time steps; what they leave in the buffers still lies in the processor's cache when it is used again
+
+
+def chunks(T: int) -> list[slice]:
+    """T time steps in pieces of CHUNK."""
+    return [slice(start, min(start + CHUNK, T)) for start in range(0, T, CHUNK)]
+
+
 @dataclass(frozen=True)
 class GRU:
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
@@ -80,74 +88,79 @@ class GRU:
 
     def forward(self, p, x, work):
         D, H = self.input_dim, self.hidden_dim
-        gates, products = work.gates, work.products
         U_rz, U_c = p.recurrent_kernel[:2], p.recurrent_kernel[2]
+        product_rz, product_c = work.products[:2], work.products[2]
 
-        np.matmul(x.reshape(-1, D), p.kernel, out=gates.reshape(3, -1, H))
-        gates += p.bias[:, None, None, :]
+        for chunk in chunks(len(x)):
+            gates = work.gates[:, chunk]
+            np.matmul(x[chunk].reshape(-1, D), p.kernel, out=gates.reshape(3, -1, H))
+            gates += p.bias[:, None, None, :]
 
-        steps = zip(work.h[:-1], work.h[1:], gates[:2].swapaxes(0, 1), *gates, work.past)
-        for h_previous, h, rz, r, z, c, past in steps:
-            if self.reset_after:
-                np.matmul(h_previous, p.recurrent_kernel, out=products)
-                rz += products[:2]
-                sigmoid(rz, out=rz)
-                np.add(products[2], p.recurrent_bias, out=past)
-                np.multiply(r, past, out=products[2])
-            else:
-                np.matmul(h_previous, U_rz, out=products[:2])
-                rz += products[:2]
-                sigmoid(rz, out=rz)
-                np.multiply(r, h_previous, out=past)
-                np.matmul(past, U_c, out=products[2])
-            c += products[2]
-            np.tanh(c, out=c)
+            h = work.h[chunk.start : chunk.stop + 1]
+            for h_before, h, rz, r, z, c, past in zip(h[:-1], h[1:], gates[:2].swapaxes(0, 1), *gates, work.past[chunk]):
+                if self.reset_after:
+                    np.matmul(h_before, p.recurrent_kernel, out=work.products)
+                    rz += product_rz
+                    sigmoid(rz, out=rz)
+                    np.add(product_c, p.recurrent_bias, out=past)
+                    np.multiply(r, past, out=product_c)
+                else:
+                    np.matmul(h_before, U_rz, out=product_rz)
+                    rz += product_rz
+                    sigmoid(rz, out=rz)
+                    np.multiply(r, h_before, out=past)
+                    np.matmul(past, U_c, out=product_c)
+                c += product_c
+                np.tanh(c, out=c)
 
-            np.subtract(h_previous, c, out=h)  # h = c + z ∘ (h_previous - c)
-            h *= z
-            h += c
+                np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c)
+                h *= z
+                h += c
         return work.h[1:]
 
     def backward(self, p, grad, x, dy, work):
         D, H = self.input_dim, self.hidden_dim
         dgates, dh, products = work.dgates, work.dh, work.products
-        (r, z, c), h_previous = work.gates, work.h[:-1]
-        U_rz, U_c = p.recurrent_kernel[:2].swapaxes(1, 2), p.recurrent_kernel[2].T
-
-        # What multiplies the incoming gradient does not depend on it, so it is found for all time steps at once:
-        #   dz = dh ∘ (h_{t-1} - c) ∘ (1 - z) ∘ z,  dc = dh ∘ (1 - z) ∘ (1 - c²),  dr = d(r ∘ past) ∘ past ∘ (1 - r) ∘ r
-        # where past is h_{t-1}, or h_{t-1} U_c + u with reset_after.
-        dr, dz, dc = dgates
-        np.subtract(1, z, out=dc)
-        np.subtract(h_previous, c, out=dz)
-        dz *= dc
-        dz *= z
-        np.multiply(c, c, out=dr)
-        np.subtract(1, dr, out=dr)
-        dc *= dr
-        np.subtract(1, r, out=dr)
-        dr *= r
-        dr *= work.past if self.reset_after else h_previous
+        product_rz = products[:2]
+        # Contiguous copies of the transposed matrices: BLAS is faster with them than with a transposed view.
+        U_rz, U_c = p.recurrent_kernel[:2].swapaxes(1, 2).copy(), p.recurrent_kernel[2].T.copy()
 
         dh[...] = 0
-        for t in reversed(range(len(dy))):
-            dh += dy[t]
-            dgates[1:, t] *= dh
-            dh *= z[t]
-            if self.reset_after:
-                dr[t] *= dc[t]
-                np.multiply(dc[t], r[t], out=work.dpast[t])
-                np.matmul(work.dpast[t], U_c, out=products[2])
-            else:
-                np.matmul(dc[t], U_c, out=products[2])
-                dr[t] *= products[2]
-                products[2] *= r[t]
-            np.matmul(dgates[:2, t], U_rz, out=products[:2])
-            dh += products[0]
-            dh += products[1]
-            dh += products[2]
+        for chunk in reversed(chunks(len(x))):
+            # What multiplies the incoming gradient does not depend on it, so it is found for many time steps at once:
+            #   dz = dh ∘ (h_{t-1} - c) ∘ (1 - z) ∘ z,  dc = dh ∘ (1 - z) ∘ (1 - c²),
+            #   dr = d(r ∘ past) ∘ past ∘ (1 - r) ∘ r,  where past is h_{t-1}, or h_{t-1} U_c + u with reset_after.
+            (r, z, c), h_before = work.gates[:, chunk], work.h[chunk]
+            dr, dz, dc = dgates[:, chunk]
+            np.subtract(1, z, out=dc)
+            np.subtract(h_before, c, out=dz)
+            dz *= dc
+            dz *= z
+            np.multiply(c, c, out=dr)
+            np.subtract(1, dr, out=dr)
+            dc *= dr
+            np.subtract(1, r, out=dr)
+            dr *= r
+            dr *= work.past[chunk] if self.reset_after else h_before
 
-        h_rows, dgate_rows = h_previous.reshape(-1, H), dgates.reshape(3, -1, H)
+            dzc, drz = (dgates[gate_pair, chunk].swapaxes(0, 1) for gate_pair in (slice(1, 3), slice(0, 2)))
+            for t in reversed(range(len(r))):
+                dh += dy[chunk.start + t]
+                dzc[t] *= dh
+                dh *= z[t]
+                if self.reset_after:
+                    dr[t] *= dc[t]
+                    dpast = np.multiply(dc[t], r[t], out=work.dpast[chunk.start + t])
+                    np.matmul(dpast, U_c, out=products[2])
+                else:
+                    np.matmul(dc[t], U_c, out=products[2])
+                    dr[t] *= products[2]
+                    products[2] *= r[t]
+                np.matmul(drz[t], U_rz, out=product_rz)
+                for product in products:
+                    dh += product
+
+        h_rows, dgate_rows = work.h[:-1].reshape(-1, H), dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
         if self.reset_after:
             dpast_rows = work.dpast.reshape(-1, H)
