@@ -18,6 +18,7 @@ from charrnn.files import replacing
 
 TIMEOUTS = (5, 30)  # seconds: to connect, and between two pieces of the body
 RETRIES = Retry(total=3, backoff_factor=0.5, status_forcelist=range(500, 600), raise_on_status=False)
+UNPACKED = {"Accept-Encoding": "identity"}  # so that Content-Length is that of the text
 PIECE = 1 << 16  # bytes
 
 
@@ -83,7 +84,7 @@ def _download(url: str, destination: Path) -> None:
         session.mount("http://", HTTPAdapter(max_retries=RETRIES))
         session.mount("https://", HTTPAdapter(max_retries=RETRIES))
         try:
-            with session.get(url, stream=True, timeout=TIMEOUTS) as response:
+            with session.get(url, stream=True, timeout=TIMEOUTS, headers=UNPACKED) as response:
                 if not response.ok:
                     raise InputError(f"HTTP {response.status_code} {response.reason}")
                 size = response.headers.get("Content-Length", "")

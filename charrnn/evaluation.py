@@ -5,12 +5,12 @@ from math import exp, log
 
 import numpy as np
 
+from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.preprocessing import Batch, batches, streams, windows
 
 LN2 = log(2)
-CHUNK = 1000  # time steps worked on together in a streamed pass; bounds memory, changes no result
-WINDOWS_AT_ONCE = 256
+POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch: bounds memory, changes no result
 
 
 def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
@@ -26,14 +26,22 @@ def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float
     ids
         (n,) ids, n at least 2; may be a memory map.
 
+    Raises
+    ------
+    InputError
+        If there are fewer than 2 ids, or one is not below the size of the vocabulary.
+
     Returns
     -------
     dict
         `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and how many `characters` were
         predicted.
     """
+    if len(ids) < 2:
+        raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
     loss, correct, characters = 0.0, 0, 0
-    for losses, hits in _predictions(model, streams(ids, num_streams, CHUNK), carry_state=True):
+    pairs = streams(ids, num_streams, max(1, POSITIONS_AT_ONCE // num_streams))
+    for losses, hits in _predictions(model, pairs, carry_state=True):
         loss += float(losses.sum(dtype=np.float64))
         correct += int(hits.sum())
         characters += losses.size
@@ -55,20 +63,24 @@ def context_curve(model, ids: np.ndarray, window_size: int) -> dict[str, np.ndar
     """
     loss, correct = np.zeros(window_size), np.zeros(window_size)
     cut = windows(ids, window_size, stride=max(1, window_size // 8))
-    for losses, hits in _predictions(model, batches(cut, WINDOWS_AT_ONCE), carry_state=False):
+    for losses, hits in _predictions(model, batches(cut, max(1, POSITIONS_AT_ONCE // window_size)), carry_state=False):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
     return {"loss": loss / len(cut), "accuracy": correct / len(cut)}
 
 
-def _predictions(model, pairs: Iterable[Batch], carry_state: bool) -> Iterator[Batch]:
-    """For each batch the loss of each position and whether its most probable character came true, both (T, B)."""
+def _predictions(model, pairs: Iterable[Batch], carry_state: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each batch the loss of each position, in a buffer that the next batch overwrites, and whether its most
+    probable character came true, both (T, B)."""
+    V = model.layers[-1].output_dim
     cross_entropy = SparseCategoricalCrossentropy()
     work, state = None, None
     for x, y in pairs:
+        if max(x.max(), y.max()) >= V:
+            raise InputError(f"the text has the id {max(x.max(), y.max())}; the model knows ids below {V}")
         if work is None or work.inputs[0].shape != x.shape:
             work = model.work(*x.shape)
-            loss_work = cross_entropy.work(*x.shape, model.layers[-1].output_dim, model.dtype)
+            loss_work = cross_entropy.work(*x.shape, V, model.dtype)
         logits = model.forward(x, work, state)
         cross_entropy.forward(logits, y, loss_work)
         yield loss_work.losses, logits.argmax(axis=-1) == y

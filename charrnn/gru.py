@@ -12,6 +12,22 @@ room for one more bias:
 
 The three gates lie on an axis of their own, in the order r, z, c, so that each gate's block is contiguous at every
 time step, and r and z, or z and c, can be worked on together.
+
+Backwards in time, with dr, dz and dc the gradients of what stands in the brackets of σ, σ and tanh:
+
+    dh_t     = dy_t + what step t + 1 sends back
+    dz_t     = dh_t ∘ (h_{t-1} - c_t) ∘ z_t ∘ (1 - z_t)
+    dc_t     = dh_t ∘ (1 - z_t) ∘ (1 - c_t²)
+    dr_t     = (dc_t U_cᵀ) ∘ h_{t-1} ∘ r_t ∘ (1 - r_t)
+    sent back: dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + (dc_t U_cᵀ) ∘ r_t
+
+    dW = Σ_t x_tᵀ [dr dz dc]_t,  db = Σ_t [dr dz dc]_t,  dU_r, dU_z = Σ_t h_{t-1}ᵀ [dr dz]_t,  dU_c = Σ_t (r ∘ h_{t-1})ᵀ dc_t
+
+and with `reset_after`, where the reset gate lets through q_t = h_{t-1} U_c + u:
+
+    dr_t     = dc_t ∘ q_t ∘ r_t ∘ (1 - r_t),  dq_t = dc_t ∘ r_t
+    sent back: dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + dq_t U_cᵀ
+    dU_c = Σ_t h_{t-1}ᵀ dq_t,  du = Σ_t dq_t
 """
 
 from dataclasses import dataclass
@@ -77,9 +93,9 @@ class GRU:
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             gates=np.empty((3, T, B, H), dtype),  # x W + b, then the gates r, z, c
-            past=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or h_{t-1} U_c + u with reset_after
-            dgates=np.empty((3, T, B, H), dtype),  # gradients of the three pre-activations
-            dpast=np.empty((T, B, H), dtype) if self.reset_after else None,
+            recalled=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with reset_after q
+            dgates=np.empty((3, T, B, H), dtype),  # dr, dz, dc
+            dq=np.empty((T, B, H), dtype) if self.reset_after else None,
             dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
             products=np.empty((3, B, H), dtype),
             dx=np.empty((T, B, D), dtype),
@@ -96,20 +112,22 @@ class GRU:
             np.matmul(x[chunk].reshape(-1, D), p.kernel, out=gates.reshape(3, -1, H))
             gates += p.bias[:, None, None, :]
 
-            h = work.h[chunk.start : chunk.stop + 1]
-            for h_before, h, rz, r, z, c, past in zip(h[:-1], h[1:], gates[:2].swapaxes(0, 1), *gates, work.past[chunk]):
+            states = work.h[chunk.start : chunk.stop + 1]
+            both_gates = gates[:2].swapaxes(0, 1)
+            steps = zip(states[:-1], states[1:], both_gates, *gates, work.recalled[chunk])
+            for h_before, h, rz, r, z, c, recalled in steps:
                 if self.reset_after:
                     np.matmul(h_before, p.recurrent_kernel, out=work.products)
                     rz += product_rz
                     sigmoid(rz, out=rz)
-                    np.add(product_c, p.recurrent_bias, out=past)
-                    np.multiply(r, past, out=product_c)
+                    np.add(product_c, p.recurrent_bias, out=recalled)
+                    np.multiply(r, recalled, out=product_c)
                 else:
                     np.matmul(h_before, U_rz, out=product_rz)
                     rz += product_rz
                     sigmoid(rz, out=rz)
-                    np.multiply(r, h_before, out=past)
-                    np.matmul(past, U_c, out=product_c)
+                    np.multiply(r, h_before, out=recalled)
+                    np.matmul(recalled, U_c, out=product_c)
                 c += product_c
                 np.tanh(c, out=c)
 
@@ -122,52 +140,51 @@ class GRU:
         D, H = self.input_dim, self.hidden_dim
         dgates, dh, products = work.dgates, work.dh, work.products
         product_rz = products[:2]
-        # Contiguous copies of the transposed matrices: BLAS is faster with them than with a transposed view.
-        U_rz, U_c = p.recurrent_kernel[:2].swapaxes(1, 2).copy(), p.recurrent_kernel[2].T.copy()
+        # Copies of the transposed matrices, because BLAS is faster with them than with transposed views.
+        U_rz_T, U_c_T = p.recurrent_kernel[:2].swapaxes(1, 2).copy(), p.recurrent_kernel[2].T.copy()
 
         dh[...] = 0
         for chunk in reversed(chunks(len(x))):
-            # What multiplies the incoming gradient does not depend on it, so it is found for many time steps at once:
-            #   dz = dh ∘ (h_{t-1} - c) ∘ (1 - z) ∘ z,  dc = dh ∘ (1 - z) ∘ (1 - c²),
-            #   dr = d(r ∘ past) ∘ past ∘ (1 - r) ∘ r,  where past is h_{t-1}, or h_{t-1} U_c + u with reset_after.
+            # The factors of dz, dc and dr that do not depend on dh_t are found for many time steps at once.
             (r, z, c), h_before = work.gates[:, chunk], work.h[chunk]
             dr, dz, dc = dgates[:, chunk]
             np.subtract(1, z, out=dc)
             np.subtract(h_before, c, out=dz)
-            dz *= dc
             dz *= z
-            np.multiply(c, c, out=dr)
+            dz *= dc
+            np.multiply(c, c, out=dr)  # dr is free until its own turn comes
             np.subtract(1, dr, out=dr)
             dc *= dr
             np.subtract(1, r, out=dr)
             dr *= r
-            dr *= work.past[chunk] if self.reset_after else h_before
+            dr *= work.recalled[chunk] if self.reset_after else h_before
 
-            dzc, drz = (dgates[gate_pair, chunk].swapaxes(0, 1) for gate_pair in (slice(1, 3), slice(0, 2)))
+            drz = dgates[:2, chunk].swapaxes(0, 1)
+            dzc = dgates[1:, chunk].swapaxes(0, 1)
             for t in reversed(range(len(r))):
                 dh += dy[chunk.start + t]
                 dzc[t] *= dh
                 dh *= z[t]
                 if self.reset_after:
                     dr[t] *= dc[t]
-                    dpast = np.multiply(dc[t], r[t], out=work.dpast[chunk.start + t])
-                    np.matmul(dpast, U_c, out=products[2])
+                    dq = np.multiply(dc[t], r[t], out=work.dq[chunk.start + t])
+                    np.matmul(dq, U_c_T, out=products[2])
                 else:
-                    np.matmul(dc[t], U_c, out=products[2])
+                    np.matmul(dc[t], U_c_T, out=products[2])
                     dr[t] *= products[2]
                     products[2] *= r[t]
-                np.matmul(drz[t], U_rz, out=product_rz)
+                np.matmul(drz[t], U_rz_T, out=product_rz)
                 for product in products:
                     dh += product
 
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
         if self.reset_after:
-            dpast_rows = work.dpast.reshape(-1, H)
-            np.matmul(h_rows.T, dpast_rows, out=grad.recurrent_kernel[2])
-            np.sum(dpast_rows, axis=0, out=grad.recurrent_bias)
+            dq_rows = work.dq.reshape(-1, H)
+            np.matmul(h_rows.T, dq_rows, out=grad.recurrent_kernel[2])
+            np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
         else:
-            np.matmul(work.past.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
+            np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
         np.matmul(x.reshape(-1, D).T, dgate_rows, out=grad.kernel)
         np.sum(dgate_rows, axis=1, out=grad.bias)
         np.matmul(dgate_rows, p.kernel.swapaxes(1, 2), out=work.dx_of_gate)

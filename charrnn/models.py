@@ -71,6 +71,11 @@ class Workspace:
     output_steps: int  # T, or what is left of it where a layer drops time steps
 
 
+def parameter_count(layers: Sequence[Layer]) -> int:
+    """How many numbers all parameters of these layers are."""
+    return sum(prod(shape) for layer in layers for shape in layer.shapes().values())
+
+
 class Model:
     """A chain of layers, from ids to logits.
 
@@ -96,8 +101,7 @@ class Model:
     """
 
     def __init__(self, layers: Sequence[Layer], rng: np.random.Generator, dtype: np.typing.DTypeLike = np.float32):
-        size = sum(prod(shape) for layer in layers for shape in layer.shapes().values())
-        self._build(layers, np.zeros(size, dtype))
+        self._build(layers, np.zeros(parameter_count(layers), dtype))
         for layer, p in zip(self.layers, self._p):
             layer.init(p, rng)
 
@@ -118,6 +122,9 @@ class Model:
                     f"Model: {type(after).__name__} has input_dim {after.input_dim}; "
                     f"it must be {before.output_dim}, the output_dim of the {type(before).__name__} before it"
                 )
+        size = parameter_count(self.layers)
+        if len(parameters) != size:
+            raise InputError(f"Model: there are {len(parameters)} parameters; these layers need {size}")
         self.parameters = parameters
         self.gradient = np.zeros_like(parameters)
         self._p = self._views(self.parameters)
@@ -131,8 +138,6 @@ class Model:
                 setattr(of_layer, name, flat[start : start + prod(shape)].reshape(shape))
                 start += prod(shape)
             views.append(of_layer)
-        if start != len(flat):
-            raise InputError(f"Model: there are {len(flat)} parameters; these layers need {start}")
         return views
 
     @property
@@ -185,10 +190,19 @@ class Model:
         return self.gradient
 
     def predict(self, ids: np.ndarray, state: State | None = None) -> np.ndarray:
-        """Probabilities of the next id: (T, V) for ids (T,), (T, B, V) for B sequences of ids (T, B)."""
+        """Probabilities of the next id: (T, V) for ids (T,), (T, B, V) for B sequences of ids (T, B).
+
+        Raises
+        ------
+        InputError
+            If an id is not below V, the size of the vocabulary.
+        """
+        V = self.layers[0].input_dim
+        if ids.max() >= V:
+            raise InputError(f"ids have {ids.max()}; the model knows ids below {V}")
         columns = ids.reshape(len(ids), -1)
         probabilities = softmax(self.forward(columns, self.work(*columns.shape), state))
-        return probabilities.reshape(*ids.shape, -1)
+        return probabilities if ids.ndim == 2 else probabilities[:, 0]
 
     fit = fit
     evaluate = evaluate

@@ -1,7 +1,6 @@
 """From characters to mini-batches of ids: vectorizing, splitting, cutting windows, and batching.
 
-The vocabulary and the split are in text order, nothing is copied before a mini-batch is put together, and batches are
-time-major: x (T, B) holds the ids that are read, y (T, B) the id that follows each of them.
+The split keeps the order of the text, nothing is copied before a mini-batch is put together, and batches are x (T, B) holds the ids that are read, y (T, B) the id that follows each of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -146,14 +145,19 @@ def batches(windows: np.ndarray, batch_size: int, rng: np.random.Generator | Non
         yield batch[:-1], batch[1:]
 
 
+def stream_length(n: int, num_streams: int) -> int:
+    """How many of n ids each of `num_streams` streams predicts."""
+    return (n - 1) // min(num_streams, n - 1)
+
+
 def streams(ids: np.ndarray, num_streams: int, window_size: int) -> Iterator[Batch]:
     """Read `num_streams` equal stretches of the text side by side, `window_size` characters at a time.
 
     Column b of each batch goes on where column b of the one before ended, so that a carried state fits. Every
     character but the first is predicted once, save the up to num_streams - 1 last ones that do not fill a row.
     """
+    length = stream_length(len(ids), num_streams)
     num_streams = min(num_streams, len(ids) - 1)
-    length = (len(ids) - 1) // num_streams
     x = ids[: num_streams * length].reshape(num_streams, length).T
     y = ids[1 : num_streams * length + 1].reshape(num_streams, length).T
     for start in range(0, length, window_size):

@@ -52,15 +52,18 @@ def generate(
         ids = vectorizer.encode(start_string)[:, None]
     except InputError as error:
         raise InputError(f"start_string is {start_string!r}: {error}") from None
-    return _continue(model, vectorizer, ids, num_to_generate, temperature, rng)
+    drawn = _draw(model, ids, temperature, rng)
+    return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
 
 
-def _continue(model, vectorizer, ids, num_to_generate, temperature, rng):
-    work = model.work(*ids.shape)
-    logits, state = model.forward(ids, work), model.final_state(work)
-    work = model.work(1, 1)
-    for _ in range(num_to_generate):
+def _draw(model, ids: np.ndarray, temperature: float, rng: np.random.Generator) -> Iterator[int]:
+    """Ids that go on from ids (T, 1), without end: the first pass reads all of those, every further one a single id."""
+    work, state = model.work(*ids.shape), None
+    while True:
+        logits = model.forward(ids, work, state)
         drawn = sample_id(logits[-1, 0], temperature, rng)
-        yield vectorizer.vocabulary[drawn]
-        logits = model.forward(np.array([[drawn]]), work, state)
+        yield drawn
         state = model.final_state(work)
+        if len(ids) > 1:
+            work = model.work(1, 1)
+        ids = np.array([[drawn]])

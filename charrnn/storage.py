@@ -1,7 +1,7 @@
 """The model file: everything that using a trained model needs, in one .npz archive without pickles.
 
 It holds one array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
-hyperparameters, and the SHA-256 of the corpus. Equal models make equal files, byte for byte.
+hyperparameters, and what tells the training text from others. Equal models make equal files, byte for byte.
 """
 
 import json
@@ -17,7 +17,7 @@ from charrnn.errors import InputError
 from charrnn.files import replacing
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
-from charrnn.models import Layer, Model
+from charrnn.models import Layer, Model, parameter_count
 from charrnn.preprocessing import TextVectorizer
 from charrnn.simple_rnn import SimpleRNN
 
@@ -35,7 +35,7 @@ class ModelFile:
     model: Model
     vectorizer: TextVectorizer
     params: Mapping[str, Any]
-    corpus_sha256: str
+    data: Mapping[str, Any]
 
 
 def save_model(path: str | Path, contents: ModelFile) -> None:
@@ -48,10 +48,11 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
     """
     description = {
         "format": FORMAT,
+        "dtype": contents.model.dtype.name,
         "layers": [_describe(layer) for layer in contents.model.layers],
         "vocabulary": contents.vectorizer.vocabulary,
         "params": dict(contents.params),
-        "corpus_sha256": contents.corpus_sha256,
+        "data": dict(contents.data),
     }
     arrays = {DESCRIPTION: np.array(json.dumps(description)), **dict(contents.model.named_parameters())}
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -75,15 +76,16 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
             if description["format"] != FORMAT:
                 raise InputError(f"{path} has format {description['format']}; this version reads format {FORMAT}")
             layers = [_layer(d, known, path) for d in description["layers"]]
-            size = sum(int(np.prod(shape)) for layer in layers for shape in layer.shapes().values())
-            model = Model.from_parameters(layers, np.empty(size, np.float32))
+            model = Model.from_parameters(layers, np.empty(parameter_count(layers), description["dtype"]))
             for name, view in model.named_parameters():
                 stored = archive[name]
                 if stored.shape != view.shape:
                     raise InputError(f"{path}: {name} has shape {stored.shape}; its layer needs {view.shape}")
                 view[...] = stored
             vectorizer = TextVectorizer(description["vocabulary"])
-            return ModelFile(model, vectorizer, description["params"], description["corpus_sha256"])
+            if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
+                raise InputError(f"{path}: the vocabulary has {vectorizer.vocabulary_size} characters; its layers differ")
+            return ModelFile(model, vectorizer, description["params"], description["data"])
     except InputError:
         raise
     except DAMAGE as error:

@@ -11,7 +11,7 @@ from charrnn.evaluation import evaluate
 from charrnn.layers import LastStep
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm
-from charrnn.preprocessing import batches, streams, windows
+from charrnn.preprocessing import batches, stream_length, streams, windows
 
 TARGETS = ("every", "last")
 
@@ -49,7 +49,7 @@ def fit(
     num_epochs: int = 10,
     batch_size: int = 32,
     window_size: int = 100,
-    stride: int = 100,
+    stride: int | None = None,
     targets: str = "every",
     carry_state: bool = False,
     clip_norm: float = 0.0,
@@ -69,7 +69,8 @@ def fit(
     window_size
         T, the time steps that gradients flow back through.
     stride
-        Characters from the beginning of one window to that of the next; below `window_size`, windows overlap.
+        Characters from the beginning of one window to that of the next, at most `window_size`, which it is unless
+        told otherwise; below that, windows overlap.
     targets
         "every": each position of a window predicts its next character. "last": only the final hidden state does.
     carry_state
@@ -93,12 +94,19 @@ def fit(
     Raises
     ------
     InputError
-        If a text is too short for one window, or `targets` is unknown.
+        If a setting is out of its range, or a text too short.
     DivergenceError
         As soon as a loss or a gradient is not finite.
     """
+    stride = window_size if stride is None else stride
+    _require_at_least(1, num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride)
+    _require_at_least(0, clip_norm=clip_norm)
     if targets not in TARGETS:
         raise InputError(f"targets is {targets!r}; it must be one of {', '.join(TARGETS)}")
+    if stride > window_size and not carry_state:
+        raise InputError(f"stride is {stride}; it must be at most window_size, {window_size}, or text would be skipped")
+    if len(validation_ids) < 2:
+        raise InputError(f"the validation text has {len(validation_ids)} characters; it must have at least 2")
     if targets == "last":
         trainee = model.with_layers([*model.layers[:-1], LastStep(model.layers[-1].input_dim), model.layers[-1]])
     else:
@@ -110,7 +118,7 @@ def fit(
 
     for epoch in range(1, num_epochs + 1):
         if carry_state:
-            num_batches = ceil((len(train_ids) - 1) // batch_size / window_size)
+            num_batches = ceil(stream_length(len(train_ids), batch_size) / window_size)
             pairs = streams(train_ids, batch_size, window_size)
         else:
             num_batches = ceil(len(train_windows) / batch_size)
@@ -124,11 +132,7 @@ def fit(
 
             loss = loss_and_gradient(trainee, x, y, work, state)
             norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
-            if not (isfinite(loss) and isfinite(norm)):
-                raise DivergenceError(
-                    f"training diverged in epoch {epoch}, batch {batch}: the loss is {loss} and the gradient's norm "
-                    f"{norm}; try a lower learning_rate or a clip_norm between 0.1 and 5"
-                )
+            _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
             optimizer.update(model.parameters, trainee.gradient, memory)
             if carry_state:
                 state = trainee.final_state(work.model)
@@ -140,6 +144,7 @@ def fit(
                 on_batch(epoch, batch, num_batches, loss)
 
         validation = evaluate(model, validation_ids, num_streams=batch_size)
+        _require_finite(f"epoch {epoch}", validation["loss"], norm)
         history.append(
             {
                 "epoch": epoch,
@@ -153,3 +158,17 @@ def fit(
         if on_epoch:
             on_epoch(history)
     return history
+
+
+def _require_at_least(minimum: int, **settings: float) -> None:
+    for name, value in settings.items():
+        if not minimum <= value < inf:
+            raise InputError(f"{name} is {value!r}; it must be a finite number of at least {minimum}")
+
+
+def _require_finite(when: str, loss: float, norm: float) -> None:
+    if not (isfinite(loss) and isfinite(norm)):
+        raise DivergenceError(
+            f"training diverged in {when}: the loss is {loss} and the gradient's norm {norm}; "
+            "try a lower learning_rate or a clip_norm between 0.1 and 5"
+        )

@@ -16,9 +16,12 @@ def main() -> None:
     where = cli.locations(args)
 
     trained = load_model(where.trained)
-    _, corpus_sha256 = read_vocabulary(where.vocabulary)
-    if corpus_sha256 != trained.corpus_sha256:
-        raise InputError(f"{where.trained} was trained on another text than the one in {where.processed}; train again")
+    _, data = read_vocabulary(where.vocabulary)
+    if data != trained.data:
+        raise InputError(
+            f"{where.trained} was trained on another text, or another split of it, than the one in {where.processed}; "
+            "train again"
+        )
     test_ids = read_ids(where.processed / "test.npy")
 
     metrics = evaluate(trained.model, test_ids)

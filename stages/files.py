@@ -8,7 +8,7 @@ from typing import Any
 
 from charrnn.files import replacing
 
-DIGITS = 6  # float32 results differ beyond that from one kind of processor to another
+DIGITS = 6  # more is noise
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def main() -> None:
     sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
     vectorizer = TextVectorizer.fit(read_text(where.raw))
     vectorize(where.raw, vectorizer, [(where.processed / f"{part}.npy", size) for part, size in sizes.items()])
-    write_vocabulary(where.vocabulary, vectorizer, about["sha256"])
+    write_vocabulary(where.vocabulary, vectorizer, {"corpus_sha256": about["sha256"], **params})
 
     print(f"{vectorizer.vocabulary_size} different characters")
     print(", ".join(f"{size:,} for {part}" for part, size in sizes.items()))

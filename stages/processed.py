@@ -1,9 +1,10 @@
-"""What `prepare` leaves for later stages: ids, and the vocabulary with the hash of the text they come from."""
+"""What `prepare` leaves for later stages: ids, the vocabulary, and what tells these data from others."""
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,13 @@ from charrnn.preprocessing import TextVectorizer
 from stages.files import write_json
 
 
-def write_vocabulary(path: Path, vectorizer: TextVectorizer, corpus_sha256: str) -> None:
-    """Write vocabulary.json."""
-    write_json(path, {"vocabulary": vectorizer.vocabulary, "corpus_sha256": corpus_sha256})
+def write_vocabulary(path: Path, vectorizer: TextVectorizer, data: Mapping[str, Any]) -> None:
+    """Write vocabulary.json; `data` is the hash of the corpus and how it was split."""
+    write_json(path, {"vocabulary": vectorizer.vocabulary, **data})
 
 
-def read_vocabulary(path: Path) -> tuple[TextVectorizer, str]:
-    """The vectorizer and the SHA-256 of the corpus.
+def read_vocabulary(path: Path) -> tuple[TextVectorizer, dict[str, Any]]:
+    """The vectorizer and the data, as they were written.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def read_vocabulary(path: Path) -> tuple[TextVectorizer, str]:
     """
     with _damage_named(path):
         contents = json.loads(path.read_text(encoding="utf-8"))
-        return TextVectorizer(contents["vocabulary"]), contents["corpus_sha256"]
+        return TextVectorizer(contents.pop("vocabulary")), contents
 
 
 def read_ids(path: Path) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from charrnn.errors import InputError
+from charrnn.files import require_writable
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
@@ -27,8 +28,8 @@ def main() -> None:
     where = cli.locations(args)
 
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
-    vectorizer, corpus_sha256 = read_vocabulary(where.vocabulary)
-    where.model.parent.mkdir(parents=True, exist_ok=True)  # fail now rather than when training is over
+    vectorizer, data = read_vocabulary(where.vocabulary)
+    require_writable(where.model)  # fail now rather than when training is over
 
     rng = np.random.default_rng(params["seed"])
     sizes = {name: params[name] for name in ("cell", "embedding_dim", "hidden_dim")}
@@ -57,7 +58,7 @@ def main() -> None:
         on_epoch=report,
         **{name: params[name] for name in names},
     )
-    save_model(where.model, ModelFile(model, vectorizer, params, corpus_sha256))
+    save_model(where.model, ModelFile(model, vectorizer, params, data))
     last = history[-1]
     write_json(
         where.metrics_dir / "train.json",

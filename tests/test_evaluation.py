@@ -19,7 +19,7 @@ def ids():
 
 
 def test_streamed_pass_equals_one_pass_over_the_whole_text(model, ids, monkeypatch):
-    monkeypatch.setattr(evaluation, "CHUNK", 7)
+    monkeypatch.setattr(evaluation, "POSITIONS_AT_ONCE", 7)
     p = model.predict(ids[:-1])
     metrics = evaluate(model, ids)
     np.testing.assert_allclose(metrics["loss"], -np.log(p[np.arange(300), ids[1:]]).mean(), rtol=1e-5)
@@ -56,7 +56,7 @@ def test_evaluation_changes_nothing(model, ids):
 
 
 def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, monkeypatch):
-    monkeypatch.setattr(evaluation, "WINDOWS_AT_ONCE", 7)
+    monkeypatch.setattr(evaluation, "POSITIONS_AT_ONCE", 150)
     curve = context_curve(model, ids, window_size=20)
     starts = range(0, 281, 2)
     losses, hits = [], []

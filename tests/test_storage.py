@@ -17,7 +17,7 @@ PARAMS = {"hidden_dim": 5, "learning_rate": 0.001, "start_string": "é"}
 
 def contents(seed=0):
     model = create_char_rnn_model(6, np.random.default_rng(seed), embedding_dim=3, hidden_dim=5)
-    return ModelFile(model, VECTORIZER, PARAMS, "0" * 64)
+    return ModelFile(model, VECTORIZER, PARAMS, {"corpus_sha256": "0" * 64})
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_round_trip(path):
     assert loaded.model.layers == saved.model.layers
     np.testing.assert_array_equal(loaded.model.parameters, saved.model.parameters)
     assert loaded.model.dtype == np.float32
-    assert (loaded.vectorizer, loaded.params, loaded.corpus_sha256) == (VECTORIZER, PARAMS, "0" * 64)
+    assert (loaded.vectorizer, loaded.params, loaded.data) == (VECTORIZER, PARAMS, {"corpus_sha256": "0" * 64})
 
 
 def test_options_of_layers_survive(tmp_path, rng):
@@ -43,7 +43,7 @@ def test_options_of_layers_survive(tmp_path, rng):
         LastStep(5),
         Dense(5, 6, activation="tanh"),
     )
-    save_model(tmp_path / "m.npz", ModelFile(Model(layers, rng), VECTORIZER, {}, ""))
+    save_model(tmp_path / "m.npz", ModelFile(Model(layers, rng), VECTORIZER, {}, {}))
     assert load_model(tmp_path / "m.npz").model.layers == layers
 
 
