@@ -339,7 +339,7 @@ def spoil(content):
 
 
 def prepare_another_split(folder):
-    start(folder, "prepare", "--train-size", "0.5").check_returncode()
+    run(folder, "prepare", "--train-size", "0.5")
 
 
 def prepare_another_text(folder):
@@ -456,6 +456,3 @@ def test_interrupted_training_fails_in_one_line_and_leaves_no_model(interrupted,
     assert "interrupted" in line
     left = files(folder)
     assert set(left) - {"metrics/history.csv"} == set(files(finished)) - TRAINED
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
