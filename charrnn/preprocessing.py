@@ -133,7 +133,10 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
         If `ids` is too short for one window.
     """
     if len(ids) <= window_size:
-        raise InputError(f"window_size is {window_size}; in a text of {len(ids)} characters it must be below that")
+        raise InputError(
+            f"window_size is {window_size}; in a text of {len(ids)} characters it must be below that: "
+            "make it smaller or take a longer text"
+        )
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
 
 

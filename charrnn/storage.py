@@ -89,7 +89,8 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     except InputError:
         raise
     except DAMAGE as error:
-        raise InputError(f"{path} is not a charrnn model file, or is damaged ({error})") from None
+        reason = str(error).partition(". ")[0]  # NumPy goes on with advice to trust the file
+        raise InputError(f"{path} is not a charrnn model file, or is damaged ({reason})") from None
 
 
 def _describe(layer: Layer) -> dict[str, Any]:

@@ -58,20 +58,26 @@ LOCATION_HELP = {
 }
 
 
-def parser(description: str, params: Sequence[str], **location_help: str) -> argparse.ArgumentParser:
-    """A parser with a flag for each of the stage's params and for each location; keywords reword a location's help."""
+def parser(description: str, params: Sequence[str], **reworded: str) -> argparse.ArgumentParser:
+    """A parser with a flag for each of the stage's params and for every location; keywords reword the help of some.
+
+    All stages take all locations, so that one set of flags can be passed to each of them.
+    """
     parser = argparse.ArgumentParser(
-        description=description, epilog="Hyperparameters not given here are those of params.yaml."
+        prog=f"python -m stages.{Path(sys.argv[0]).stem}",
+        description=description,
+        epilog="Hyperparameters not given here are those of params.yaml.",
     )
     group = parser.add_argument_group("hyperparameters")
     for name in params:
-        _add_flag(group, PARAMS[name])
-    group = parser.add_argument_group("files")
-    for name, help in (LOCATION_HELP | location_help).items():
+        _add_flag(group, PARAMS[name], reworded.get(name, PARAMS[name].help))
+    group = parser.add_argument_group("files, the same for every stage")
+    for name in LOCATION_HELP:
         default = getattr(Locations, name)
-        of_default = f" (default: {default})" if default else ""
-        group.add_argument(_flag(name), type=type(default) if default else Path, default=default, metavar="PATH",
-                           help=help + of_default)
+        text = reworded.get(name, LOCATION_HELP[name]) + (f" (default: {default})" if default else "")
+        group.add_argument(
+            _flag(name), type=type(default) if default else Path, default=default, metavar="PATH", help=text
+        )
     return parser
 
 
@@ -79,9 +85,9 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _add_flag(group, param: Param) -> None:
+def _add_flag(group, param: Param, help: str) -> None:
     default = " ".join(param.default) if isinstance(param.default, list) else param.default
-    text = f"{param.help} (default: {default})".replace("%", "%%")
+    text = f"{help} (default: {default})".replace("%", "%%")
     if isinstance(param.default, bool):
         group.add_argument(_flag(param.name), action=argparse.BooleanOptionalAction, help=text)
     elif isinstance(param.default, list):
@@ -120,6 +126,8 @@ def run(main: Callable[[], None]) -> None:
     except BrokenPipeError:  # `python -m stages.sample | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except FileNotFoundError as error:
+        sys.exit(f"error: {error.filename} is missing; run the stages before this one first, or `dvc repro`")
     except OSError as error:
         sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
     except MemoryError as error:

@@ -11,7 +11,7 @@ PARAMS = ("window_size",)
 
 
 def main() -> None:
-    args = cli.parser(__doc__, PARAMS).parse_args()
+    args = cli.parser(__doc__, PARAMS, window_size="longest context in context.csv").parse_args()
     window_size = cli.values(args, PARAMS)["window_size"]
     where = cli.locations(args)
 

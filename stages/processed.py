@@ -43,7 +43,5 @@ def read_ids(path: Path) -> np.ndarray:
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; run the stages before this one first, or `dvc repro`") from None
     except (ValueError, TypeError, KeyError, EOFError) as error:
         raise InputError(f"{path} is damaged ({error}); run `python -m stages.prepare` again") from None

@@ -1,7 +1,11 @@
-"""What many tests need: a random generator of their own."""
+"""What many tests need: a random generator of their own, and no time limit on what Hypothesis tries."""
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("charrnn", deadline=None)
+settings.load_profile("charrnn")
 
 
 @pytest.fixture

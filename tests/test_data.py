@@ -10,12 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+import requests
 
 from charrnn import data
 from charrnn.data import fetch
 from charrnn.errors import InputError
 
 TEXT = "Ein Käse für 3 €\r\n".encode()
+RETRIES, TIMEOUTS = data.RETRIES, data.TIMEOUTS
 ABOUT = {"sha256": hashlib.sha256(TEXT).hexdigest(), "bytes": 22, "characters": 18}
 
 
@@ -106,6 +108,19 @@ def test_a_compressed_page_is_unpacked(web, destination):
     assert fetched(url, destination) == {"source": url, **ABOUT}
 
 
+def test_packing_is_declined_so_that_the_length_is_that_of_the_text(web, destination):
+    accepted = []
+
+    def pack_if_accepted(handler):
+        accepted.append(handler.headers["Accept-Encoding"])
+        packed = dict(body=gzip.compress(TEXT), Content_Encoding="gzip")
+        answer(handler, **packed if "gzip" in accepted[0] else {})
+
+    web.pages["/page"] = pack_if_accepted
+    fetched(f"{web.url}/page", destination)
+    assert accepted == ["identity"]
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_followed(web, destination, status):
     page(web)
@@ -125,6 +140,34 @@ def test_a_passing_trouble_of_the_server_is_waited_out(web, destination, status)
     web.pages["/page"] = lambda handler: answer(handler, status if web.hits["/page"] <= 2 else 200)
     assert fetched(f"{web.url}/page", destination)["characters"] == 18
     assert web.hits == {"/page": 3}
+
+
+def test_a_connection_dropped_before_the_answer_is_tried_again(web, destination):
+    web.pages["/page"] = lambda handler: answer(handler) if web.hits["/page"] > 1 else None
+    assert fetched(f"{web.url}/page", destination)["characters"] == 18
+    assert web.hits == {"/page": 2}
+
+
+def test_nothing_is_tried_or_waited_for_without_end():
+    assert 1 <= RETRIES.total <= 10
+    assert RETRIES.connect is RETRIES.read is RETRIES.status is None  # only the total counts
+    assert 0.1 <= RETRIES.backoff_factor <= 2
+    assert set(range(500, 600)) == set(RETRIES.status_forcelist)
+    to_connect, to_read = TIMEOUTS
+    assert 1 <= to_connect <= to_read <= 60
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_both_schemes_are_retried_and_timed(destination, monkeypatch, scheme):
+    requested = []
+
+    def refuse(session, url, **options):
+        requested.append((session.get_adapter(url).max_retries, options["timeout"]))
+        raise requests.ConnectionError("refused")
+
+    monkeypatch.setattr(requests.Session, "get", refuse)
+    assert reason(f"{scheme}://127.0.0.1/", destination) == "refused"
+    assert requested == [(data.RETRIES, TIMEOUTS)]
 
 
 def test_a_lasting_trouble_of_the_server_is_named(web, destination):

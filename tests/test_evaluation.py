@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn import evaluation
+from charrnn.errors import InputError
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.models import create_char_rnn_model
 
@@ -66,3 +67,24 @@ def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, mon
         hits.append(p.argmax(axis=1) == window[1:])
     np.testing.assert_allclose(curve["loss"], np.mean(losses, axis=0), rtol=1e-5)
     np.testing.assert_allclose(curve["accuracy"], np.mean(hits, axis=0))
+
+
+def test_a_hopeless_model_has_a_perplexity_all_the_same(model):
+    model.parameters[...] = 0
+    model.parameters[-5] = 1e4  # the bias of id 0
+    metrics = evaluate(model, np.ones(9, np.uint8))
+    assert metrics["loss"] == 1e4
+    assert 1e300 < metrics["perplexity"] < np.inf
+
+
+@pytest.mark.parametrize("place", [0, 150, 300])
+def test_an_id_that_the_model_does_not_know_is_refused(model, ids, place):
+    ids[place] = 5
+    with pytest.raises(InputError, match="^the text has the id 5; the model knows ids below 5$"):
+        evaluate(model, ids)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_text_without_anything_to_predict_is_refused(model, ids, n):
+    with pytest.raises(InputError, match=f"^the text to evaluate has {n} characters; it must have at least 2$"):
+        evaluate(model, ids[:n])

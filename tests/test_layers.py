@@ -1,13 +1,17 @@
 """Layers: every gradient by central differences, and what is particular to each."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-from tests.gradients import LayerProbe, check_layer, check_projection
+from tests.gradients import LayerProbe, check_layer, check_projection, views
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.errors import InputError
 from charrnn.gru import GRU
+from charrnn.initializers import glorot_uniform, orthogonal, random_uniform, zeros
 from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.models import parameter_count
 from charrnn.simple_rnn import SimpleRNN
 
 RECURRENT = [
@@ -18,6 +22,13 @@ RECURRENT = [
     GRU(3, 4),
     GRU(3, 4, reset_after=True),
 ]
+
+
+def constant(value):
+    return lambda shape, rng: np.full(shape, value)
+
+
+MARKERS = dict(initializer=constant(1), bias_initializer=constant(2), recurrent_initializer=constant(3))
 
 
 @pytest.mark.parametrize("layer", RECURRENT, ids=str)
@@ -65,11 +76,16 @@ def test_state_that_leaves_one_window_and_enters_the_next_equals_one_long_window
     np.testing.assert_allclose(np.concatenate(outputs), expected, rtol=1e-13)
 
 
-@pytest.mark.parametrize("layer", RECURRENT, ids=str)
-def test_backward_can_follow_any_number_of_forwards_in_one_workspace(layer, rng):
-    probe = LayerProbe(layer, 5, 3, rng)
+@pytest.mark.parametrize(
+    "layer", [*RECURRENT, Embedding(60, 3), Dense(3, 4), Dense(3, 4, activation="tanh"), LastStep(3)], ids=str
+)
+def test_passes_over_other_inputs_in_the_same_workspace_leave_no_trace(layer, rng):
+    probe = LayerProbe(layer, 5, 3, rng, ids=isinstance(layer, Embedding))
+    x, other = probe.x, LayerProbe(layer, 5, 3, rng, ids=isinstance(layer, Embedding)).x
     first = [np.copy(a) for a in probe.backward()[:2]]
-    for before, after in zip(first, probe.backward()[:2]):
+    for probe.x in (x, other, x):
+        again = probe.backward()[:2]
+    for before, after in zip(first, again):
         np.testing.assert_array_equal(before, after)
 
 
@@ -80,6 +96,50 @@ def test_embedding_gradient_is_zero_for_ids_that_do_not_occur(rng):
     np.testing.assert_allclose(probe.grad.table[3], probe.R[0, 0] + probe.R[0, 1] + probe.R[1, 1])
     np.testing.assert_allclose(probe.grad.table[8], probe.R[1, 0])
     assert not probe.grad.table[[0, 1, 2, 4, 5, 6, 7]].any()
+
+
+def initial(layer, seed):
+    p = views(layer.shapes(), np.full(parameter_count([layer]), np.nan))
+    layer.init(p, np.random.default_rng(seed))
+    return vars(p)
+
+
+@pytest.mark.parametrize(
+    ("layer", "filled"),
+    [
+        (Embedding(6, 3, initializer=constant(1)), {"table": 1}),
+        (Dense(3, 4, initializer=constant(1), bias_initializer=constant(2)), {"kernel": 1, "bias": 2}),
+        (SimpleRNN(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
+        (GRU(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
+        (GRU(3, 4, reset_after=True, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2, "recurrent_bias": 2}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_initializer_fills_the_parameters_it_is_named_for(layer, filled):
+    values = {name: set(array.flat) for name, array in initial(layer, 0).items()}
+    assert values == {name: {value} for name, value in filled.items()}
+
+
+RECURRENT_DEFAULTS = {"kernel": glorot_uniform, "recurrent_kernel": orthogonal, "bias": zeros}
+
+
+@pytest.mark.parametrize(
+    ("layer", "initializers"),
+    [
+        (Embedding(6, 3), {"table": partial(random_uniform, limit=0.05)}),
+        (Dense(3, 4), {"kernel": glorot_uniform, "bias": zeros}),
+        (SimpleRNN(3, 4), RECURRENT_DEFAULTS),
+        (GRU(3, 4), RECURRENT_DEFAULTS),
+        (GRU(3, 4, reset_after=True), RECURRENT_DEFAULTS | {"recurrent_bias": zeros}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_parameters_come_from_the_default_initializers_in_order(layer, initializers):
+    rng = np.random.default_rng(5)
+    parameters = initial(layer, 5)
+    assert list(parameters) == list(initializers)
+    for name, initializer in initializers.items():
+        np.testing.assert_array_equal(parameters[name], initializer(parameters[name].shape, rng))
 
 
 @pytest.mark.parametrize(

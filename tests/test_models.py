@@ -165,6 +165,45 @@ def test_predict_gives_distributions_for_one_sequence_or_many(rng):
     np.testing.assert_allclose(model.predict(ids[:, 0]), many[:, 0], rtol=1e-5)
 
 
+def test_predict_gives_one_distribution_a_sequence_where_only_the_last_step_is_kept(rng):
+    layers = [Embedding(V, 3), GRU(3, 4), Dense(4, V)]
+    model = Model(layers, rng)
+    last = model.with_layers([*layers[:2], LastStep(4), layers[2]])
+    ids = rng.integers(V, size=(9, 2))
+    np.testing.assert_array_equal(last.predict(ids), model.predict(ids)[-1:])
+    one = last.predict(ids[:, 0])
+    assert one.shape == (1, V)
+    np.testing.assert_allclose(one, last.predict(ids)[:, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 2)])
+def test_predict_refuses_ids_that_the_model_does_not_know(shape, rng):
+    model = create_char_rnn_model(V, rng, hidden_dim=8)
+    ids = np.full(shape, V - 1)
+    model.predict(ids)
+    ids[4] = V
+    with pytest.raises(InputError, match=f"^ids have {V}; the model knows ids below {V}$"):
+        model.predict(ids)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_a_final_state_outlives_further_passes_in_its_workspace(cell, rng):
+    model = create_char_rnn_model(V, rng, hidden_dim=8, cell=cell)
+    work = model.work(4, 2)
+    model.forward(rng.integers(V, size=(4, 2)), work)
+    state = model.final_state(work)
+    kept = state[1]["h"].copy()
+    model.forward(rng.integers(V, size=(4, 2)), work, state)
+    np.testing.assert_array_equal(state[1]["h"], kept)
+    assert (model.final_state(work)[1]["h"] != kept).any()
+
+
+@pytest.mark.parametrize("size", [0, 9, 11])
+def test_a_vector_of_another_length_is_refused(size):
+    with pytest.raises(InputError, match=f"^Model: there are {size} parameters; these layers need 10$"):
+        Model.from_parameters([Dense(4, 2)], np.zeros(size))
+
+
 def test_neighbours_must_fit(rng):
     with pytest.raises(InputError, match="^Model: Dense has input_dim 5; it must be 4, the output_dim of the GRU"):
         Model([Embedding(V, 3), GRU(3, 4), Dense(5, V)], rng)

