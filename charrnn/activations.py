@@ -32,7 +32,7 @@ def tanh_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
-    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which can't overflow and is the cheapest form in NumPy."""
+    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2: it can't overflow, and NumPy has none cheaper."""
     out = np.multiply(x, 0.5, out=out)
     np.tanh(out, out=out)
     out *= 0.5

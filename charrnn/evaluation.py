@@ -7,7 +7,7 @@ import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
-from charrnn.preprocessing import Batch, batches, streams, windows
+from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
 
 LN2 = log(2)
 POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch: bounds memory, changes no result
@@ -29,7 +29,7 @@ def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, or one is not below the size of the vocabulary.
+        If there are fewer than 2 ids, some are not in 0 … V-1, or `num_streams` is below 1.
 
     Returns
     -------
@@ -39,6 +39,8 @@ def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float
     """
     if len(ids) < 2:
         raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
+    if num_streams < 1:
+        raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     loss, correct, characters = 0.0, 0, 0
     pairs = streams(ids, num_streams, max(1, POSITIONS_AT_ONCE // num_streams))
     for losses, hits in _predictions(model, pairs, carry_state=True):
@@ -76,8 +78,8 @@ def _predictions(model, pairs: Iterable[Batch], carry_state: bool) -> Iterator[t
     cross_entropy = SparseCategoricalCrossentropy()
     work, state = None, None
     for x, y in pairs:
-        if max(x.max(), y.max()) >= V:
-            raise InputError(f"the text has the id {max(x.max(), y.max())}; the model knows ids below {V}")
+        require_ids(x, V)
+        require_ids(y, V)
         if work is None or work.inputs[0].shape != x.shape:
             work = model.work(*x.shape)
             loss_work = cross_entropy.work(*x.shape, V, model.dtype)

@@ -21,7 +21,8 @@ Backwards in time, with dr, dz and dc the gradients of what stands in the bracke
     dr_t     = (dc_t U_cᵀ) ∘ h_{t-1} ∘ r_t ∘ (1 - r_t)
     sent back: dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + (dc_t U_cᵀ) ∘ r_t
 
-    dW = Σ_t x_tᵀ [dr dz dc]_t,  db = Σ_t [dr dz dc]_t,  dU_r, dU_z = Σ_t h_{t-1}ᵀ [dr dz]_t,  dU_c = Σ_t (r ∘ h_{t-1})ᵀ dc_t
+    dW = Σ_t x_tᵀ [dr dz dc]_t,  db = Σ_t [dr dz dc]_t
+    dU_r = Σ_t h_{t-1}ᵀ dr_t,  dU_z = Σ_t h_{t-1}ᵀ dz_t,  dU_c = Σ_t (r_t ∘ h_{t-1})ᵀ dc_t
 
 and with `reset_after`, where the reset gate lets through q_t = h_{t-1} U_c + u:
 
@@ -38,7 +39,6 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
-
 
 CHUNK = 16  # time steps; what they leave in the buffers still lies in the processor's cache when it is used again
 

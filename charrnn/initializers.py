@@ -1,7 +1,8 @@
 """How parameters get their first values: functions of a shape and a random generator.
 
-A shape with more than two axes is a stack of matrices (one a gate, say): each matrix (fan_in, fan_out) on the last
-two axes is drawn as if it stood alone (Keras instead takes the fans of all gates side by side). `functools.partial` makes variants: `partial(random_uniform, limit=0.1)`.
+A shape with more than two axes is a stack of matrices (one a gate, say): each matrix (fan_in, fan_out) on the last two
+axes is drawn as if it stood alone, where Keras would take the fans of all gates side by side. `functools.partial` makes
+variants: `partial(random_uniform, limit=0.1)`.
 """
 
 from collections.abc import Callable

@@ -13,6 +13,7 @@ from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding
+from charrnn.preprocessing import require_ids
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import fit
 
@@ -195,11 +196,9 @@ class Model:
         Raises
         ------
         InputError
-            If an id is not below V, the size of the vocabulary.
+            If there are no ids, or some are not in 0 … V-1.
         """
-        V = self.layers[0].input_dim
-        if ids.max() >= V:
-            raise InputError(f"ids have {ids.max()}; the model knows ids below {V}")
+        require_ids(ids, self.layers[0].input_dim)
         columns = ids.reshape(len(ids), -1)
         probabilities = softmax(self.forward(columns, self.work(*columns.shape), state))
         return probabilities if ids.ndim == 2 else probabilities[:, 0]

@@ -1,6 +1,7 @@
 """From characters to mini-batches of ids: vectorizing, splitting, cutting windows, and batching.
 
-The split keeps the order of the text, nothing is copied before a mini-batch is put together, and batches are x (T, B) holds the ids that are read, y (T, B) the id that follows each of them.
+The split keeps the order of the text, nothing is copied before a mini-batch is put together, and a batch is a pair of
+time-major arrays: x (T, B) holds the ids that are read, y (T, B) the id that follows each of them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -146,6 +147,15 @@ def batches(windows: np.ndarray, batch_size: int, rng: np.random.Generator | Non
     for start in range(0, len(order), batch_size):
         batch = np.ascontiguousarray(windows[order[start : start + batch_size]].T)
         yield batch[:-1], batch[1:]
+
+
+def require_ids(ids: np.ndarray, V: int) -> None:
+    """Raise InputError unless there are ids and all of them are in 0 … V-1."""
+    if not ids.size:
+        raise InputError("there are no ids; at least one is needed")
+    lowest, highest = ids.min(), ids.max()
+    if lowest < 0 or highest >= V:
+        raise InputError(f"ids go from {lowest} to {highest}; the model knows those from 0 to {V - 1}")
 
 
 def stream_length(n: int, num_streams: int) -> int:

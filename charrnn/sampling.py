@@ -17,8 +17,7 @@ def sample_id(logits: np.ndarray, temperature: float, rng: np.random.Generator) 
         return int(logits.argmax())
     shifted = logits.astype(np.float64) - logits.max()
     cumulated = np.exp(shifted / temperature).cumsum()
-    drawn = cumulated.searchsorted(rng.random() * cumulated[-1], side="right")
-    return min(int(drawn), len(logits) - 1)  # rounding can reach the very end
+    return int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right"))
 
 
 def generate(

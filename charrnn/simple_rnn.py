@@ -1,6 +1,12 @@
 """The simple recurrent network of Elman (1990): one state vector, one activation, no gates.
 
     h_t = f(x_t W + h_{t-1} U + b)
+
+Backwards in time, with da_t the gradient of what stands in the brackets of f:
+
+    dh_t = dy_t + da_{t+1} Uᵀ,  da_t = f'(dh_t),  dU = Σ_t h_{t-1}ᵀ da_t,  dW = Σ_t x_tᵀ da_t,  db = Σ_t da_t
+
+The state before the first step, h_0, is the incoming one.
 """
 
 from dataclasses import dataclass

@@ -84,7 +84,9 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
                 view[...] = stored
             vectorizer = TextVectorizer(description["vocabulary"])
             if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
-                raise InputError(f"{path}: the vocabulary has {vectorizer.vocabulary_size} characters; its layers differ")
+                raise InputError(
+                    f"{path}: the vocabulary has {vectorizer.vocabulary_size} characters; its layers differ"
+                )
             return ModelFile(model, vectorizer, description["params"], description["data"])
     except InputError:
         raise

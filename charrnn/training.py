@@ -99,8 +99,12 @@ def fit(
         As soon as a loss or a gradient is not finite.
     """
     stride = window_size if stride is None else stride
-    _require_at_least(1, num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride)
-    _require_at_least(0, clip_norm=clip_norm)
+    counts = dict(num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride)
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
+    if not 0 <= clip_norm < inf:
+        raise InputError(f"clip_norm is {clip_norm!r}; it must be a finite number of at least 0")
     if targets not in TARGETS:
         raise InputError(f"targets is {targets!r}; it must be one of {', '.join(TARGETS)}")
     if stride > window_size and not carry_state:
@@ -158,12 +162,6 @@ def fit(
         if on_epoch:
             on_epoch(history)
     return history
-
-
-def _require_at_least(minimum: int, **settings: float) -> None:
-    for name, value in settings.items():
-        if not minimum <= value < inf:
-            raise InputError(f"{name} is {value!r}; it must be a finite number of at least {minimum}")
 
 
 def _require_finite(when: str, loss: float, norm: float) -> None:

@@ -97,7 +97,9 @@ PARAMS = {
         Param("hidden_dim", 128, "width of the recurrent state", at_least=1),
         Param("window_size", 100, "characters that gradients flow back through", at_least=1),
         Param("stride", 30, "characters between the beginnings of two windows, unless carry_state", at_least=1),
-        Param("targets", "every", "which positions of a window predict their next character", choices=("every", "last")),
+        Param(
+            "targets", "every", "which positions of a window predict their next character", choices=("every", "last")
+        ),
         Param("carry_state", False, "read the text in order and carry the state on, instead of shuffling windows"),
         Param("batch_size", 32, "windows in a mini-batch", at_least=1),
         Param("num_epochs", 10, "passes over the training text", at_least=1),

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.gradients import central_differences
 
 from charrnn.activations import ACTIVATIONS, relu, sigmoid, softmax
+from tests.gradients import central_differences
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

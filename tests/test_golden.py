@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.gradients import views
 
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding
@@ -12,6 +11,7 @@ from charrnn.models import Model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import batch_work, loss_and_gradient
+from tests.gradients import views
 
 GOLDEN = np.load(Path(__file__).with_name("golden") / "pytorch.npz")
 EXACT = dict(rtol=1e-10, atol=1e-12)
@@ -41,7 +41,9 @@ def test_recurrent_layer(name, layer, dtype, tolerance):
     work = layer.work(*x.shape[:2], dtype)
     work.h[0] = expected["h0"]
     np.testing.assert_allclose(layer.forward(p, x, work), expected["y"], **tolerance)
-    np.testing.assert_allclose(layer.backward(p, grad, x, expected["dy"].astype(dtype), work), expected["dx"], **tolerance)
+    np.testing.assert_allclose(
+        layer.backward(p, grad, x, expected["dy"].astype(dtype), work), expected["dx"], **tolerance
+    )
     np.testing.assert_allclose(work.dh, expected["dh0"], **tolerance)
     for parameter, gradient in vars(grad).items():
         np.testing.assert_allclose(gradient, expected[parameter + "_gradient"], err_msg=parameter, **tolerance)

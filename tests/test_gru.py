@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.gradients import LayerProbe
 
 from charrnn.gru import GRU
+from tests.gradients import LayerProbe
 
 
 def logistic(x):

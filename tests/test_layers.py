@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from tests.gradients import LayerProbe, check_layer, check_projection, views
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.errors import InputError
@@ -13,6 +12,7 @@ from charrnn.initializers import glorot_uniform, orthogonal, random_uniform, zer
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import parameter_count
 from charrnn.simple_rnn import SimpleRNN
+from tests.gradients import LayerProbe, check_layer, check_projection, views
 
 RECURRENT = [
     SimpleRNN(3, 4),

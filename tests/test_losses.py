@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.gradients import central_differences
 
 from charrnn.losses import SparseCategoricalCrossentropy
+from tests.gradients import central_differences
 
 LOSS = SparseCategoricalCrossentropy()
 

@@ -1,20 +1,20 @@
-"""Models: one flat vector behind all layers, gradients through the whole chain, state as a value, layers of one's own."""
+"""Models: one flat vector behind all layers, gradients through the chain, state as a value, layers of one's own."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.gradients import central_differences, check_layer, check_projection
 
 from charrnn.errors import InputError
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
+from charrnn.preprocessing import TextVectorizer
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.storage import ModelFile, load_model, save_model
-from charrnn.preprocessing import TextVectorizer
 from charrnn.training import batch_work, loss_and_gradient
+from tests.gradients import central_differences, check_layer, check_projection
 
 V = 6
 
@@ -182,7 +182,7 @@ def test_predict_refuses_ids_that_the_model_does_not_know(shape, rng):
     ids = np.full(shape, V - 1)
     model.predict(ids)
     ids[4] = V
-    with pytest.raises(InputError, match=f"^ids have {V}; the model knows ids below {V}$"):
+    with pytest.raises(InputError, match=f"^ids go from [0-9] to {V}; the model knows those from 0 to {V - 1}$"):
         model.predict(ids)
 
 

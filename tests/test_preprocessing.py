@@ -43,7 +43,9 @@ def test_unknown_characters_are_named_with_their_positions(known, text):
     assert ("more" in str(error.value)) == (len(unknown) > 5)
 
 
-@pytest.mark.parametrize(("V", "dtype"), [(1, "u1"), (255, "u1"), (256, "u1"), (257, "u2"), (20_000, "u2"), (70_000, "u4")])
+@pytest.mark.parametrize(
+    ("V", "dtype"), [(1, "u1"), (255, "u1"), (256, "u1"), (257, "u2"), (20_000, "u2"), (70_000, "u4")]
+)
 def test_ids_have_the_smallest_dtype(V, dtype):
     text = "".join(chr(i) for i in range(0x10000, 0x10000 + V))
     vectorizer = TextVectorizer.fit(text)

@@ -89,7 +89,10 @@ def test_a_tiny_temperature_does_not_overflow(rng):
     ("options", "message"),
     [
         (dict(start=""), "start_string is empty; it must have at least one character"),
-        (dict(start="abX"), "start_string is 'abX': text has characters that are not in the vocabulary: 'X' at position 2"),
+        (
+            dict(start="abX"),
+            "start_string is 'abX': text has characters that are not in the vocabulary: 'X' at position 2",
+        ),
         (dict(temperature=-1.0), "temperature is -1.0; it must be a finite number of at least 0"),
         (dict(temperature=float("inf")), "temperature is inf; it must be a finite number of at least 0"),
         (dict(temperature=float("nan")), "temperature is nan; it must be a finite number of at least 0"),

@@ -115,11 +115,20 @@ def rewrite(path, **changes):
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a charrnn model file, or is damaged"),
         (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn model file, or is damaged"),
         (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn model file, or is damaged"),
-        (lambda path: rewrite(path, description=np.array('{"format": 2}')), "has format 2; this version reads format 1"),
+        (
+            lambda path: rewrite(path, description=np.array('{"format": 2}')),
+            "has format 2; this version reads format 1",
+        ),
         (lambda path: rewrite(path, **{"2.dense.bias": None}), "is not a charrnn model file, or is damaged"),
-        (lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}), "2.dense.bias has shape (7,); its layer needs (6,)"),
+        (
+            lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}),
+            "2.dense.bias has shape (7,); its layer needs (6,)",
+        ),
         (lambda path: rewrite(path, **{"2.dense.kernel": np.zeros((6, 5))}), "has shape (6, 5); its layer needs (5,"),
-        (lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}), "is not a charrnn model file, or is damaged"),
+        (
+            lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}),
+            "is not a charrnn model file, or is damaged",
+        ),
     ],
 )
 def test_anything_else_is_refused_with_one_line(path, damage, message):

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tests.markov import MarkovChain
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
@@ -12,6 +11,7 @@ from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import SGD, Nadam
 from charrnn.training import batch_work, fit, loss_and_gradient
+from tests.markov import MarkovChain
 
 V = 5
 TEXT = np.zeros(200, np.uint8)
@@ -212,12 +212,13 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(value, rng):
         (dict(clip_norm=-1), "clip_norm is -1; it must be a finite number of at least 0"),
         (dict(clip_norm=np.nan), "clip_norm is nan; it must be a finite number of at least 0"),
         (dict(clip_norm=np.inf), "clip_norm is inf; it must be a finite number of at least 0"),
-        (dict(stride=0), "stride is 0; it must be a finite number of at least 1"),
-        (dict(stride=-20), "stride is -20; it must be a finite number of at least 1"),
+        (dict(stride=0), "stride is 0; it must be an integer of at least 1"),
+        (dict(stride=-20), "stride is -20; it must be an integer of at least 1"),
         (dict(stride=21), "stride is 21; it must be at most window_size, 20, or text would be skipped"),
-        (dict(batch_size=0), "batch_size is 0; it must be a finite number of at least 1"),
-        (dict(window_size=0), "window_size is 0; it must be a finite number of at least 1"),
-        (dict(num_epochs=0), "num_epochs is 0; it must be a finite number of at least 1"),
+        (dict(batch_size=2.5), "batch_size is 2.5; it must be an integer of at least 1"),
+        (dict(batch_size=0), "batch_size is 0; it must be an integer of at least 1"),
+        (dict(window_size=0), "window_size is 0; it must be an integer of at least 1"),
+        (dict(num_epochs=0), "num_epochs is 0; it must be an integer of at least 1"),
         (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
     ],
 )
@@ -236,7 +237,7 @@ def test_the_ends_of_the_ranges_are_allowed(options, rng):
 
 
 def test_a_text_shorter_than_a_window_is_refused(rng):
-    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below that: make it smaller"):
+    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below"):
         fit(small_model(), np.zeros(100, np.uint8), np.zeros(9, np.uint8), rng=rng)
 
 

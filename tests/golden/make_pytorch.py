@@ -69,8 +69,21 @@ def gru():
         outputs.append(h)
     y = torch.stack(outputs)
     (y * dy).sum().backward()
-    keep("gru", x=x, h0=h0, dy=dy, y=y, dx=x.grad, dh0=h0.grad, kernel=W, recurrent_kernel=U, bias=b,
-         kernel_gradient=W.grad, recurrent_kernel_gradient=U.grad, bias_gradient=b.grad)
+    keep(
+        "gru",
+        x=x,
+        h0=h0,
+        dy=dy,
+        y=y,
+        dx=x.grad,
+        dh0=h0.grad,
+        kernel=W,
+        recurrent_kernel=U,
+        bias=b,
+        kernel_gradient=W.grad,
+        recurrent_kernel_gradient=U.grad,
+        bias_gradient=b.grad,
+    )
 
 
 def simple_rnn(nonlinearity):
@@ -78,10 +91,21 @@ def simple_rnn(nonlinearity):
     x, h0, dy = recurrent_inputs()
     y, _ = layer(x, h0[None])
     (y * dy).sum().backward()
-    keep(f"rnn_{nonlinearity}", x=x, h0=h0, dy=dy, y=y, dx=x.grad, dh0=h0.grad,
-         kernel=layer.weight_ih_l0.T, recurrent_kernel=layer.weight_hh_l0.T, bias=layer.bias_ih_l0 + layer.bias_hh_l0,
-         kernel_gradient=layer.weight_ih_l0.grad.T, recurrent_kernel_gradient=layer.weight_hh_l0.grad.T,
-         bias_gradient=layer.bias_ih_l0.grad)
+    keep(
+        f"rnn_{nonlinearity}",
+        x=x,
+        h0=h0,
+        dy=dy,
+        y=y,
+        dx=x.grad,
+        dh0=h0.grad,
+        kernel=layer.weight_ih_l0.T,
+        recurrent_kernel=layer.weight_hh_l0.T,
+        bias=layer.bias_ih_l0 + layer.bias_hh_l0,
+        kernel_gradient=layer.weight_ih_l0.grad.T,
+        recurrent_kernel_gradient=layer.weight_hh_l0.grad.T,
+        bias_gradient=layer.bias_ih_l0.grad,
+    )
 
 
 def head():
@@ -91,8 +115,19 @@ def head():
     logits = torch.nn.functional.embedding(x, table) @ kernel + bias
     loss = torch.nn.functional.cross_entropy(logits.reshape(-1, V), targets.reshape(-1))
     loss.backward()
-    keep("head", x=x, targets=targets, table=table, kernel=kernel, bias=bias, logits=logits, loss=loss,
-         table_gradient=table.grad, kernel_gradient=kernel.grad, bias_gradient=bias.grad)
+    keep(
+        "head",
+        x=x,
+        targets=targets,
+        table=table,
+        kernel=kernel,
+        bias=bias,
+        logits=logits,
+        loss=loss,
+        table_gradient=table.grad,
+        kernel_gradient=kernel.grad,
+        bias_gradient=bias.grad,
+    )
 
 
 def optimizer(name, make):
