@@ -38,7 +38,6 @@ def batch_work(model, T: int, B: int) -> SimpleNamespace:
     return SimpleNamespace(model=work, loss=SparseCategoricalCrossentropy().work(work.output_steps, B, V, model.dtype))
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what is not finite is found and reported below
 def fit(
     model,
     train_ids: np.ndarray,

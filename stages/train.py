@@ -1,6 +1,7 @@
 """Stage 3, train: fit a model to the training text, and write it with its learning curve."""
 
 import time
+import warnings
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +24,8 @@ PARAMS = (
 
 def main() -> None:
     weights_help = "model file to start from instead of fresh weights"
+    # Overflow is found and reported by `fit`. np.errstate would slow every NumPy call down; this does not.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
     args = cli.parser(__doc__, PARAMS, weights_path=weights_help).parse_args()
     params = cli.values(args, PARAMS)
     where = cli.locations(args)

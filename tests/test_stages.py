@@ -403,6 +403,7 @@ def unchanged(folder):
         (prepare_another_text, "train --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
         (prepare_another_text, "evaluate", "models/char_rnn.npz was trained on another text, or another split of it"),
         (prepare_another_split, "evaluate", "models/char_rnn.npz was trained on another text, or another split of it"),
+        (unchanged, "train --optimizer sgd --learning-rate 1e38 --clip-norm 0", "training diverged in epoch 1, batch "),
         (unchanged, "train --window-size 5 --stride 6", "stride is 6; it must be at most window_size, 5"),
     ],
 )
