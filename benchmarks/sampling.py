@@ -1,0 +1,116 @@
+"""Characters a second that this project and PyTorch sample, for one stream and for many streams at once."""
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.preparation import positive
+from charrnn.models import create_char_rnn_model
+from charrnn.preprocessing import TextVectorizer
+from charrnn.sampling import generate
+
+VECTORIZER = TextVectorizer("".join(map(chr, range(48, 48 + 65))))
+V, E, H = VECTORIZER.vocabulary_size, 16, 128
+STREAMS = (1, 64)
+LENGTH = 200  # characters of each stream in one call
+CHARRNN = "charrnn"
+
+Contenders = dict[str, Callable[[], object]]
+
+
+def charrnn_contenders(streams: int) -> Contenders:
+    """This project, by its name."""
+    rng = np.random.default_rng(0)
+    model = create_char_rnn_model(V, rng, embedding_dim=E, hidden_dim=H)
+    if streams == 1:
+        return {CHARRNN: lambda: "".join(generate(model, VECTORIZER, "A", LENGTH, rng=rng))}
+    return {}
+
+
+def torch_contenders(streams: int) -> Contenders:
+    """PyTorch with each of its two forms of the layer, and with its own choice of threads as well as with one."""
+    import torch
+    from torch import nn
+
+    embedding, dense = nn.Embedding(V, E), nn.Linear(H, V)
+    sequence, cell = nn.GRU(E, H), nn.GRUCell(E, H)
+
+    def sequence_step(ids, h):
+        out, h = sequence(embedding(ids)[None], h)
+        return out[0], h
+
+    def cell_step(ids, h):
+        h = cell(embedding(ids), h)
+        return h, h
+
+    @torch.inference_mode()
+    def sample(step, state_shape, threads):
+        torch.set_num_threads(threads)
+        ids, h = torch.zeros(streams, dtype=torch.long), torch.zeros(state_shape)
+        drawn = []
+        for _ in range(LENGTH):
+            out, h = step(ids, h)
+            ids = torch.multinomial(torch.softmax(dense(out), dim=-1), 1)[:, 0]
+            drawn.append(ids)
+        return [VECTORIZER.decode(row) for row in torch.stack(drawn, dim=1).numpy()]
+
+    forms = {"nn.GRU": (sequence_step, (1, streams, H)), "nn.GRUCell": (cell_step, (streams, H))}
+    return {
+        f"PyTorch {name}, {threads} thread{'s' * (threads > 1)}": partial(sample, *form, threads)
+        for name, form in forms.items()
+        for threads in {torch.get_num_threads(), 1}
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=positive, default=10, help="turns that each contender gets")
+    parser.add_argument("--no-write", action="store_true", help="print the figures only")
+    args = parser.parse_args()
+
+    frameworks = [charrnn_contenders]
+    if importlib.util.find_spec("torch"):
+        frameworks.append(torch_contenders)
+    else:
+        print("PyTorch is not installed and is left out.\n")
+
+    contenders = {
+        (streams, name): contender
+        for streams in STREAMS
+        for framework in frameworks
+        for name, contender in framework(streams).items()
+    }
+    timings = harness.interleaved(contenders, rounds=args.rounds, calls=3)
+    figures = [
+        {
+            "streams": streams,
+            "contender": name,
+            "characters_per_second": streams * LENGTH / timing.median,
+            "quartiles": [streams * LENGTH / seconds for seconds in reversed(timing.quartiles)],
+        }
+        for (streams, name), timing in timings.items()
+    ]
+    figures.sort(key=lambda row: (row["streams"], -row["characters_per_second"]))
+    print(
+        harness.table(
+            [
+                {
+                    "contender": row["contender"],
+                    "streams": str(row["streams"]),
+                    "characters/s": f"{row['characters_per_second']:,.0f}",
+                    "quartiles": " to ".join(f"{rate:,.0f}" for rate in row["quartiles"]),
+                }
+                for row in figures
+            ]
+        )
+    )
+    if not args.no_write:
+        harness.write("sampling", {"machine": harness.machine("torch"), "figures": figures})
+
+
+if __name__ == "__main__":
+    main()

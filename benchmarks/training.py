@@ -1,0 +1,208 @@
+"""How long a training step takes, here and elsewhere: `python -m benchmarks.training`.
+
+A step is forward pass, loss, backward pass and update of the weights, without clipping, on a batch that is in memory
+already. Every rival starts from the same weights and batch as charrnn, and is timed only if it computes the same loss
+and gradients. In the table
+
+* "times slower" is the time that a contender takes for each character it predicts over the time that charrnn takes.
+  The textbook predicts one character from each window, all others predict one at each time step;
+* "of floor" is the time that the step's multiply-adds would take at the rate of a large matrix product, measured in
+  the same rounds, over the time that the step takes.
+"""
+
+import argparse
+import pkgutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks import harness
+from benchmarks.rivals import RIVALS, Arrays, Rival
+from charrnn.gru import GRU
+from charrnn.initializers import random_uniform
+from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.models import Model
+from charrnn.optimizers import Nadam
+from charrnn.training import batch_work, loss_and_gradient
+
+V, E = 65, 16  # characters in the vocabulary, width of their embedding
+CALLS = 3  # timed steps of a contender in each round
+TOLERANCE = 1e-4  # of the loss, and of the norm of each gradient
+
+
+class Shape(NamedTuple):
+    """Width of the hidden state, sequences in a batch, time steps."""
+
+    H: int
+    B: int
+    T: int
+
+    def characters(self, targets: str) -> int:
+        """How many characters a step predicts."""
+        return self.B * self.T if targets == "every" else self.B
+
+    def multiply_adds(self, targets: str) -> int:
+        """Those of a step's matrix products: each in the forward pass brings two in the backward pass."""
+        gru = self.B * self.T * 3 * (E + self.H) * self.H
+        dense = self.characters(targets) * self.H * V
+        return 3 * (gru + dense)
+
+
+SHAPES = [Shape(128, 32, 100), Shape(256, 64, 100), Shape(512, 64, 100), Shape(128, 128, 100)]
+
+
+class Charrnn:
+    """charrnn in one of its forms, through its public surface."""
+
+    def __init__(self, shape: Shape, x: np.ndarray, y: np.ndarray, *, reset_after: bool, targets: str = "every"):
+        layers = [
+            Embedding(V, E),
+            GRU(E, shape.H, reset_after=reset_after, bias_initializer=random_uniform),  # zeros would hide a mix-up
+            Dense(shape.H, V, bias_initializer=random_uniform),
+        ]
+        if targets == "last":
+            layers.insert(2, LastStep(shape.H))
+        self.targets = targets
+        self.model = Model(layers, np.random.default_rng(0))
+        self.optimizer = Nadam(learning_rate=0.001)
+        self.memory = self.optimizer.state(self.model.parameters)
+        self.x, self.y, self.work = x, y, batch_work(self.model, shape.T, shape.B)
+
+    def weights(self) -> Arrays:
+        """The parameters, named as in `benchmarks.rivals`."""
+        return {name.partition(".")[2]: view for name, view in self.model.named_parameters()}
+
+    def loss_and_gradients(self) -> tuple[float, Arrays]:
+        """The loss, and the gradients named and shaped as the weights."""
+        loss = loss_and_gradient(self.model, self.x, self.y, self.work)
+        gradients = Model.from_parameters(self.model.layers, self.model.gradient).named_parameters()
+        return loss, {name.partition(".")[2]: view for name, view in gradients}
+
+    def step(self) -> float:
+        """One step; the loss before it."""
+        loss = loss_and_gradient(self.model, self.x, self.y, self.work)
+        self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
+        return loss
+
+
+CHARRNN = {"charrnn": partial(Charrnn, reset_after=False), "charrnn, reset_after": partial(Charrnn, reset_after=True)}
+
+
+def installed(names: Sequence[str]) -> dict[str, type[Rival]]:
+    """Those of the rivals whose packages are there; the others are named."""
+    rivals = {}
+    for name in names:
+        try:
+            rivals[name] = pkgutil.resolve_name(RIVALS[name])
+        except ModuleNotFoundError as error:
+            print(f"{name}: skipped, because {error.name} is not installed", file=sys.stderr)
+    return rivals
+
+
+def require_agreement(what: str, rival: Rival, reference: Charrnn) -> None:
+    """End the benchmark unless the rival computes the loss and the gradients that charrnn computes."""
+    loss, gradients = rival.loss_and_gradients()
+    expected_loss, expected = reference.loss_and_gradients()
+    if gradients.keys() != expected.keys():
+        raise SystemExit(f"{what}: the gradients are {sorted(gradients)}; they must be {sorted(expected)}")
+    differences = {"the loss": abs(loss - expected_loss) / expected_loss}
+    for name, gradient in gradients.items():
+        differences[f"the gradient of {name}"] = np.linalg.norm(gradient - expected[name]) / np.linalg.norm(
+            expected[name]
+        )
+    worst = max(differences, key=differences.get)
+    if not differences[worst] <= TOLERANCE:
+        raise SystemExit(f"{what}: {worst} differs from charrnn's by {differences[worst]:.1e}; allowed is {TOLERANCE}")
+    print(f"{what}: agrees with charrnn; {worst} differs most, by {differences[worst]:.1e}", file=sys.stderr)
+
+
+def measure(shape: Shape, ours: Sequence[str], rivals: dict[str, type[Rival]], rounds: int) -> dict[str, object]:
+    """Check the rivals, time a step of every contender, and return the figures."""
+    ids = np.random.default_rng(1).integers(0, V, (shape.T + 1, shape.B), np.uint8)
+    x, y = ids[:-1], ids[1:]
+    contenders = {name: CHARRNN[name](shape, x, y) for name in ours}
+    for name, rival in rivals.items():
+        reference = Charrnn(shape, x, y, reset_after=rival.reset_after, targets=rival.targets)
+        contenders[name] = rival(reference.weights(), x, y)
+        require_agreement(f"{tuple(shape)}, {name}", contenders[name], reference)
+
+    product, multiply_adds = harness.product_rate_contender()
+    steps = {name: contender.step for name, contender in contenders.items()}
+    timings = harness.interleaved({**steps, "product": product}, rounds=rounds, calls=CALLS)
+    product_rate = multiply_adds / timings["product"].median
+
+    def rate(name):
+        return shape.characters(contenders[name].targets) / timings[name].median
+
+    return {
+        **shape._asdict(),
+        "multiply_adds_per_second": product_rate,
+        "contenders": {
+            name: {
+                "ms": timings[name].median * 1e3,
+                "quartiles_ms": [quartile * 1e3 for quartile in timings[name].quartiles],
+                "characters_per_second": rate(name),
+                "times_slower": rate("charrnn") / rate(name),
+                "fraction_of_floor": shape.multiply_adds(contender.targets) / product_rate / timings[name].median,
+            }
+            for name, contender in contenders.items()
+        },
+    }
+
+
+def rows(figures: dict[str, object]) -> list[dict[str, str]]:
+    """The figures of one shape, each contender a row of the table."""
+    return [
+        {
+            "H, B, T": f"{figures['H']}, {figures['B']}, {figures['T']}",
+            "contender": name,
+            "ms a step": f"{of['ms']:.1f}",
+            "quartiles": "{:.1f} – {:.1f}".format(*of["quartiles_ms"]),
+            "characters/s": f"{of['characters_per_second']:,.0f}",
+            "times slower": f"{of['times_slower']:.2f}",
+            "of floor": f"{of['fraction_of_floor']:.2f}",
+        }
+        for name, of in figures["contenders"].items()
+    ]
+
+
+def count(text: str) -> int:
+    """An integer of at least 1, from the command line."""
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least 1")
+    return int(text)
+
+
+def shape(text: str) -> Shape:
+    """A shape H,B,T, from the command line."""
+    sizes = text.split(",")
+    if len(sizes) != len(Shape._fields):
+        raise argparse.ArgumentTypeError(f"{text!r} must be H,B,T, three integers of at least 1")
+    return Shape(*map(count, sizes))
+
+
+def main() -> None:
+    """Measure, print the table, and write `results/training.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.partition("\n")[0])
+    names = [*CHARRNN, *RIVALS]
+    parser.add_argument("--shape", type=shape, action="append", metavar="H,B,T", help="may be repeated; default: four")
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=" | ".join(names))
+    parser.add_argument("--rounds", type=count, default=10, help=f"of {CALLS} steps a contender; default: 10")
+    parser.add_argument("--no-write", action="store_true", help="print the table only")
+    args = parser.parse_args()
+
+    ours = [name for name in CHARRNN if name in ("charrnn", *args.only)]  # charrnn is what all are compared with
+    rivals = installed([name for name in RIVALS if name in args.only])
+    figures = [measure(shape, ours, rivals, args.rounds) for shape in args.shape or SHAPES]
+    print(harness.table([row for of_shape in figures for row in rows(of_shape)]))
+    if not args.no_write:
+        machine = harness.machine("torch", "jax", "jaxlib", "keras")
+        results = {"machine": machine, "V": V, "E": E, "rounds": args.rounds, "calls": CALLS, "shapes": figures}
+        print(f"written to {harness.write('training', results)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
