@@ -1,10 +1,16 @@
 """Training: mini-batch gradient descent with truncated backpropagation through time."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
 from math import ceil, inf, isfinite
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
@@ -14,28 +20,75 @@ from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm
 from charrnn.preprocessing import batches, stream_length, streams, windows
 
 TARGETS = ("every", "last")
+NUMBERS_A_THREAD = 8192  # of a layer's output at one time step; with fewer, threads wait for Python more than they work
 
 History = list[dict[str, float]]
 
 
-def loss_and_gradient(model, x, y, work, state=None) -> float:
+@dataclass(frozen=True)
+class Part:
+    """Some of a batch's sequences, with all that a thread needs to work on them beside the others."""
+
+    columns: slice
+    share: float  # of the batch
+    model: Any  # on the parameters of the model that is trained, with a gradient of its own if it is not the only one
+    work: Any
+    loss: SimpleNamespace
+
+
+def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
+    """The buffers of `loss_and_gradient` for batches (T, B), cut into one part for each thread that pays."""
+    width = max(layer.output_dim for layer in model.layers)
+    num_parts = max(1, min(num_threads, B * width // NUMBERS_A_THREAD))
+    bounds = np.linspace(0, B, num_parts + 1).astype(int)
+    parts = []
+    for start, stop in zip(bounds, bounds[1:]):
+        columns = slice(int(start), int(stop))
+        of_part = model if not parts else model.with_layers(model.layers)
+        work = model.work(T, stop - start)
+        loss = SparseCategoricalCrossentropy().work(
+            work.output_steps, stop - start, model.layers[-1].output_dim, model.dtype
+        )
+        parts.append(Part(columns, (stop - start) / B, of_part, work, loss))
+    return parts
+
+
+def loss_and_gradient(model, x, y, parts: list[Part], state=None, map=map) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
-    x and y are (T, B) ids, `work` comes from `batch_work`. A model that keeps only the last time step is held
-    against the last ids alone.
+    x and y are (T, B) ids, `parts` comes from `batch_work`, and `map` is that of a thread pool if there are several. A
+    model that keeps only the last time step is held against the last ids alone.
     """
-    cross_entropy = SparseCategoricalCrossentropy()
-    logits = model.forward(x, work.model, state)
-    loss = cross_entropy.forward(logits, y[-len(logits) :], work.loss)
-    model.backward(cross_entropy.backward(work.loss), work.model)
+
+    def of_part(part: Part) -> float:
+        cross_entropy = SparseCategoricalCrossentropy()
+        before = state and [{name: h[part.columns] for name, h in of_layer.items()} for of_layer in state]
+        logits = part.model.forward(x[:, part.columns], part.work, before)
+        loss = cross_entropy.forward(logits, y[-len(logits) :, part.columns], part.loss)
+        part.model.backward(cross_entropy.backward(part.loss), part.work)
+        return part.share * loss
+
+    loss = sum(map(of_part, parts))
+    if len(parts) > 1:
+        model.gradient *= parts[0].share
+        for part in parts[1:]:
+            part.model.gradient *= part.share
+            model.gradient += part.model.gradient
     return loss
 
 
-def batch_work(model, T: int, B: int) -> SimpleNamespace:
-    """The buffers of `loss_and_gradient` for batches (T, B)."""
-    work = model.work(T, B)
-    V = model.layers[-1].output_dim
-    return SimpleNamespace(model=work, loss=SparseCategoricalCrossentropy().work(work.output_steps, B, V, model.dtype))
+def blas_beside(num_parts: int):
+    """A context in which several parts leave BLAS one thread each: more would wait for each other."""
+    return threadpool_limits(1, user_api="blas") if num_parts > 1 else nullcontext()
+
+
+def final_state(parts: list[Part]):
+    """The state in which the batch of the last `loss_and_gradient` ended."""
+    of_parts = [part.model.final_state(part.work) for part in parts]
+    return [
+        {name: np.concatenate([of_part[i][name] for of_part in of_parts]) for name in of_layer}
+        for i, of_layer in enumerate(of_parts[0])
+    ]
 
 
 def fit(
@@ -52,6 +105,7 @@ def fit(
     targets: str = "every",
     carry_state: bool = False,
     clip_norm: float = 0.0,
+    num_threads: int = 1,
     on_batch: Callable[[int, int, int, float], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
@@ -78,6 +132,9 @@ def fit(
         shuffling, and `stride` is `window_size`.
     clip_norm
         Scale gradients down to this norm; 0 leaves them as they are.
+    num_threads
+        How many parts a large batch is cut into, each worked on by a thread of its own. Another number gives results
+        that differ by rounding.
     on_batch
         Called after every batch with the epoch, the batch (both from 1), the number of batches and the loss.
     on_epoch
@@ -98,7 +155,9 @@ def fit(
         As soon as a loss or a gradient is not finite.
     """
     stride = window_size if stride is None else stride
-    counts = dict(num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride)
+    counts = dict(
+        num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride, num_threads=num_threads
+    )
     for name, value in counts.items():
         if not isinstance(value, int | np.integer) or value < 1:
             raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
@@ -116,7 +175,7 @@ def fit(
         trainee = model
     train_windows = windows(train_ids, window_size, window_size if carry_state else stride)
     memory = optimizer.state(model.parameters)
-    works = {}
+    parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
     history: History = []
 
     for epoch in range(1, num_epochs + 1):
@@ -128,23 +187,21 @@ def fit(
             pairs = batches(train_windows, batch_size, rng)
 
         state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
-        for batch, (x, y) in enumerate(pairs, start=1):
-            if x.shape not in works:
-                works[x.shape] = batch_work(trainee, *x.shape)
-            work = works[x.shape]
+        with ThreadPoolExecutor(num_threads) as pool, blas_beside(len(parts_of(window_size, batch_size))):
+            for batch, (x, y) in enumerate(pairs, start=1):
+                parts = parts_of(*x.shape)
+                loss = loss_and_gradient(trainee, x, y, parts, state, map if len(parts) == 1 else pool.map)
+                norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
+                _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
+                optimizer.update(model.parameters, trainee.gradient, memory)
+                if carry_state:
+                    state = final_state(parts)
 
-            loss = loss_and_gradient(trainee, x, y, work, state)
-            norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
-            _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
-            optimizer.update(model.parameters, trainee.gradient, memory)
-            if carry_state:
-                state = trainee.final_state(work.model)
-
-            total_loss += loss * x.size
-            total_norm += norm
-            positions += x.size
-            if on_batch:
-                on_batch(epoch, batch, num_batches, loss)
+                total_loss += loss * x.size
+                total_norm += norm
+                positions += x.size
+                if on_batch:
+                    on_batch(epoch, batch, num_batches, loss)
 
         validation = evaluate(model, validation_ids, num_streams=batch_size)
         _require_finite(f"epoch {epoch}", validation["loss"], norm)

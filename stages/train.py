@@ -1,5 +1,6 @@
 """Stage 3, train: fit a model to the training text, and write it with its learning curve."""
 
+import os
 import time
 import warnings
 
@@ -57,6 +58,7 @@ def main() -> None:
         validation_ids,
         rng=rng,
         optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"]),
+        num_threads=available_cores(),
         on_batch=progress.batch_done,
         on_epoch=report,
         **{name: params[name] for name in names},
@@ -68,6 +70,11 @@ def main() -> None:
         {name: last[name] for name in ("train_loss", "validation_loss", "validation_accuracy")}
         | {"parameters": len(model.parameters)},
     )
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Progress:

@@ -57,7 +57,7 @@ def test_embedding_dense_and_cross_entropy(rng):
     work = batch_work(model, 6, 3)
     loss = loss_and_gradient(model, expected["x"], expected["targets"], work)
     np.testing.assert_allclose(loss, expected["loss"], **EXACT)
-    np.testing.assert_allclose(model.forward(expected["x"], work.model), expected["logits"], **EXACT)
+    np.testing.assert_allclose(model.forward(expected["x"], work[0].work), expected["logits"], **EXACT)
     gradients = np.concatenate([expected[name + "_gradient"].ravel() for name in ("table", "kernel", "bias")])
     np.testing.assert_allclose(model.gradient, gradients, **EXACT)
 

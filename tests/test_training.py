@@ -61,7 +61,7 @@ def test_last_trains_on_the_final_position_alone(rng):
     trainee = model.with_layers([*model.layers[:-1], LastStep(24), model.layers[-1]])
     x, y = rng.integers(V, size=(2, 7, 3))
     work = batch_work(trainee, 7, 3)
-    assert work.loss.losses.shape == (1, 3)
+    assert work[0].loss.losses.shape == (1, 3)
     loss = loss_and_gradient(trainee, x, y, work)
     expected = -np.log(model.predict(x)[-1, np.arange(3), y[-1]]).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
@@ -75,6 +75,25 @@ def test_every_trains_on_all_positions(rng):
     loss = loss_and_gradient(model, x, y, batch_work(model, 7, 3))
     of_targets = np.take_along_axis(model.predict(x), y[..., None], axis=-1)
     np.testing.assert_allclose(loss, -np.log(of_targets).mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("carry_state", [False, True])
+def test_threads_change_nothing_but_rounding(carry_state, monkeypatch):
+    monkeypatch.setattr("charrnn.training.NUMBERS_A_THREAD", 24)
+    ids = np.random.default_rng(1).integers(V, size=400)
+
+    def trained(num_threads):
+        model = small_model()
+        options = dict(batch_size=7, window_size=10, num_epochs=2, carry_state=carry_state, num_threads=num_threads)
+        history = fit(model, ids, ids, rng=np.random.default_rng(2), **options)
+        return model.parameters, history[-1]["train_loss"]
+
+    alone, loss_alone = trained(1)
+    beside, loss_beside = trained(3)
+    assert (beside != alone).any()  # sums in another order, so the threads were at work
+    np.testing.assert_allclose(beside, alone, atol=2e-4)
+    np.testing.assert_allclose(loss_beside, loss_alone, rtol=1e-5)
+    np.testing.assert_array_equal(trained(3)[0], beside)
 
 
 @pytest.mark.parametrize(("carry_state", "expected"), [(False, 0), (True, 2 * 9)])
