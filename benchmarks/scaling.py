@@ -6,6 +6,7 @@ import pty
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable
 from functools import partial
@@ -64,6 +65,7 @@ def training_start(data_dir: Path, seconds: float) -> dict[str, float]:
     as there is one.
     """
     terminal, stderr = pty.openpty()
+    termios.tcsetwinsize(stderr, (24, 80))  # without a width the bar would not be drawn
     flags = [f"--{name}-dir={data_dir / name}" for name in ("model", "metrics")]
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -2,7 +2,7 @@
 
 A step is forward pass, loss, backward pass and update of the weights, without clipping, on a batch that is in memory
 already. Every rival starts from the same weights and batch as charrnn, and is timed only if it computes the same loss
-and gradients. In the table
+and gradients. The optimizer is Nadam, where nothing else is said; the textbook's is Adam. In the table
 
 * "times slower" is the time that a contender takes for each character it predicts over the time that charrnn takes.
   The textbook predicts one character from each window, all others predict one at each time step;
@@ -30,7 +30,7 @@ from charrnn.training import batch_work, loss_and_gradient
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding
 CALLS = 3  # timed steps of a contender in each round
-TOLERANCE = 1e-4  # of the loss, and of the norm of each gradient
+TOLERANCE = 1e-5  # of the loss and of the norm of each gradient; sums in another order make 1e-6
 
 
 class Shape(NamedTuple):
@@ -108,15 +108,13 @@ def require_agreement(what: str, rival: Rival, reference: Charrnn) -> None:
     expected_loss, expected = reference.loss_and_gradients()
     if gradients.keys() != expected.keys():
         raise SystemExit(f"{what}: the gradients are {sorted(gradients)}; they must be {sorted(expected)}")
-    differences = {"the loss": abs(loss - expected_loss) / expected_loss}
-    for name, gradient in gradients.items():
-        differences[f"the gradient of {name}"] = np.linalg.norm(gradient - expected[name]) / np.linalg.norm(
-            expected[name]
-        )
-    worst = max(differences, key=differences.get)
-    if not differences[worst] <= TOLERANCE:
-        raise SystemExit(f"{what}: {worst} differs from charrnn's by {differences[worst]:.1e}; allowed is {TOLERANCE}")
-    print(f"{what}: agrees with charrnn; {worst} differs most, by {differences[worst]:.1e}", file=sys.stderr)
+    pairs = {"loss": (loss, expected_loss)} | {name: (gradients[name], expected[name]) for name in expected}
+    for name, (value, reference_value) in pairs.items():
+        difference = np.linalg.norm(value - reference_value) / np.linalg.norm(reference_value)
+        if not difference <= TOLERANCE:  # so put because it may be NaN
+            raise SystemExit(
+                f"{what}: {name} differs from charrnn's by {difference:.1e}; at most {TOLERANCE} is allowed"
+            )
 
 
 def measure(shape: Shape, ours: Sequence[str], rivals: dict[str, type[Rival]], rounds: int) -> dict[str, object]:

@@ -32,7 +32,7 @@ class Rival(Protocol):
 RIVALS = {
     "PyTorch, NAdam": "benchmarks.rivals.pytorch:PyTorchNAdam",
     "PyTorch, Adam": "benchmarks.rivals.pytorch:PyTorchAdam",
-    "JAX, Nadam": "benchmarks.rivals.jax_scan:JaxScan",
-    "Keras on JAX, Nadam": "benchmarks.rivals.keras_jax:KerasOnJax",
-    "textbook, Adam": "benchmarks.rivals.textbook:Textbook",
+    "JAX": "benchmarks.rivals.jax_scan:JaxScan",
+    "Keras": "benchmarks.rivals.keras_jax:KerasOnJax",
+    "textbook": "benchmarks.rivals.textbook:Textbook",
 }
