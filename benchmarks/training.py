@@ -26,7 +26,8 @@ from charrnn.initializers import random_uniform
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
-from charrnn.training import batch_work, loss_and_gradient
+from charrnn.training import batch_work, loss_and_gradient, workers
+from stages.train import available_cores
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding
 CALLS = 3  # timed steps of a contender in each round
@@ -69,7 +70,7 @@ class Charrnn:
         self.model = Model(layers, np.random.default_rng(0))
         self.optimizer = Nadam(learning_rate=0.001)
         self.memory = self.optimizer.state(self.model.parameters)
-        self.x, self.y, self.work = x, y, batch_work(self.model, shape.T, shape.B)
+        self.x, self.y, self.parts = x, y, batch_work(self.model, shape.T, shape.B, available_cores())
 
     def weights(self) -> Arrays:
         """The parameters, named as in `benchmarks.rivals`."""
@@ -77,13 +78,15 @@ class Charrnn:
 
     def loss_and_gradients(self) -> tuple[float, Arrays]:
         """The loss, and the gradients named and shaped as the weights."""
-        loss = loss_and_gradient(self.model, self.x, self.y, self.work)
+        with workers(len(self.parts)) as map:
+            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, map=map)
         gradients = Model.from_parameters(self.model.layers, self.model.gradient).named_parameters()
         return loss, {name.partition(".")[2]: view for name, view in gradients}
 
     def step(self) -> float:
         """One step; the loss before it."""
-        loss = loss_and_gradient(self.model, self.x, self.y, self.work)
+        with workers(len(self.parts)) as map:
+            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, map=map)
         self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
         return loss
 

@@ -37,6 +37,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from charrnn.activations import sigmoid
+from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
 
@@ -104,8 +105,9 @@ class GRU:
 
     def forward(self, p, x, work):
         D, H = self.input_dim, self.hidden_dim
-        U_rz, U_c = p.recurrent_kernel[:2], p.recurrent_kernel[2]
+        U = column_blocks(p.recurrent_kernel, rows=x.shape[1])
         product_rz, product_c = work.products[:2], work.products[2]
+        blocks = in_blocks(work.products, U)
 
         for chunk in chunks(len(x)):
             gates = work.gates[:, chunk]
@@ -117,17 +119,17 @@ class GRU:
             steps = zip(states[:-1], states[1:], both_gates, *gates, work.recalled[chunk])
             for h_before, h, rz, r, z, c, recalled in steps:
                 if self.reset_after:
-                    np.matmul(h_before, p.recurrent_kernel, out=work.products)
+                    np.matmul(h_before, U, out=blocks)
                     rz += product_rz
                     sigmoid(rz, out=rz)
                     np.add(product_c, p.recurrent_bias, out=recalled)
                     np.multiply(r, recalled, out=product_c)
                 else:
-                    np.matmul(h_before, U_rz, out=product_rz)
+                    np.matmul(h_before, U[:2], out=blocks[:2])
                     rz += product_rz
                     sigmoid(rz, out=rz)
                     np.multiply(r, h_before, out=recalled)
-                    np.matmul(recalled, U_c, out=product_c)
+                    np.matmul(recalled, U[2], out=blocks[2])
                 c += product_c
                 np.tanh(c, out=c)
 
@@ -140,8 +142,8 @@ class GRU:
         D, H = self.input_dim, self.hidden_dim
         dgates, dh, products = work.dgates, work.dh, work.products
         product_rz = products[:2]
-        # Copies of the transposed matrices, because BLAS is faster with them than with transposed views.
-        U_rz_T, U_c_T = p.recurrent_kernel[:2].swapaxes(1, 2).copy(), p.recurrent_kernel[2].T.copy()
+        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
+        blocks = in_blocks(products, U_T)
 
         dh[...] = 0
         for chunk in reversed(chunks(len(x))):
@@ -168,12 +170,12 @@ class GRU:
                 if self.reset_after:
                     dr[t] *= dc[t]
                     dq = np.multiply(dc[t], r[t], out=work.dq[chunk.start + t])
-                    np.matmul(dq, U_c_T, out=products[2])
+                    np.matmul(dq, U_T[2], out=blocks[2])
                 else:
-                    np.matmul(dc[t], U_c_T, out=products[2])
+                    np.matmul(dc[t], U_T[2], out=blocks[2])
                     dr[t] *= products[2]
                     products[2] *= r[t]
-                np.matmul(drz[t], U_rz_T, out=product_rz)
+                np.matmul(drz[t, :, None], U_T[:2], out=blocks[:2])
                 for product in products:
                     dh += product
 

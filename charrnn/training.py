@@ -1,8 +1,8 @@
 """Training: mini-batch gradient descent with truncated backpropagation through time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, inf, isfinite
@@ -20,7 +20,7 @@ from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm
 from charrnn.preprocessing import batches, stream_length, streams, windows
 
 TARGETS = ("every", "last")
-NUMBERS_A_THREAD = 8192  # of a layer's output at one time step; with fewer, threads wait for Python more than they work
+NUMBERS_A_THREAD = 4096  # of a layer's output at one time step; with fewer, threads wait for Python more than they work
 
 History = list[dict[str, float]]
 
@@ -77,9 +77,14 @@ def loss_and_gradient(model, x, y, parts: list[Part], state=None, map=map) -> fl
     return loss
 
 
-def blas_beside(num_parts: int):
-    """A context in which several parts leave BLAS one thread each: more would wait for each other."""
-    return threadpool_limits(1, user_api="blas") if num_parts > 1 else nullcontext()
+@contextmanager
+def workers(num_parts: int) -> Iterator[Callable]:
+    """The `map` for `loss_and_gradient`: a thread for each of several parts, and one thread each for their BLAS."""
+    if num_parts == 1:
+        yield map
+    else:
+        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(num_parts) as pool:
+            yield pool.map
 
 
 def final_state(parts: list[Part]):
@@ -187,10 +192,10 @@ def fit(
             pairs = batches(train_windows, batch_size, rng)
 
         state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
-        with ThreadPoolExecutor(num_threads) as pool, blas_beside(len(parts_of(window_size, batch_size))):
+        with workers(len(parts_of(window_size, batch_size))) as map:
             for batch, (x, y) in enumerate(pairs, start=1):
                 parts = parts_of(*x.shape)
-                loss = loss_and_gradient(trainee, x, y, parts, state, map if len(parts) == 1 else pool.map)
+                loss = loss_and_gradient(trainee, x, y, parts, state, map)
                 norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
                 _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
                 optimizer.update(model.parameters, trainee.gradient, memory)

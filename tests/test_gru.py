@@ -31,6 +31,17 @@ def test_fused_equals_gate_by_gate(reset_after, rng):
     np.testing.assert_allclose(probe.forward(), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
+    probe = LayerProbe(GRU(3, 48, reset_after=reset_after), 6, 2, rng)
+    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
+    expected = [y, gradient.copy(), dx.copy(), states["h"].copy()]
+    monkeypatch.setattr("charrnn.blocks.UNPACKED", 2 * 48 * 16)
+    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
+    for value, of_whole in zip([y, gradient, dx, states["h"]], expected):
+        np.testing.assert_allclose(value, of_whole, atol=1e-12)
+
+
 def test_an_open_update_gate_keeps_the_state(rng):
     probe = LayerProbe(GRU(3, 5), 6, 2, rng)
     probe.p.bias[1] = 1e3

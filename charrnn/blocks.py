@@ -1,0 +1,27 @@
+"""A matrix cut into blocks of columns, so small that BLAS multiplies by them without copying them first.
+
+BLAS copies both matrices of a product into an order that suits it ("packing", Goto and van de Geijn 2008). With the few
+rows of one time step that takes up to half of the time, and OpenBLAS leaves it out where a product is small.
+"""
+
+import numpy as np
+
+UNPACKED = 10**6  # multiply-adds of the largest product that OpenBLAS takes as it is
+NARROWEST = 16  # columns; with fewer, the calls cost more than the packing did
+
+
+def column_blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
+    """The columns of `matrix` (…, K, N) in blocks of equal width: (…, N / width, K, width).
+
+    The width is the largest for which a product of (rows, K) and (K, width) is not packed; if no such number from
+    NARROWEST upwards divides N, there is one block.
+    """
+    *_, K, N = matrix.shape
+    widths = range(min(N, UNPACKED // (rows * K)), NARROWEST - 1, -1)
+    width = next((width for width in widths if N % width == 0), N)
+    return np.ascontiguousarray(matrix.reshape(*matrix.shape[:-1], N // width, width).swapaxes(-3, -2))
+
+
+def in_blocks(product: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+    """A view of `product` (…, rows, N) as (…, N / width, rows, width), into which NumPy multiplies by `blocks`."""
+    return product.reshape(*product.shape[:-1], -1, blocks.shape[-1]).swapaxes(-3, -2)
