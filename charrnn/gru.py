@@ -141,7 +141,6 @@ class GRU:
     def backward(self, p, grad, x, dy, work):
         D, H = self.input_dim, self.hidden_dim
         dgates, dh, products = work.dgates, work.dh, work.products
-        product_rz = products[:2]
         U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
         blocks = in_blocks(products, U_T)
 

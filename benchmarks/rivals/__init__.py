@@ -35,4 +35,5 @@ RIVALS = {
     "JAX": "benchmarks.rivals.jax_scan:JaxScan",
     "Keras": "benchmarks.rivals.keras_jax:KerasOnJax",
     "textbook": "benchmarks.rivals.textbook:Textbook",
+    "textbook, float32": "benchmarks.rivals.textbook:TextbookFloat32",
 }

@@ -1,4 +1,4 @@
-"""The textbook: a matrix for each gate, a list of what each time step leaves, one character predicted from a window."""
+"""The textbook: a matrix for each gate, batch-major arrays, and one character predicted from each window."""
 
 import numpy as np
 
@@ -15,14 +15,14 @@ def softmax(a):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def from_charrnn(weights):
+def from_charrnn(weights, dtype):
     """charrnn's weights as the textbook names them."""
     params = {"E": weights["embedding.table"], "W_hy": weights["dense.kernel"], "b_y": weights["dense.bias"]}
     for i, gate in enumerate(GATES):
         params[f"W_x{gate}"] = weights["gru.kernel"][i]
         params[f"W_h{gate}"] = weights["gru.recurrent_kernel"][i]
         params[f"b_{gate}"] = weights["gru.bias"][i]
-    return {name: array.copy() for name, array in params.items()}
+    return {name: array.astype(dtype) for name, array in params.items()}
 
 
 def to_charrnn(params):
@@ -38,13 +38,14 @@ def to_charrnn(params):
 
 
 class Textbook:
-    """A rival, see `benchmarks.rivals.Rival`."""
+    """A rival, see `benchmarks.rivals.Rival`, in float64, which is what NumPy computes in unless told otherwise."""
 
     reset_after = False
     targets = "last"
+    dtype = np.float64
 
     def __init__(self, weights, x, y):
-        self.params = from_charrnn(weights)
+        self.params = from_charrnn(weights, self.dtype)
         self.m = {name: np.zeros_like(p) for name, p in self.params.items()}
         self.v = {name: np.zeros_like(p) for name, p in self.params.items()}
         self.t = 0
@@ -52,42 +53,43 @@ class Textbook:
 
     def forward(self, ids):
         """Probabilities (B, V) of the character after each window of ids (B, T), and what each time step leaves."""
-        p, steps = self.params, []
-        h = np.zeros((len(ids), len(p["W_hr"])), np.float32)
-        for t in range(ids.shape[1]):
-            x, h_before = p["E"][ids[:, t]], h
-            r = sigmoid(x @ p["W_xr"] + h_before @ p["W_hr"] + p["b_r"])
-            z = sigmoid(x @ p["W_xz"] + h_before @ p["W_hz"] + p["b_z"])
-            c = np.tanh(x @ p["W_xc"] + (r * h_before) @ p["W_hc"] + p["b_c"])
-            h = z * h_before + (1 - z) * c
-            steps.append((x, h_before, r, z, c))
-        return softmax(h @ p["W_hy"] + p["b_y"]), h, steps
-
-    def backward(self, ids, targets, probabilities, h, steps):
-        """The gradient of the mean loss by each parameter."""
         p = self.params
+        (B, T), H = ids.shape, len(p["W_hr"])
+        x = p["E"][ids]
+        h = np.zeros((B, T + 1, H), self.dtype)  # h[:, 0] is the state before the first character
+        r, z, c = (np.zeros((B, T, H), self.dtype) for _ in GATES)
+        for t in range(T):
+            r[:, t] = sigmoid(x[:, t] @ p["W_xr"] + h[:, t] @ p["W_hr"] + p["b_r"])
+            z[:, t] = sigmoid(x[:, t] @ p["W_xz"] + h[:, t] @ p["W_hz"] + p["b_z"])
+            c[:, t] = np.tanh(x[:, t] @ p["W_xc"] + (r[:, t] * h[:, t]) @ p["W_hc"] + p["b_c"])
+            h[:, t + 1] = z[:, t] * h[:, t] + (1 - z[:, t]) * c[:, t]
+        return softmax(h[:, T] @ p["W_hy"] + p["b_y"]), (x, h, r, z, c)
+
+    def backward(self, ids, targets, probabilities, steps):
+        """The gradient of the mean loss by each parameter."""
+        p, (x, h, r, z, c) = self.params, steps
         gradients = {name: np.zeros_like(array) for name, array in p.items()}
         dlogits = probabilities.copy()
         dlogits[np.arange(len(targets)), targets] -= 1
         dlogits /= len(targets)
-        gradients["W_hy"] = h.T @ dlogits
+        gradients["W_hy"] = h[:, -1].T @ dlogits
         gradients["b_y"] = dlogits.sum(axis=0)
         dh = dlogits @ p["W_hy"].T
 
-        for t in reversed(range(len(steps))):
-            x, h_before, r, z, c = steps[t]
-            dc = dh * (1 - z) * (1 - c**2)
-            dz = dh * (h_before - c) * z * (1 - z)
+        for t in reversed(range(ids.shape[1])):
+            x_t, h_t, r_t, z_t, c_t = x[:, t], h[:, t], r[:, t], z[:, t], c[:, t]  # h_t is the state before step t
+            dc = dh * (1 - z_t) * (1 - c_t**2)
+            dz = dh * (h_t - c_t) * z_t * (1 - z_t)
             drecalled = dc @ p["W_hc"].T
-            dr = drecalled * h_before * r * (1 - r)
+            dr = drecalled * h_t * r_t * (1 - r_t)
             dx = 0
-            for gate, recurrent_input, da in [("r", h_before, dr), ("z", h_before, dz), ("c", r * h_before, dc)]:
-                gradients[f"W_x{gate}"] += x.T @ da
+            for gate, recurrent_input, da in [("r", h_t, dr), ("z", h_t, dz), ("c", r_t * h_t, dc)]:
+                gradients[f"W_x{gate}"] += x_t.T @ da
                 gradients[f"W_h{gate}"] += recurrent_input.T @ da
                 gradients[f"b_{gate}"] += da.sum(axis=0)
                 dx = dx + da @ p[f"W_x{gate}"].T
             np.add.at(gradients["E"], ids[:, t], dx)
-            dh = dh * z + drecalled * r + dr @ p["W_hr"].T + dz @ p["W_hz"].T
+            dh = dh * z_t + drecalled * r_t + dr @ p["W_hr"].T + dz @ p["W_hz"].T
         return gradients
 
     def adam(self, gradients):
@@ -101,9 +103,9 @@ class Textbook:
             self.params[name] -= LEARNING_RATE * m_hat / (np.sqrt(v_hat) + EPSILON)
 
     def differentiate(self):
-        probabilities, h, steps = self.forward(self.x)
+        probabilities, steps = self.forward(self.x)
         loss = -np.log(probabilities[np.arange(len(self.y)), self.y]).mean()
-        return float(loss), self.backward(self.x, self.y, probabilities, h, steps)
+        return float(loss), self.backward(self.x, self.y, probabilities, steps)
 
     def loss_and_gradients(self):
         loss, gradients = self.differentiate()
@@ -113,3 +115,9 @@ class Textbook:
         loss, gradients = self.differentiate()
         self.adam(gradients)
         return loss
+
+
+class TextbookFloat32(Textbook):
+    """The same in float32."""
+
+    dtype = np.float32
