@@ -11,12 +11,12 @@ from benchmarks import harness
 from benchmarks.preparation import positive
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.sampling import generate
+from charrnn.sampling import generate, generate_streams
 
 VECTORIZER = TextVectorizer("".join(map(chr, range(48, 48 + 65))))
 V, E, H = VECTORIZER.vocabulary_size, 16, 128
 STREAMS = (1, 64)
-LENGTH = 200  # characters of each stream in one call
+LENGTH = 1000  # characters of each stream in one call
 CHARRNN = "charrnn"
 
 Contenders = dict[str, Callable[[], object]]
@@ -28,7 +28,7 @@ def charrnn_contenders(streams: int) -> Contenders:
     model = create_char_rnn_model(V, rng, embedding_dim=E, hidden_dim=H)
     if streams == 1:
         return {CHARRNN: lambda: "".join(generate(model, VECTORIZER, "A", LENGTH, rng=rng))}
-    return {}
+    return {CHARRNN: lambda: generate_streams(model, VECTORIZER, "A", LENGTH, streams, rng=rng)}
 
 
 def torch_contenders(streams: int) -> Contenders:

@@ -191,3 +191,42 @@ class GRU:
         np.matmul(dgate_rows, p.kernel.swapaxes(1, 2), out=work.dx_of_gate)
         np.sum(work.dx_of_gate, axis=0, out=work.dx.reshape(-1, D))
         return work.dx
+
+    def stepper(self, p, state):
+        D, H, h = self.input_dim, self.hidden_dim, state["h"]
+        # The gates side by side, so that r and z take one product. What goes into them is halved beforehand, because
+        # σ(a) = (1 + tanh(a / 2)) / 2.
+        halves = np.array([0.5, 0.5, 1], h.dtype)
+        W = (p.kernel * halves[:, None, None]).swapaxes(0, 1).reshape(D, 3 * H)
+        U_rz = (p.recurrent_kernel[:2] / 2).swapaxes(0, 1).reshape(H, 2 * H)
+        U_c = p.recurrent_kernel[2]
+        b = (p.bias * halves[:, None]).ravel()
+        half = halves[0, ...]  # as an array, which NumPy handles faster than a number
+        rz, c, recalled = np.empty((len(h), 2 * H), h.dtype), np.empty_like(h), np.empty_like(h)
+        r, z = rz[:, :H], rz[:, H:]
+
+        def project(x):
+            return x @ W + b
+
+        def step(projected):
+            np.dot(h, U_rz, rz)
+            np.add(rz, projected[:, : 2 * H], rz)
+            np.tanh(rz, rz)
+            np.multiply(rz, half, rz)
+            np.add(rz, half, rz)
+            if self.reset_after:
+                np.dot(h, U_c, c)
+                np.add(c, p.recurrent_bias, c)
+                np.multiply(c, r, c)
+            else:
+                np.multiply(h, r, recalled)
+                np.dot(recalled, U_c, c)
+            np.add(c, projected[:, 2 * H :], c)
+            np.tanh(c, c)
+
+            np.subtract(h, c, h)
+            np.multiply(h, z, h)
+            np.add(h, c, h)
+            return h
+
+        return project, step

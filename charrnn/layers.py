@@ -54,6 +54,9 @@ class Embedding:
         # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
         return np.take(p.table, x, axis=0, out=work.y, mode="clip")
 
+    def stepper(self, p, state):
+        return lambda ids: p.table[ids], None
+
     def backward(self, p, grad, x, dy, work):
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
         # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would.
@@ -104,6 +107,14 @@ class Dense:
         if self.activation != "linear":
             ACTIVATIONS[self.activation].forward(work.y, out=work.y)
         return work.y
+
+    def stepper(self, p, state):
+        def project(x):
+            y = np.dot(x, p.kernel)
+            y += p.bias
+            return y if self.activation == "linear" else ACTIVATIONS[self.activation].forward(y, out=y)
+
+        return project, None
 
     def backward(self, p, grad, x, dy, work):
         da = dy  # the gradient of a = x W + b

@@ -1,6 +1,6 @@
 """A model is a chain of layers and one flat vector that holds all their parameters."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from types import SimpleNamespace
@@ -33,6 +33,10 @@ class Layer(Protocol):
     the incoming state.
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
+
+    A layer may have `stepper(p, state)`, a faster way than `forward` to go on by one time step, for sampling. It
+    returns two functions, either of which may be None, that are applied one after the other: one of x (n, input_dim)
+    alone, and one that changes the arrays of `state` (B, H) in place.
 
     To be stored in a model file, a layer must be a dataclass whose fields are plain values, initializers aside.
     """
@@ -183,6 +187,38 @@ class Model:
             for layer, w in zip(self.layers, work.layers)
         ]
 
+    def stepper(self, B: int, state: State | None = None) -> Callable[[slice | np.ndarray], np.ndarray]:
+        """The model for sampling, a time step at a time: a function of the ids of B sequences that returns their logits
+        (B, V), which the next call overwrites, and carries the state on.
+
+        The ids are (B,), or for one sequence a slice i:i+1. Sequences start from `state`, of which there may be one for
+        all of them. Whatever an id brings about before it meets a state is computed once, for all ids, and looked up.
+        """
+        of_ids, functions = np.arange(self.layers[0].input_dim), []
+        for i, (layer, p) in enumerate(zip(self.layers, self._p)):
+            of_layer = {
+                name: np.zeros((B, dim), self.dtype) + (0 if state is None else state[i][name])
+                for name, dim in getattr(layer, "state_dims", {}).items()
+            }
+            if hasattr(layer, "stepper"):
+                project, step = layer.stepper(p, of_layer)
+            else:
+                project, step = None, _one_time_step(layer, p, of_layer, layer.work(1, B, self.dtype))
+            if project and not functions:
+                of_ids = project(of_ids)
+            elif project:
+                functions.append(project)
+            if step:
+                functions.append(step)
+
+        def step(ids):
+            y = of_ids[ids]
+            for function in functions:
+                y = function(y)
+            return y
+
+        return step
+
     def backward(self, dlogits: np.ndarray, work: Workspace) -> np.ndarray:
         """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
         dy = dlogits
@@ -205,6 +241,20 @@ class Model:
 
     fit = fit
     evaluate = evaluate
+
+
+def _one_time_step(layer: Layer, p: SimpleNamespace, state: dict[str, np.ndarray], work: SimpleNamespace):
+    """The second function of `Layer.stepper`, from `forward`."""
+    for name, value in state.items():
+        getattr(work, name)[-1] = value
+
+    def step(x):
+        for name in state:
+            buffer = getattr(work, name)
+            buffer[0] = buffer[-1]
+        return layer.forward(p, x[None], work)[0]
+
+    return step
 
 
 CELLS = {"gru": GRU, "rnn": SimpleRNN}

@@ -1,4 +1,9 @@
-"""Writing text with a trained model, one character at a time with carried state: O(1) work per character."""
+"""Writing text with a trained model, one character at a time with carried state: O(1) work per character.
+
+Ids are drawn by the Gumbel-max trick (Maddison, Tarlow and Minka 2014, section 2): with independent Gumbel noise
+g_i = -log(-log(u_i)), u_i uniform in (0, 1), the largest of logits_i + temperature · g_i has index i with probability
+softmax(logits / temperature)_i. The noise of many characters is made at once, and nothing can overflow.
+"""
 
 from collections.abc import Iterator
 
@@ -7,17 +12,9 @@ import numpy as np
 from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 
+NOISE_AT_ONCE = 1 << 14  # numbers
 
-def sample_id(logits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
-    """Draw an id from softmax(logits / temperature), logits (V,); at temperature 0, the most probable one.
-
-    Inverse transform sampling: the first id at which the cumulated probability passes a uniform random number.
-    """
-    if temperature == 0:
-        return int(logits.argmax())
-    shifted = logits.astype(np.float64) - logits.max()
-    cumulated = np.exp(shifted / temperature).cumsum()
-    return int(cumulated.searchsorted(rng.random() * cumulated[-1], side="right"))
+Rows = slice | np.ndarray  # which rows of a table over the vocabulary: i:i+1 for one stream, ids (B,) for several
 
 
 def generate(
@@ -35,7 +32,7 @@ def generate(
     ----------
     temperature
         Divides the logits: 1 samples the model's own distribution, less is more cautious, 0 always takes the most
-        probable character.
+        probable character. In float32, characters less probable than about 1e-7 never come.
 
     Raises
     ------
@@ -43,26 +40,76 @@ def generate(
         If `start_string` is empty or has characters that the vocabulary lacks, or `temperature` is negative or not
         finite.
     """
+    drawn = _draw(model, vectorizer, start_string, 1, rng, temperature)
+    return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
+
+
+def generate_streams(
+    model,
+    vectorizer: TextVectorizer,
+    start_string: str,
+    num_to_generate: int,
+    num_streams: int,
+    *,
+    rng: np.random.Generator,
+    temperature: float = 1.0,
+) -> list[str]:
+    """`num_streams` independent texts of `num_to_generate` characters that go on from `start_string`.
+
+    They are written side by side, which is much faster than one after the other. For the rest see `generate`.
+    """
+    if num_streams < 1:
+        raise InputError(f"num_streams is {num_streams}; it must be at least 1")
+    drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature)
+    characters = np.array(list(vectorizer.vocabulary))
+    texts = np.array([characters[next(drawn)] for _ in range(num_to_generate)]).reshape(-1, num_streams)
+    return ["".join(text) for text in texts.T]
+
+
+def _draw(
+    model, vectorizer: TextVectorizer, start_string: str, num_streams: int, rng: np.random.Generator, temperature: float
+) -> Iterator[Rows]:
+    """The ids of each time step, without end."""
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
     if not 0 <= temperature < np.inf:
         raise InputError(f"temperature is {temperature}; it must be a finite number of at least 0")
     try:
-        ids = vectorizer.encode(start_string)[:, None]
+        ids = vectorizer.encode(start_string)
     except InputError as error:
         raise InputError(f"start_string is {start_string!r}: {error}") from None
-    drawn = _draw(model, ids, temperature, rng)
-    return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
+
+    def steps():
+        work = model.work(len(ids), 1)
+        logits = np.repeat(model.forward(ids[:, None], work)[-1], num_streams, axis=0)
+        step = model.stepper(num_streams, model.final_state(work))
+        for noise in scaled_noise(logits.shape, temperature, rng):
+            rows = draw(logits, noise)
+            yield rows
+            logits = step(rows)
+
+    return steps()
 
 
-def _draw(model, ids: np.ndarray, temperature: float, rng: np.random.Generator) -> Iterator[int]:
-    """Ids that go on from ids (T, 1), without end: the first pass reads all of those, every further one a single id."""
-    work, state = model.work(*ids.shape), None
+def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """temperature · g for logits of this shape (B, V), without end; each array may be overwritten."""
+    while temperature == 0:
+        yield np.zeros(shape, np.float32)
+    num_steps = max(1, NOISE_AT_ONCE // (shape[0] * shape[1]))
     while True:
-        logits = model.forward(ids, work, state)
-        drawn = sample_id(logits[-1, 0], temperature, rng)
-        yield drawn
-        state = model.final_state(work)
-        if len(ids) > 1:
-            work = model.work(1, 1)
-        ids = np.array([[drawn]])
+        noise = rng.random((num_steps, *shape), np.float32)
+        with np.errstate(divide="ignore"):  # u = 0 gives -∞, which is never the largest
+            for _ in range(2):
+                np.log(noise, out=noise)
+                np.negative(noise, out=noise)
+        noise *= temperature
+        yield from noise
+
+
+def draw(logits: np.ndarray, noise: np.ndarray) -> Rows:
+    """In each row of logits (B, V) the index of the largest sum with the noise (B, V), which is overwritten."""
+    noise += logits
+    if len(noise) > 1:
+        return noise.argmax(axis=1)
+    only = int(noise.argmax())
+    return slice(only, only + 1)  # NumPy looks up a slice in a tenth of the time

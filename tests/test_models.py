@@ -70,7 +70,7 @@ def random_batch(rng, T, B, V=V):
     return rng.integers(V, size=(T, B)), rng.integers(V, size=(T, B))
 
 
-@pytest.mark.parametrize(
+CHAINS = pytest.mark.parametrize(
     "layers",
     [
         [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
@@ -81,6 +81,9 @@ def random_batch(rng, T, B, V=V):
     ],
     ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
 )
+
+
+@CHAINS
 def test_gradient_of_the_whole_chain(layers, rng):
     model = Model(layers, rng, np.float64)
     model.parameters[...] = rng.normal(0, 0.5, model.parameters.shape)
@@ -90,6 +93,26 @@ def test_gradient_of_the_whole_chain(layers, rng):
     gradient = model.gradient.copy()
     numeric = central_differences(lambda: loss_and_gradient(model, x, y, work), model.parameters)
     np.testing.assert_allclose(gradient, numeric, rtol=1e-5, atol=1e-9)
+
+
+@CHAINS
+@pytest.mark.parametrize("with_state", [False, True])
+def test_the_stepper_equals_the_forward_pass(layers, with_state, rng):
+    model = Model(layers, rng, np.float64)
+    model.parameters[...] = rng.normal(0, 0.5, model.parameters.shape)
+    ids = rng.integers(V, size=(6, 3))
+    before = None
+    if with_state:
+        before = [{n: rng.normal(size=(3, d)) for n, d in getattr(layer, "state_dims", {}).items()} for layer in layers]
+    step = model.stepper(3, before)
+    for t in range(6):
+        expected = model.forward(ids[: t + 1], model.work(t + 1, 3), before)[-1]
+        np.testing.assert_allclose(step(ids[t]), expected, rtol=1e-9)
+
+    shared = before and [{name: h[:1] for name, h in of_layer.items()} for of_layer in before]
+    alone, together = model.stepper(1, shared), model.stepper(2, shared)
+    for id in ids[:, 0]:
+        np.testing.assert_allclose(together(np.array([id, id])), np.tile(alone(slice(id, id + 1)), (2, 1)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("cell", ["gru", "rnn"])

@@ -8,7 +8,7 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.sampling import generate, sample_id
+from charrnn.sampling import draw, generate, generate_streams, scaled_noise
 
 VECTORIZER = TextVectorizer("abcde")
 
@@ -26,11 +26,24 @@ def text(model, start="ab", n=50, seed=0, **options):
 
 @pytest.mark.parametrize("temperature", [0, 0.5, 1.0])
 def test_carried_state_equals_reading_the_whole_text_again(model, temperature):
-    rng, written = np.random.default_rng(0), "ab"
+    noise, written = scaled_noise((1, 5), temperature, np.random.default_rng(0)), "ab"
     for _ in range(50):
-        logits = np.log(model.predict(VECTORIZER.encode(written))[-1])
-        written += VECTORIZER.vocabulary[sample_id(logits, temperature, rng)]
+        logits = np.log(model.predict(VECTORIZER.encode(written))[-1:])
+        written += VECTORIZER.vocabulary[draw(logits, next(noise))]
     assert text(model, temperature=temperature) == written[2:]
+
+
+def test_streams_equal_reading_each_whole_text_again(model):
+    noise, written = scaled_noise((3, 5), 1.0, np.random.default_rng(0)), ["ab"] * 3
+    for _ in range(30):
+        logits = np.log([model.predict(VECTORIZER.encode(text))[-1] for text in written])
+        written = [text + VECTORIZER.vocabulary[id] for text, id in zip(written, draw(logits, next(noise)))]
+    assert generate_streams(model, VECTORIZER, "ab", 30, 3, rng=np.random.default_rng(0)) == [t[2:] for t in written]
+    assert len(set(written)) == 3
+
+
+def test_a_single_stream_is_what_generate_yields(model):
+    assert generate_streams(model, VECTORIZER, "ab", 50, 1, rng=np.random.default_rng(0)) == [text(model)]
 
 
 def test_a_seed_repeats_a_sample(model):
@@ -48,41 +61,59 @@ def test_it_yields_as_many_characters_as_asked_for(model):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_ids_come_from_the_softmax_of_the_logits_over_the_temperature(temperature, rng):
     p = np.array([0.5, 0.3, 0.15, 0.05])
-    drawn = [sample_id(np.log(p), temperature, rng) for _ in range(20_000)]
+    drawn = draw(np.log(np.tile(p, (20_000, 1))), next(scaled_noise((20_000, 4), temperature, rng)))
     expected = p ** (1 / temperature) / (p ** (1 / temperature)).sum()
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 20_000, expected, atol=0.015)
 
 
+def test_draws_of_one_stream_and_of_one_step_after_another_are_independent(rng):
+    noise = scaled_noise((1, 2), 1.0, rng)
+    drawn = np.array([draw(np.zeros((1, 2)), next(noise)).start for _ in range(20_000)])
+    np.testing.assert_allclose(np.bincount(2 * drawn[:-1] + drawn[1:]) / 20_000, 0.25, atol=0.015)
+
+
 def test_temperature_zero_is_greedy(model, rng):
-    assert sample_id(np.array([0.1, 0.3, 0.2]), 0, rng) == 1
+    assert draw(np.array([[0.1, 0.3, 0.2]]), next(scaled_noise((1, 3), 0, rng))) == slice(1, 2)
     assert text(model, seed=1, temperature=0) == text(model, seed=2, temperature=0)
 
 
 def test_an_impossible_id_is_never_drawn(rng):
-    logits = np.array([-np.inf, 0, -np.inf, 0, -np.inf], np.float32)
-    assert {sample_id(logits, 1.0, rng) for _ in range(200)} == {1, 3}
+    logits, noise = np.tile([-np.inf, 0, -np.inf, 0, -np.inf], (200, 1)), scaled_noise((200, 5), 1.0, rng)
+    assert set(draw(logits, next(noise))) == {1, 3}
 
 
-@pytest.mark.parametrize(
-    ("drawn", "possible", "expected"),
-    [(0.0, [0, 1, 1], 1), (np.nextafter(1, 0), [1, 1, 0], 1), (np.nextafter(1, 0), [1, 1, 1], 2)],
-)
-def test_the_ends_of_the_random_numbers_draw_the_first_and_last_possible_id(drawn, possible, expected):
-    logits = np.where(possible, 0, -np.inf)
-    assert sample_id(logits, 1.0, SimpleNamespace(random=lambda: drawn)) == expected
+def test_the_ends_of_the_random_numbers_are_the_least_and_the_greatest_noise():
+    ends = np.array([[[0, 0.5, 1 - 2**-24]]], np.float32)
+    with np.errstate(all="raise"):
+        noise = next(scaled_noise((1, 3), 1.0, SimpleNamespace(random=lambda shape, dtype: ends.copy())))
+    assert noise[0, 0] == -np.inf
+    np.testing.assert_allclose(noise[0, 1:], [-np.log(np.log(2)), 24 * np.log(2)], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("start", "n"), [("abc", 30), ("a", 30), ("abc", 1)])
 def test_the_start_string_is_read_once_and_every_further_character_takes_one_step(model, monkeypatch, start, n):
-    forward, read = type(model).forward, []
-    monkeypatch.setattr(type(model), "forward", lambda self, x, *rest: read.append(x.shape) or forward(self, x, *rest))
+    cls, read, steps = type(model), [], []
+    forward, stepper = cls.forward, cls.stepper
+
+    def counting(self, *args):
+        step = stepper(self, *args)
+        return lambda ids: steps.append(ids) or step(ids)
+
+    monkeypatch.setattr(cls, "forward", lambda self, x, *rest: read.append(x.shape) or forward(self, x, *rest))
+    monkeypatch.setattr(cls, "stepper", counting)
     text(model, start, n)
-    assert read == [(len(start), 1)] + [(1, 1)] * (n - 1)
+    assert read == [(len(start), 1)] and len(steps) == n - 1
 
 
 def test_a_tiny_temperature_does_not_overflow(rng):
     with np.errstate(over="raise", invalid="raise"):
-        assert sample_id(np.array([1e4, -1e4, 0], np.float32), 1e-3, rng) == 0
+        noise = next(scaled_noise((1, 3), 1e-30, rng))
+        assert draw(np.array([[1e4, -1e4, 0]], np.float32), noise) == slice(0, 1)
+
+
+def test_no_stream_is_refused(model, rng):
+    with pytest.raises(InputError, match="num_streams is 0; it must be at least 1"):
+        generate_streams(model, VECTORIZER, "a", 5, 0, rng=rng)
 
 
 @pytest.mark.parametrize(
