@@ -2,7 +2,7 @@
 
 import codecs
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,12 @@ from charrnn.preprocessing import TextVectorizer
 PIECE = 1 << 20  # bytes read at a time
 
 
-def read_text(path: str | Path, name: str | None = None) -> Iterator[str]:
+def read_text(
+    path: str | Path, name: str | None = None, on_piece: Callable[[bytes], object] | None = None
+) -> Iterator[str]:
     """The text of a UTF-8 file in pieces, line ends as they are. Errors call the file `name`, or by its path.
+
+    `on_piece` is called with the bytes of each piece before they are decoded.
 
     Raises
     ------
@@ -29,6 +33,8 @@ def read_text(path: str | Path, name: str | None = None) -> Iterator[str]:
     with open(path, "rb") as file:
         while True:
             piece = file.read(PIECE)
+            if on_piece:
+                on_piece(piece)
             pending = len(decoder.getstate()[0])  # bytes of a character that the piece before has begun
             try:
                 yield decoder.decode(piece, final=not piece)
@@ -40,10 +46,11 @@ def read_text(path: str | Path, name: str | None = None) -> Iterator[str]:
             offset += len(piece)
 
 
-def describe(path: str | Path, name: str | None = None) -> dict[str, str | int]:
-    """What tells one corpus from another: `sha256` and size in `bytes` of the file, and its `characters`.
+def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, str | int], TextVectorizer]:
+    """What one reading tells of a corpus: how to know it again, and the vectorizer of all its characters.
 
-    Errors call the file `name`, or by its path.
+    The former is the `sha256` and the size in `bytes` of the file, and its `characters`. Errors call the file `name`, or
+    by its path.
 
     Raises
     ------
@@ -52,12 +59,23 @@ def describe(path: str | Path, name: str | None = None) -> dict[str, str | int]:
     OSError
         If the file can't be read.
     """
-    characters = sum(len(piece) for piece in read_text(path, name))
-    if not characters:
-        raise InputError(f"{name or path} is empty; a corpus must have characters")
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return {"sha256": digest.hexdigest(), "bytes": file.tell(), "characters": characters}
+    digest, num_bytes, num_characters = hashlib.sha256(), 0, 0
+
+    def hash_and_count(piece: bytes) -> None:
+        nonlocal num_bytes
+        digest.update(piece)
+        num_bytes += len(piece)
+
+    def counted(pieces: Iterator[str]) -> Iterator[str]:
+        nonlocal num_characters
+        for piece in pieces:
+            num_characters += len(piece)
+            yield piece
+        if not num_characters:
+            raise InputError(f"{name or path} is empty; a corpus must have characters")
+
+    vectorizer = TextVectorizer.fit(counted(read_text(path, name, hash_and_count)))
+    return {"sha256": digest.hexdigest(), "bytes": num_bytes, "characters": num_characters}, vectorizer
 
 
 def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tuple[Path, int]]) -> None:

@@ -51,7 +51,7 @@ def fetch(sources: Sequence[str], destination: str | Path, warn: Callable[[str],
         try:
             with replacing(destination) as temporary:
                 _copy(source, temporary)
-                about = describe(temporary, name="the text")
+                about, _ = describe(temporary, name="the text")
             return {"source": source, **about}
         except ValueError as error:  # an InputError, or what urllib says of a malformed URL or path
             failures.append(f"{source}: {error}")

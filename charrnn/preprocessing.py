@@ -55,7 +55,8 @@ class TextVectorizer:
         pieces = [text] if isinstance(text, str) else text
         seen = np.zeros(0x110000, bool)
         for piece in pieces:
-            seen[code_points(piece)] = True
+            points = code_points(piece)
+            seen[points[~np.take(seen, points)]] = True  # reading is faster than writing, and few are new
         return cls("".join(map(chr, np.flatnonzero(seen))))
 
     @property

@@ -1,7 +1,7 @@
 """Stage 2, prepare: turn the characters of the corpus into ids, and split it into training, validation and test."""
 
-from charrnn.corpus import describe, read_text, vectorize
-from charrnn.preprocessing import TextVectorizer, split_sizes
+from charrnn.corpus import describe, vectorize
+from charrnn.preprocessing import split_sizes
 from stages import cli
 from stages.processed import write_vocabulary
 
@@ -13,9 +13,8 @@ def main() -> None:
     params = cli.values(args, PARAMS)
     where = cli.locations(args)
 
-    about = describe(where.raw)
+    about, vectorizer = describe(where.raw)
     sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
-    vectorizer = TextVectorizer.fit(read_text(where.raw))
     vectorize(where.raw, vectorizer, [(where.processed / f"{part}.npy", size) for part, size in sizes.items()])
     write_vocabulary(where.vocabulary, vectorizer, {"corpus_sha256": about["sha256"], **params})
 

@@ -91,7 +91,8 @@ def test_a_text_is_described_by_its_hash_and_sizes(path, text, piece):
     content = text.encode()
     path.write_bytes(content)
     with in_pieces(piece):
-        about = describe(path)
+        about, vectorizer = describe(path)
+    assert vectorizer.vocabulary == "".join(sorted(set(text)))
     assert about == {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
