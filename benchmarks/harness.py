@@ -1,5 +1,6 @@
 """What the benchmarks share: interleaved timing, a description of the machine, results as JSON and as a table."""
 
+import argparse
 import json
 import os
 import platform
@@ -91,6 +92,13 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def count(text: str) -> int:
+    """An integer of at least 1, from the command line."""
+    if not (text.isdecimal() and int(text) >= 1):
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be an integer of at least 1")
+    return int(text)
 
 
 def write(name: str, results: Mapping[str, object]) -> Path:

@@ -26,13 +26,6 @@ FOREIGN = str.maketrans("aeiou'-!", "àéîöü’—🌊")
 START_UP = "import only"
 
 
-def positive(text: str) -> int:
-    """An integer of at least 1 from the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be an integer of at least 1")
-    return int(text)
-
-
 def write_corpus(path: Path, megabytes: int, *, non_ascii: bool = False) -> None:
     """Words of the bundled play in random order, again and again; with `non_ascii` a tenth of them look foreign."""
     rng = np.random.default_rng(SEED)
@@ -65,9 +58,9 @@ def prepare(data_dir: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=positive, nargs="+", default=[1, 200, 1000], help="sizes of the texts")
+    parser.add_argument("--megabytes", type=harness.count, nargs="+", default=[1, 200, 1000], help="sizes of the texts")
     parser.add_argument("--non-ascii", action="store_true", help="texts with characters of two to four bytes")
-    parser.add_argument("--rounds", type=positive, default=3, help="counted runs for each size")
+    parser.add_argument("--rounds", type=harness.count, default=3, help="counted runs for each size")
     parser.add_argument("--no-write", action="store_true", help="print the figures only")
     args = parser.parse_args()
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.preparation import positive
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
 from charrnn.sampling import generate, generate_streams
@@ -68,7 +67,7 @@ def torch_contenders(streams: int) -> Contenders:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=positive, default=10, help="turns that each contender gets")
+    parser.add_argument("--rounds", type=harness.count, default=10, help="turns that each contender gets")
     parser.add_argument("--no-write", action="store_true", help="print the figures only")
     args = parser.parse_args()
 

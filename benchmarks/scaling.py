@@ -8,20 +8,14 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from benchmarks import harness
-from benchmarks.preparation import MB, ROOT, positive, prepare, run, write_corpus
-from charrnn.models import create_char_rnn_model
-from charrnn.optimizers import Nadam
-from charrnn.training import batch_work, loss_and_gradient
+from benchmarks.preparation import MB, ROOT, prepare, run, write_corpus
+from benchmarks.training import Charrnn, Shape, random_batch
 
-V = 65
 CENTRE = {"H": 128, "B": 32, "T": 100}
 VARIED = {"H": (32, 64, 128, 256, 512), "B": (1, 8, 32, 128), "T": (25, 50, 100, 200, 400)}
 CORPORA = (1, 50, 200)  # megabytes
@@ -30,25 +24,14 @@ MODULES = ("charrnn", "charrnn.corpus", "charrnn.models", "charrnn.sampling", "c
 Figures = list[dict[str, int | float | str]]
 
 
-def training_step(H: int, B: int, T: int) -> Callable[[], None]:
-    """One step on random ids: forward, backward, update."""
-    rng = np.random.default_rng(0)
-    model = create_char_rnn_model(V, rng, hidden_dim=H)
-    ids = rng.integers(V, size=(T + 1, B), dtype=np.uint8)
-    optimizer, work = Nadam(), batch_work(model, T, B)
-    memory = optimizer.state(model.parameters)
-
-    def step():
-        loss_and_gradient(model, ids[:-1], ids[1:], work)
-        optimizer.update(model.parameters, model.gradient, memory)
-
-    return step
-
-
 def step_times(rounds: int) -> Figures:
     """Step time and characters a second, with one of H, B and T varied at a time."""
     shapes = {(name, value): CENTRE | {name: value} for name, values in VARIED.items() for value in values}
-    steps = {varied: training_step(**shape) for varied, shape in shapes.items()}
+    steps = {}
+    for varied, sizes in shapes.items():
+        shape = Shape(**sizes)
+        x, y = random_batch(shape)
+        steps[varied] = Charrnn(shape, x, y, reset_after=False).step
     timings = harness.interleaved(steps, rounds=rounds, calls=3)
     return [
         shapes[varied]
@@ -135,8 +118,8 @@ def import_times(rounds: int) -> Figures:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=positive, default=5, help="turns that each measurement gets")
-    parser.add_argument("--seconds", type=positive, default=10, help="training watched after its first step")
+    parser.add_argument("--rounds", type=harness.count, default=5, help="turns that each measurement gets")
+    parser.add_argument("--seconds", type=harness.count, default=10, help="training watched after its first step")
     parser.add_argument("--no-write", action="store_true", help="print the figures only")
     args = parser.parse_args()
 

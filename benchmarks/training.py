@@ -55,6 +55,12 @@ class Shape(NamedTuple):
 SHAPES = [Shape(128, 32, 100), Shape(256, 64, 100), Shape(512, 64, 100), Shape(128, 128, 100)]
 
 
+def random_batch(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """Ids (T, B) to read and to predict."""
+    ids = np.random.default_rng(1).integers(0, V, (shape.T + 1, shape.B), np.uint8)
+    return ids[:-1], ids[1:]
+
+
 class Charrnn:
     """charrnn in one of its forms, through its public surface."""
 
@@ -122,8 +128,7 @@ def require_agreement(what: str, rival: Rival, reference: Charrnn) -> None:
 
 def measure(shape: Shape, ours: Sequence[str], rivals: dict[str, type[Rival]], rounds: int) -> dict[str, object]:
     """Check the rivals, time a step of every contender, and return the figures."""
-    ids = np.random.default_rng(1).integers(0, V, (shape.T + 1, shape.B), np.uint8)
-    x, y = ids[:-1], ids[1:]
+    x, y = random_batch(shape)
     contenders = {name: CHARRNN[name](shape, x, y) for name in ours}
     for name, rival in rivals.items():
         reference = Charrnn(shape, x, y, reset_after=rival.reset_after, targets=rival.targets)
@@ -170,19 +175,12 @@ def rows(figures: dict[str, object]) -> list[dict[str, str]]:
     ]
 
 
-def count(text: str) -> int:
-    """An integer of at least 1, from the command line."""
-    if not (text.isdecimal() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least 1")
-    return int(text)
-
-
 def shape(text: str) -> Shape:
     """A shape H,B,T, from the command line."""
     sizes = text.split(",")
     if len(sizes) != len(Shape._fields):
         raise argparse.ArgumentTypeError(f"{text!r} must be H,B,T, three integers of at least 1")
-    return Shape(*map(count, sizes))
+    return Shape(*map(harness.count, sizes))
 
 
 def main() -> None:
@@ -191,7 +189,7 @@ def main() -> None:
     names = [*CHARRNN, *RIVALS]
     parser.add_argument("--shape", type=shape, action="append", metavar="H,B,T", help="may be repeated; default: four")
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=" | ".join(names))
-    parser.add_argument("--rounds", type=count, default=10, help=f"of {CALLS} steps a contender; default: 10")
+    parser.add_argument("--rounds", type=harness.count, default=10, help=f"of {CALLS} steps a contender; default: 10")
     parser.add_argument("--no-write", action="store_true", help="print the table only")
     args = parser.parse_args()
 

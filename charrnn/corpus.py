@@ -49,8 +49,8 @@ def read_text(
 def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, str | int], TextVectorizer]:
     """What one reading tells of a corpus: how to know it again, and the vectorizer of all its characters.
 
-    The former is the `sha256` and the size in `bytes` of the file, and its `characters`. Errors call the file `name`, or
-    by its path.
+    The former is the `sha256` and size in `bytes` of the file, and its `characters`. Errors call the file `name`, or by
+    its path.
 
     Raises
     ------

@@ -4,6 +4,7 @@ The split keeps the order of the text, nothing is copied before a mini-batch is 
 time-major arrays: x (T, B) holds the ids that are read, y (T, B) the id that follows each of them.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from charrnn.errors import InputError
+
+SHUFFLED_AT_ONCE = 1 << 20  # windows
 
 Batch = tuple[np.ndarray, np.ndarray]
 
@@ -143,11 +146,45 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
 
 
 def batches(windows: np.ndarray, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
-    """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`."""
-    order = np.arange(len(windows)) if rng is None else rng.permutation(len(windows))
-    for start in range(0, len(order), batch_size):
-        batch = np.ascontiguousarray(windows[order[start : start + batch_size]].T)
-        yield batch[:-1], batch[1:]
+    """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
+
+    Of more than SHUFFLED_AT_ONCE windows, a stretch of so many at a time is shuffled, and the stretches are.
+    """
+    order = np.empty(0, np.intp)
+    for stretch in _stretches(len(windows), rng):
+        order = np.concatenate([order, stretch])
+        whole_batches = len(order) // batch_size * batch_size
+        for start in range(0, whole_batches, batch_size):
+            yield _batch(windows, order[start : start + batch_size])
+        order = order[whole_batches:]
+    if len(order):
+        yield _batch(windows, order)
+
+
+def _stretches(n: int, rng: np.random.Generator | None) -> Iterator[np.ndarray]:
+    """The numbers 0 … n-1 in pieces of SHUFFLED_AT_ONCE."""
+    starts = np.arange(0, n, SHUFFLED_AT_ONCE)
+    for start in starts if rng is None else rng.permutation(starts):
+        size = min(SHUFFLED_AT_ONCE, n - start)
+        yield start + (np.arange(size) if rng is None else rng.permutation(size))
+
+
+def _batch(windows: np.ndarray, places: np.ndarray) -> Batch:
+    ids = np.ascontiguousarray(windows[places].T)
+    release(windows)
+    return ids[:-1], ids[1:]
+
+
+def release(array: np.ndarray) -> None:
+    """Give up the memory that holds what has been read of a memory-mapped file, if that is what the array shows.
+
+    Nothing is lost: the operating system may keep the file in its cache, and reading again brings it back.
+    """
+    source = array
+    while source is not None and not isinstance(source, mmap.mmap):
+        source = getattr(source, "base", None)
+    if source is not None and hasattr(mmap, "MADV_DONTNEED"):
+        source.madvise(mmap.MADV_DONTNEED)
 
 
 def require_ids(ids: np.ndarray, V: int) -> None:
@@ -176,4 +213,6 @@ def streams(ids: np.ndarray, num_streams: int, window_size: int) -> Iterator[Bat
     y = ids[1 : num_streams * length + 1].reshape(num_streams, length).T
     for start in range(0, length, window_size):
         part = slice(start, start + window_size)
-        yield np.ascontiguousarray(x[part]), np.ascontiguousarray(y[part])
+        pair = np.ascontiguousarray(x[part]), np.ascontiguousarray(y[part])
+        release(ids)
+        yield pair

@@ -1,5 +1,7 @@
 """Vectorizer, split, windows and batches, for texts that Hypothesis makes up."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -133,6 +135,39 @@ def test_batches_have_every_window_once_time_major(n, window_size, stride, batch
         np.testing.assert_array_equal(x, x[0] + np.arange(window_size)[:, None])
         seen += x[0].tolist()
     assert sorted(seen) == cut[:, 0].tolist()
+
+
+def test_many_windows_are_shuffled_stretch_by_stretch(monkeypatch):
+    monkeypatch.setattr("charrnn.preprocessing.SHUFFLED_AT_ONCE", 100)
+    pairs = list(batches(np.arange(331)[:, None] + np.arange(2), 32, np.random.default_rng(0)))
+    assert [x.shape[1] for x, _ in pairs] == 10 * [32] + [11]
+    ids = np.concatenate([x[0] for x, _ in pairs])
+    assert sorted(ids) == list(range(331))
+    stretches = ids[np.flatnonzero(np.diff(ids // 100, prepend=-1))] // 100
+    assert sorted(stretches) == [0, 1, 2, 3] and list(stretches) != [0, 1, 2, 3]
+    assert all(np.abs(np.diff(ids[ids // 100 == stretch])).max() > 1 for stretch in stretches)
+
+
+def mapped_bytes(path):
+    """How much of a mapped file is in this process's memory, as Linux tells it."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    sizes = [
+        next(line for line in lines if line.startswith("Rss:")) for mapping in lines if mapping.endswith(str(path))
+    ]
+    return sum(1024 * int(size.split()[1]) for size in sizes)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is in memory")
+def test_batches_of_a_mapped_file_leave_no_more_than_one_of_it_in_memory(tmp_path):
+    path, n = tmp_path / "ids.npy", 1 << 22
+    np.save(path, np.arange(n, dtype=np.uint32))
+    ids = np.load(path, mmap_mode="r")
+    for pairs in (batches(windows(ids, 100, 100), 32, np.random.default_rng(0)), streams(ids, 32, 100)):
+        for number, (x, y) in enumerate(pairs):
+            if number % 100 == 0:
+                np.testing.assert_array_equal(y, x + 1)
+                assert mapped_bytes(path) == 0
+    assert ids.sum(dtype=np.int64) == n * (n - 1) // 2 and mapped_bytes(path) >= path.stat().st_size
 
 
 def test_batches_are_shuffled_by_the_generator_only():
