@@ -28,7 +28,10 @@ def tanh(x: Array, out: Array | None = None) -> Array:
 
 def tanh_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
     """dx = dy (1 - y²)"""
-    return np.multiply(dy, 1 - y * y, out=out)
+    out = np.multiply(y, y, out=out)
+    np.subtract(1, out, out=out)
+    out *= dy
+    return out
 
 
 def sigmoid(x: Array, out: Array | None = None) -> Array:
@@ -42,7 +45,10 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 def sigmoid_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
     """dx = dy y (1 - y)"""
-    return np.multiply(dy, y * (1 - y), out=out)
+    out = np.subtract(1, y, out=out)
+    out *= y
+    out *= dy
+    return out
 
 
 def relu(x: Array, out: Array | None = None) -> Array:
@@ -52,7 +58,9 @@ def relu(x: Array, out: Array | None = None) -> Array:
 
 def relu_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
     """dx = dy where y > 0, else 0"""
-    return np.multiply(dy, y > 0, out=out)
+    out = np.sign(y, out=out)
+    out *= dy
+    return out
 
 
 def softmax(x: Array, out: Array | None = None) -> Array:
@@ -70,7 +78,10 @@ def softmax_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 
 @dataclass(frozen=True)
 class Activation:
-    """A function `forward(x, out)` and its derivative `backward(y, dy, out)`; both return an array shaped like x."""
+    """A function `forward(x, out)` and its derivative `backward(y, dy, out)`; both return an array shaped like x.
+
+    `out` may be x, but neither y nor dy.
+    """
 
     forward: Callable[..., Array]
     backward: Callable[..., Array]

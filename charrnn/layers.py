@@ -48,24 +48,37 @@ class Embedding:
         p.table[...] = self.initializer(p.table.shape, rng)
 
     def work(self, T, B, dtype):
-        return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype))
+        return SimpleNamespace(
+            ids=np.empty((T, B), np.intp),
+            y=np.empty((T, B, self.output_dim), dtype),
+            positions=np.arange(T * B).reshape(T, B),
+            order=np.empty((T, B), np.intp),
+            dy_in_order=np.empty((T * B, self.output_dim), dtype),
+        )
 
     def forward(self, p, x, work):
+        work.ids[...] = x
         # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
-        return np.take(p.table, x, axis=0, out=work.y, mode="clip")
+        return np.take(p.table, work.ids, axis=0, out=work.y, mode="clip")
 
     def stepper(self, p, state):
         return lambda ids: p.table[ids], None
 
     def backward(self, p, grad, x, dy, work):
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
-        # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would.
-        ids = x.ravel()
-        order = np.argsort(ids, kind="stable")
-        in_order = ids[order]
-        run_starts = np.flatnonzero(np.diff(in_order, prepend=in_order[0] + 1))
+        # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would. The numbers
+        # id · T·B + position are sorted by id, hold the position too, and need no memory beside their own.
+        order = work.order
+        np.multiply(work.ids, order.size, out=order)
+        order += work.positions
+        order = order.reshape(-1)
+        order.sort()
+        run_starts = order.searchsorted(np.arange(self.input_dim + 1) * order.size)
+        order %= order.size
+        np.take(dy.reshape(order.size, -1), order, axis=0, out=work.dy_in_order, mode="clip")
+        occurs = np.diff(run_starts) > 0
         grad.table[...] = 0
-        grad.table[in_order[run_starts]] = np.add.reduceat(dy.reshape(len(ids), -1)[order], run_starts, axis=0)
+        grad.table[occurs] = np.add.reduceat(work.dy_in_order, run_starts[:-1][occurs], axis=0)
 
 
 @dataclass(frozen=True)

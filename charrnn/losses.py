@@ -23,17 +23,17 @@ class SparseCategoricalCrossentropy:
             softmax=np.empty((T, B, V), dtype),
             row=np.empty((T, B, 1), dtype),
             losses=np.empty((T, B), dtype),  # nats, one a position
-            places=np.arange(T * B) * V,  # where each position's logits begin in the flat array
-            at_target=np.empty(T * B, np.intp),
+            places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
+            at_target=np.empty((T, B), np.intp),
         )
 
     def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> float:
         """The mean loss in nats; `work.losses` (T, B) keeps the loss of each position."""
         softmax, row = work.softmax, work.row
-        np.add(work.places, targets.ravel(), out=work.at_target)
+        np.add(work.places, targets, out=work.at_target)
         np.max(logits, axis=-1, keepdims=True, out=row)
         np.subtract(logits, row, out=softmax)
-        np.take(softmax, work.at_target, out=work.losses.reshape(-1), mode="clip")
+        np.take(softmax, work.at_target, out=work.losses, mode="clip")
         np.exp(softmax, out=softmax)
         np.sum(softmax, axis=-1, keepdims=True, out=row)
         softmax /= row
@@ -43,7 +43,9 @@ class SparseCategoricalCrossentropy:
 
     def backward(self, work: SimpleNamespace) -> np.ndarray:
         """d loss / d logits (T, B, V), in place of the softmax."""
-        dlogits = work.softmax
-        dlogits.reshape(-1)[work.at_target] -= 1
-        dlogits *= 1 / len(work.at_target)
+        dlogits, p_target = work.softmax, work.row[..., 0]
+        np.take(dlogits, work.at_target, out=p_target, mode="clip")
+        p_target -= 1
+        np.put(dlogits, work.at_target, p_target, mode="clip")
+        dlogits *= 1 / p_target.size
         return dlogits

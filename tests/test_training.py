@@ -1,5 +1,6 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
+from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
-from charrnn.optimizers import SGD, Nadam
+from charrnn.optimizers import SGD, Nadam, clip_by_global_norm
+from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import batch_work, fit, loss_and_gradient
 from tests.markov import MarkovChain
 
@@ -263,3 +266,25 @@ def test_a_text_shorter_than_a_window_is_refused(rng):
 def test_unknown_targets_are_refused(rng):
     with pytest.raises(InputError, match="^targets is 'first'; it must be one of every, last$"):
         fit(small_model(), np.zeros(200, np.uint8), np.zeros(9, np.uint8), rng=rng, targets="first")
+
+
+def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(rng):
+    def peak(T, B, **options):
+        model = Model([Embedding(9, 4), GRU(4, 8, **options), SimpleRNN(8, 8), Dense(8, 6, "tanh"), Dense(6, 9)], rng)
+        optimizer, parts = Nadam(), batch_work(model, T, B, num_threads=2)
+        memory = optimizer.state(model.parameters)
+        ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
+        peaks = []
+        for _ in range(2):
+            tracemalloc.start()
+            loss_and_gradient(model, ids[:-1], ids[1:], parts)
+            clip_by_global_norm(model.gradient, 1.0)
+            optimizer.update(model.parameters, model.gradient, memory)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        return peaks[1]
+
+    for options in ({}, {"reset_after": True}):
+        for B in (512, 2048):  # in one part and in two
+            small, large = peak(20, B, **options), peak(60, B, **options)  # NumPy's buffers hold 8192 numbers at most
+            assert large - small < 40 * B  # not even a byte for each position
