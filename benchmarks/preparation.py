@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -56,6 +57,23 @@ def prepare(data_dir: Path) -> float:
     return run("-m", "stages.prepare", "--data-dir", str(data_dir))
 
 
+def table(figures: Sequence[dict[str, object]]) -> str:
+    """A size of the text a row."""
+    return harness.table(
+        [
+            {
+                "text": f"{row['megabytes']} MB",
+                "process": f"{row['seconds']:.2f} s",
+                "quartiles": " to ".join(f"{seconds:.2f}" for seconds in row["quartiles"]),
+                "whole process": f"{row['megabytes_per_second']:.0f} MB/s",
+                "without imports": f"{row['megabytes_per_second_after_start_up']:.0f} MB/s",
+                "peak memory": f"{row['peak_megabytes']:.0f} MB",
+            }
+            for row in figures
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=harness.count, nargs="+", default=[1, 200, 1000], help="sizes of the texts")
@@ -88,21 +106,7 @@ def main() -> None:
         }
         for megabytes, timing in timings.items()
     ]
-    print(
-        harness.table(
-            [
-                {
-                    "text": f"{row['megabytes']} MB",
-                    "process": f"{row['seconds']:.2f} s",
-                    "quartiles": " to ".join(f"{seconds:.2f}" for seconds in row["quartiles"]),
-                    "whole process": f"{row['megabytes_per_second']:.0f} MB/s",
-                    "without imports": f"{row['megabytes_per_second_after_start_up']:.0f} MB/s",
-                    "peak memory": f"{row['peak_megabytes']:.0f} MB",
-                }
-                for row in figures
-            ]
-        )
-    )
+    print(table(figures))
     print(f"\nThe imports take {start_up:.2f} s.")
     if not args.no_write:
         name = "preparation-non-ascii" if args.non_ascii else "preparation"

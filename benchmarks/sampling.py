@@ -2,7 +2,7 @@
 
 import argparse
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -65,6 +65,21 @@ def torch_contenders(streams: int) -> Contenders:
     }
 
 
+def table(figures: Sequence[dict[str, object]]) -> str:
+    """Every contender, the fastest of each number of streams first."""
+    return harness.table(
+        [
+            {
+                "contender": row["contender"],
+                "streams": str(row["streams"]),
+                "characters/s": f"{row['characters_per_second']:,.0f}",
+                "quartiles": " to ".join(f"{rate:,.0f}" for rate in row["quartiles"]),
+            }
+            for row in figures
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=harness.count, default=10, help="turns that each contender gets")
@@ -94,19 +109,7 @@ def main() -> None:
         for (streams, name), timing in timings.items()
     ]
     figures.sort(key=lambda row: (row["streams"], -row["characters_per_second"]))
-    print(
-        harness.table(
-            [
-                {
-                    "contender": row["contender"],
-                    "streams": str(row["streams"]),
-                    "characters/s": f"{row['characters_per_second']:,.0f}",
-                    "quartiles": " to ".join(f"{rate:,.0f}" for rate in row["quartiles"]),
-                }
-                for row in figures
-            ]
-        )
-    )
+    print(table(figures))
     if not args.no_write:
         harness.write("sampling", {"machine": harness.machine("torch"), "figures": figures})
 

@@ -116,6 +116,44 @@ def import_times(rounds: int) -> Figures:
     ]
 
 
+def step_table(steps: Figures) -> str:
+    """A shape a row."""
+    return harness.table(
+        [
+            {
+                "varied": row["varied"],
+                **{name: str(row[name]) for name in CENTRE},
+                "step": f"{row['milliseconds']:.1f} ms",
+                "characters/s": f"{row['characters_per_second']:,.0f}",
+            }
+            for row in steps
+        ]
+    )
+
+
+def corpus_table(corpora: Figures) -> str:
+    """A size of the corpus a row."""
+    return harness.table(
+        [
+            {
+                "corpus": f"{row['megabytes']} MB",
+                "first step after": f"{row['seconds_to_first_step']:.2f} s",
+                "peak memory then": f"{row['peak_megabytes_at_first_step']:.0f} MB",
+                "later": f"{row['peak_megabytes']:.0f} MB",
+                "of which pages of files": f"{row['mapped_megabytes']:.0f} MB",
+            }
+            for row in corpora
+        ]
+    )
+
+
+def import_table(imports: Figures) -> str:
+    """A module a row."""
+    return harness.table(
+        [{"import": row["module"], "after NumPy": f"{row['milliseconds_after_numpy']:.0f} ms"} for row in imports]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=harness.count, default=5, help="turns that each measurement gets")
@@ -124,42 +162,11 @@ def main() -> None:
     args = parser.parse_args()
 
     steps = step_times(args.rounds)
-    print(
-        harness.table(
-            [
-                {
-                    "varied": row["varied"],
-                    **{name: str(row[name]) for name in CENTRE},
-                    "step": f"{row['milliseconds']:.1f} ms",
-                    "characters/s": f"{row['characters_per_second']:,.0f}",
-                }
-                for row in steps
-            ]
-        )
-    )
+    print(step_table(steps) + "\n")
     corpora = corpus_sizes(args.rounds, args.seconds)
-    print(
-        "\n"
-        + harness.table(
-            [
-                {
-                    "corpus": f"{row['megabytes']} MB",
-                    "first step after": f"{row['seconds_to_first_step']:.2f} s",
-                    "peak memory then": f"{row['peak_megabytes_at_first_step']:.0f} MB",
-                    f"{args.seconds} s later": f"{row['peak_megabytes']:.0f} MB",
-                    "of which pages of files": f"{row['mapped_megabytes']:.0f} MB",
-                }
-                for row in corpora
-            ]
-        )
-    )
+    print(corpus_table(corpora) + "\n")
     imports = import_times(args.rounds)
-    print(
-        "\n"
-        + harness.table(
-            [{"import": row["module"], "after NumPy": f"{row['milliseconds_after_numpy']:.0f} ms"} for row in imports]
-        )
-    )
+    print(import_table(imports))
     if not args.no_write:
         harness.write(
             "scaling",

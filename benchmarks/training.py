@@ -159,20 +159,42 @@ def measure(shape: Shape, ours: Sequence[str], rivals: dict[str, type[Rival]], r
     }
 
 
-def rows(figures: dict[str, object]) -> list[dict[str, str]]:
-    """The figures of one shape, each contender a row of the table."""
-    return [
-        {
-            "H, B, T": f"{figures['H']}, {figures['B']}, {figures['T']}",
-            "contender": name,
-            "ms a step": f"{of['ms']:.1f}",
-            "quartiles": "{:.1f} – {:.1f}".format(*of["quartiles_ms"]),
-            "characters/s": f"{of['characters_per_second']:,.0f}",
-            "times slower": f"{of['times_slower']:.2f}",
-            "of floor": f"{of['fraction_of_floor']:.2f}",
-        }
-        for name, of in figures["contenders"].items()
-    ]
+def table(shapes: Sequence[dict[str, object]]) -> str:
+    """Every contender at every shape."""
+    return harness.table(
+        [
+            {
+                "H, B, T": f"{figures['H']}, {figures['B']}, {figures['T']}",
+                "contender": name,
+                "ms a step": f"{of['ms']:.1f}",
+                "quartiles": "{:.1f} – {:.1f}".format(*of["quartiles_ms"]),
+                "characters/s": f"{of['characters_per_second']:,.0f}",
+                "times slower": f"{of['times_slower']:.2f}",
+                "of floor": f"{of['fraction_of_floor']:.2f}",
+            }
+            for figures in shapes
+            for name, of in figures["contenders"].items()
+        ]
+    )
+
+
+def summary(shapes: Sequence[dict[str, object]]) -> str:
+    """A contender a row, a shape a column: milliseconds a step, and how many times slower than charrnn."""
+
+    def cell(of):
+        times = of["times_slower"]
+        return f"{of['ms']:.0f} ms, {times:.2f}x" if times < 10 else f"{of['ms']:.0f} ms, {times:.0f}x"
+
+    return harness.table(
+        [
+            {"H, B, T": name}
+            | {
+                f"{figures['H']}, {figures['B']}, {figures['T']}": cell(figures["contenders"][name])
+                for figures in shapes
+            }
+            for name in shapes[0]["contenders"]
+        ]
+    )
 
 
 def shape(text: str) -> Shape:
@@ -196,7 +218,7 @@ def main() -> None:
     ours = [name for name in CHARRNN if name in ("charrnn", *args.only)]  # charrnn is what all are compared with
     rivals = installed([name for name in RIVALS if name in args.only])
     figures = [measure(shape, ours, rivals, args.rounds) for shape in args.shape or SHAPES]
-    print(harness.table([row for of_shape in figures for row in rows(of_shape)]))
+    print(table(figures), summary(figures), sep="\n\n")
     if not args.no_write:
         machine = harness.machine("torch", "jax", "jaxlib", "keras")
         results = {"machine": machine, "V": V, "E": E, "rounds": args.rounds, "calls": CALLS, "shapes": figures}
