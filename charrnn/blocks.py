@@ -1,12 +1,13 @@
 """A matrix cut into blocks of columns, so small that BLAS multiplies by them without copying them first.
 
 BLAS copies both matrices of a product into an order that suits it ("packing", Goto and van de Geijn 2008). With the few
-rows of one time step that takes up to half of the time, and OpenBLAS leaves it out where a product is small.
+rows of one time step that takes up to a third of the time. On processors with AVX-512, OpenBLAS leaves it out where a
+product is small.
 """
 
 import numpy as np
 
-UNPACKED = 10**6  # multiply-adds of the largest product that OpenBLAS takes as it is
+UNPACKED = 10**6  # multiply-adds of such a product: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c
 NARROWEST = 16  # columns; with fewer, the calls cost more than the packing did
 
 
@@ -23,5 +24,5 @@ def column_blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
 
 
 def in_blocks(product: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """A view of `product` (…, rows, N) as (…, N / width, rows, width), into which NumPy multiplies by `blocks`."""
+    """A view of the contiguous array `product` (…, rows, N) as (…, N / width, rows, width), to multiply into."""
     return product.reshape(*product.shape[:-1], -1, blocks.shape[-1]).swapaxes(-3, -2)

@@ -19,7 +19,7 @@ def read_text(
 ) -> Iterator[str]:
     """The text of a UTF-8 file in pieces, line ends as they are. Errors call the file `name`, or by its path.
 
-    `on_piece` is called with the bytes of each piece before they are decoded.
+    `on_piece` is called with the bytes of each piece before they are decoded; the last piece is empty.
 
     Raises
     ------

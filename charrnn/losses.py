@@ -30,7 +30,8 @@ class SparseCategoricalCrossentropy:
     def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> float:
         """The mean loss in nats; `work.losses` (T, B) keeps the loss of each position."""
         softmax, row = work.softmax, work.row
-        np.add(work.places, targets, out=work.at_target)
+        work.at_target[...] = targets
+        work.at_target += work.places
         np.max(logits, axis=-1, keepdims=True, out=row)
         np.subtract(logits, row, out=softmax)
         np.take(softmax, work.at_target, out=work.losses, mode="clip")
@@ -43,9 +44,9 @@ class SparseCategoricalCrossentropy:
 
     def backward(self, work: SimpleNamespace) -> np.ndarray:
         """d loss / d logits (T, B, V), in place of the softmax."""
-        dlogits, p_target = work.softmax, work.row[..., 0]
-        np.take(dlogits, work.at_target, out=p_target, mode="clip")
-        p_target -= 1
-        np.put(dlogits, work.at_target, p_target, mode="clip")
-        dlogits *= 1 / p_target.size
+        dlogits, of_targets = work.softmax, work.row[..., 0]
+        np.take(dlogits, work.at_target, out=of_targets, mode="clip")
+        of_targets -= 1
+        np.put(dlogits, work.at_target, of_targets, mode="clip")
+        dlogits *= 1 / of_targets.size
         return dlogits

@@ -35,8 +35,9 @@ class Layer(Protocol):
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
     A layer may have `stepper(p, state)`, a faster way than `forward` to go on by one time step, for sampling. It
-    returns two functions, either of which may be None, that are applied one after the other: one of x (n, input_dim)
-    alone, and one that changes the arrays of `state` (B, H) in place.
+    returns a pair of functions, either of which may be None, that are applied one after the other. The first makes a
+    new array from rows of x alone, (n, input_dim), or ids (n,), for any n; the second takes what the first has made
+    of B rows, changes the arrays of `state`, (B, H), in place, and returns y (B, output_dim).
 
     To be stored in a model file, a layer must be a dataclass whose fields are plain values, initializers aside.
     """
@@ -189,27 +190,29 @@ class Model:
 
     def stepper(self, B: int, state: State | None = None) -> Callable[[slice | np.ndarray], np.ndarray]:
         """The model for sampling, a time step at a time: a function of the ids of B sequences that returns their logits
-        (B, V), which the next call overwrites, and carries the state on.
+        (B, V) and carries the state on.
 
         The ids are (B,), or for one sequence a slice i:i+1. Sequences start from `state`, of which there may be one for
         all of them. Whatever an id brings about before it meets a state is computed once, for all ids, and looked up.
+        So the parameters must not change while the function is in use. Nor may the logits be changed, and the next call
+        may overwrite them.
         """
         of_ids, functions = np.arange(self.layers[0].input_dim), []
         for i, (layer, p) in enumerate(zip(self.layers, self._p)):
-            of_layer = {
-                name: np.zeros((B, dim), self.dtype) + (0 if state is None else state[i][name])
-                for name, dim in getattr(layer, "state_dims", {}).items()
-            }
+            of_layer = {name: np.zeros((B, dim), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
+            for name, h in of_layer.items():
+                h[...] = 0 if state is None else state[i][name]
             if hasattr(layer, "stepper"):
-                project, step = layer.stepper(p, of_layer)
+                pair = layer.stepper(p, of_layer)
             else:
-                project, step = None, _one_time_step(layer, p, of_layer, layer.work(1, B, self.dtype))
-            if project and not functions:
-                of_ids = project(of_ids)
-            elif project:
-                functions.append(project)
-            if step:
-                functions.append(step)
+                pair = None, _one_time_step(layer, p, of_layer, layer.work(1, B, self.dtype))
+            of_input, of_state = pair
+            if of_input and not functions:
+                of_ids = of_input(of_ids)
+            elif of_input:
+                functions.append(of_input)
+            if of_state:
+                functions.append(of_state)
 
         def step(ids):
             y = of_ids[ids]

@@ -148,7 +148,7 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
 def batches(windows: np.ndarray, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
     """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
 
-    Of more than SHUFFLED_AT_ONCE windows, a stretch of so many at a time is shuffled, and the stretches are.
+    More than SHUFFLED_AT_ONCE windows are shuffled in stretches of that many, which come in random order themselves.
     """
     order = np.empty(0, np.intp)
     for stretch in _stretches(len(windows), rng):
@@ -176,14 +176,14 @@ def _batch(windows: np.ndarray, places: np.ndarray) -> Batch:
 
 
 def release(array: np.ndarray) -> None:
-    """Give up the memory that holds what has been read of a memory-mapped file, if that is what the array shows.
+    """If the array shows a file that is memory-mapped for reading only, give up the memory that holds what was read.
 
     Nothing is lost: the operating system may keep the file in its cache, and reading again brings it back.
     """
-    source = array
+    mapped, source = None, array
     while source is not None and not isinstance(source, mmap.mmap):
-        source = getattr(source, "base", None)
-    if source is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped, source = source, getattr(source, "base", None)
+    if source is not None and getattr(mapped, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
         source.madvise(mmap.MADV_DONTNEED)
 
 
@@ -213,6 +213,6 @@ def streams(ids: np.ndarray, num_streams: int, window_size: int) -> Iterator[Bat
     y = ids[1 : num_streams * length + 1].reshape(num_streams, length).T
     for start in range(0, length, window_size):
         part = slice(start, start + window_size)
-        pair = np.ascontiguousarray(x[part]), np.ascontiguousarray(y[part])
+        pair = np.array(x[part], order="C"), np.array(y[part], order="C")
         release(ids)
         yield pair

@@ -28,17 +28,20 @@ def generate(
 ) -> Iterator[str]:
     """Yield `num_to_generate` characters that go on from `start_string`, one by one.
 
+    The model must not be trained further in between.
+
     Parameters
     ----------
     temperature
         Divides the logits: 1 samples the model's own distribution, less is more cautious, 0 always takes the most
-        probable character. In float32, characters less probable than about 1e-7 never come.
+        probable character. The noise is float32, so that characters with a probability near 1e-7 come too rarely,
+        and below 1e-8 practically never.
 
     Raises
     ------
     InputError
-        If `start_string` is empty or has characters that the vocabulary lacks, or `temperature` is negative or not
-        finite.
+        If `start_string` is empty or has characters that the vocabulary lacks, `temperature` is negative or not
+        finite, or the vocabulary is not of the model's size.
     """
     drawn = _draw(model, vectorizer, start_string, 1, rng, temperature)
     return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
@@ -61,9 +64,9 @@ def generate_streams(
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature)
-    characters = np.array(list(vectorizer.vocabulary))
-    texts = np.array([characters[next(drawn)] for _ in range(num_to_generate)]).reshape(-1, num_streams)
-    return ["".join(text) for text in texts.T]
+    all_ids = np.arange(vectorizer.vocabulary_size)
+    ids = np.array([all_ids[next(drawn)] for _ in range(num_to_generate)], np.intp).reshape(-1, num_streams)
+    return [vectorizer.decode(of_stream) for of_stream in ids.T]
 
 
 def _draw(
@@ -79,22 +82,34 @@ def _draw(
     except InputError as error:
         raise InputError(f"start_string is {start_string!r}: {error}") from None
 
-    def steps():
-        work = model.work(len(ids), 1)
-        logits = np.repeat(model.forward(ids[:, None], work)[-1], num_streams, axis=0)
-        step = model.stepper(num_streams, model.final_state(work))
-        for noise in scaled_noise(logits.shape, temperature, rng):
-            rows = draw(logits, noise)
-            yield rows
-            logits = step(rows)
+    if vectorizer.vocabulary_size != model.layers[-1].output_dim:
+        raise InputError(
+            f"the vocabulary has {vectorizer.vocabulary_size} characters; "
+            f"the model predicts {model.layers[-1].output_dim}, and these must be as many"
+        )
 
-    return steps()
+    def rows():
+        logits, state = _read(model, ids)
+        logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
+        for noise in scaled_noise(logits.shape, temperature, rng):
+            drawn = draw(logits, noise)
+            yield drawn
+            logits = step(drawn)
+
+    return rows()
+
+
+def _read(model, ids: np.ndarray):
+    """The logits (1, V) after the last of the ids (T,), and the state in which these leave the model."""
+    work = model.work(len(ids), 1)
+    return model.forward(ids[:, None], work)[-1].copy(), model.final_state(work)
 
 
 def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """temperature · g for logits of this shape (B, V), without end; each array may be overwritten."""
+    """temperature · g in float32 for logits of this shape (B, V), without end."""
     while temperature == 0:
         yield np.zeros(shape, np.float32)
+    temperature = min(max(temperature, 1e-30), 1e30)  # beyond these, greedy and uniform, float32 would overflow
     num_steps = max(1, NOISE_AT_ONCE // (shape[0] * shape[1]))
     while True:
         noise = rng.random((num_steps, *shape), np.float32)
@@ -107,9 +122,9 @@ def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Gene
 
 
 def draw(logits: np.ndarray, noise: np.ndarray) -> Rows:
-    """In each row of logits (B, V) the index of the largest sum with the noise (B, V), which is overwritten."""
-    noise += logits
-    if len(noise) > 1:
-        return noise.argmax(axis=1)
-    only = int(noise.argmax())
+    """In each row of logits (B, V) the index of the largest sum with the noise (B, V)."""
+    scores = logits + noise
+    if len(scores) > 1:
+        return scores.argmax(axis=1)
+    only = int(scores.argmax())
     return slice(only, only + 1)  # NumPy looks up a slice in a tenth of the time

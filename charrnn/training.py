@@ -39,7 +39,7 @@ class Part:
 def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
     """The buffers of `loss_and_gradient` for batches (T, B), cut into one part for each thread that pays."""
     width = max(layer.output_dim for layer in model.layers)
-    num_parts = max(1, min(num_threads, B * width // NUMBERS_A_THREAD))
+    num_parts = max(1, min(num_threads, B, B * width // NUMBERS_A_THREAD))
     bounds = np.linspace(0, B, num_parts + 1).astype(int)
     parts = []
     for start, stop in zip(bounds, bounds[1:]):
@@ -123,7 +123,7 @@ def fit(
     train_ids, validation_ids
         (n,) ids in text order; may be memory maps.
     rng
-        Shuffles the windows.
+        Shuffles the windows, as `charrnn.preprocessing.batches` tells.
     window_size
         T, the time steps that gradients flow back through.
     stride

@@ -10,6 +10,8 @@ from charrnn.blocks import UNPACKED, column_blocks, in_blocks
     "rows, K, N, width",
     [
         (2, 6, 5, 5),
+        (128, 488, 16 * 7, 16),
+        (128, 488, 8 * 31, 8 * 31),
         (32, 128, 128, 128),
         (32, 256, 256, 64),
         (64, 256, 256, 32),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from charrnn.blocks import column_blocks
 from charrnn.gru import GRU
 from tests.gradients import LayerProbe
 
@@ -37,6 +38,7 @@ def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
     y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
     expected = [y, gradient.copy(), dx.copy(), states["h"].copy()]
     monkeypatch.setattr("charrnn.blocks.UNPACKED", 2 * 48 * 16)
+    assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (3, 3, 48, 16)
     y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
     for value, of_whole in zip([y, gradient, dx, states["h"]], expected):
         np.testing.assert_allclose(value, of_whole, atol=1e-12)

@@ -156,3 +156,14 @@ def test_a_bad_description_is_refused_by_name(make, message):
     with pytest.raises(InputError) as error:
         make()
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64, np.int32])
+def test_embedding_takes_ids_of_any_integer_type(dtype, rng):
+    probe = LayerProbe(Embedding(256 if dtype is np.uint8 else 300, 2), 40, 5, rng, ids=True)
+    expected, (gradient, *_) = probe.forward().copy(), probe.backward()
+    of_ids = gradient.copy()
+    probe.x = probe.x.astype(dtype)
+    np.testing.assert_array_equal(probe.forward(), expected)
+    np.testing.assert_array_equal(probe.backward()[0], of_ids)
+    np.testing.assert_array_equal(expected, probe.p.table[probe.x])

@@ -170,6 +170,15 @@ def test_batches_of_a_mapped_file_leave_no_more_than_one_of_it_in_memory(tmp_pat
     assert ids.sum(dtype=np.int64) == n * (n - 1) // 2 and mapped_bytes(path) >= path.stat().st_size
 
 
+def test_changes_to_a_copy_on_write_map_are_kept(tmp_path):
+    np.save(tmp_path / "ids.npy", np.zeros(10_000))
+    ids = np.load(tmp_path / "ids.npy", mmap_mode="c")
+    ids[:] = 1
+    for x, y in [*batches(windows(ids, 100, 100), 32), *streams(ids, 4, 100)]:
+        assert x.all() and y.all()
+    assert ids.all()
+
+
 def test_batches_are_shuffled_by_the_generator_only():
     cut = windows(np.arange(1000), 10, 1)
 

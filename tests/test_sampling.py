@@ -24,13 +24,14 @@ def text(model, start="ab", n=50, seed=0, **options):
     return "".join(generate(model, VECTORIZER, start, n, rng=np.random.default_rng(seed), **options))
 
 
+@pytest.mark.parametrize("start", ["a", "ab", "ace", "edcba"])
 @pytest.mark.parametrize("temperature", [0, 0.5, 1.0])
-def test_carried_state_equals_reading_the_whole_text_again(model, temperature):
-    noise, written = scaled_noise((1, 5), temperature, np.random.default_rng(0)), "ab"
+def test_carried_state_equals_reading_the_whole_text_again(model, start, temperature):
+    noise, written = scaled_noise((1, 5), temperature, np.random.default_rng(0)), start
     for _ in range(50):
         logits = np.log(model.predict(VECTORIZER.encode(written))[-1:])
         written += VECTORIZER.vocabulary[draw(logits, next(noise))]
-    assert text(model, temperature=temperature) == written[2:]
+    assert text(model, start, temperature=temperature) == written[len(start) :]
 
 
 def test_streams_equal_reading_each_whole_text_again(model):
@@ -103,6 +104,35 @@ def test_the_start_string_is_read_once_and_every_further_character_takes_one_ste
     monkeypatch.setattr(cls, "stepper", counting)
     text(model, start, n)
     assert read == [(len(start), 1)] and len(steps) == n - 1
+
+
+def test_the_noise_does_not_depend_on_how_much_is_made_at_once(monkeypatch):
+    def first(n):
+        noise = scaled_noise((2, 3), 1.0, np.random.default_rng(0))
+        return np.array([next(noise) for _ in range(n)])
+
+    expected = first(40)
+    monkeypatch.setattr("charrnn.sampling.NOISE_AT_ONCE", 6 * 7)
+    np.testing.assert_array_equal(first(40), expected)
+    assert len(np.unique(expected)) == expected.size
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e300])
+def test_no_temperature_overflows(temperature):
+    with np.errstate(over="raise", invalid="raise"):
+        noise = next(scaled_noise((20_000, 4), temperature, np.random.default_rng(0)))
+    drawn = np.bincount(draw(np.array([[0.0, 0, 1, 0]]), noise), minlength=4) / 20_000
+    np.testing.assert_allclose(drawn, 0.25 if temperature > 1 else [0, 0, 1, 0], atol=0.015)
+
+
+def test_a_nul_is_a_character_like_others(model, rng):
+    streams = generate_streams(model, TextVectorizer("\0abcd"), "a", 100, 3, rng=rng)
+    assert [len(stream) for stream in streams] == [100] * 3 and "\0" in streams[0]
+
+
+def test_a_vocabulary_of_another_size_is_refused(model, rng):
+    with pytest.raises(InputError, match="the vocabulary has 3 characters; the model predicts 5"):
+        generate(model, TextVectorizer("abc"), "a", 5, rng=rng)
 
 
 def test_a_tiny_temperature_does_not_overflow(rng):

@@ -1,10 +1,12 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
+import threading
 import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
@@ -13,7 +15,7 @@ from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import SGD, Nadam, clip_by_global_norm
 from charrnn.simple_rnn import SimpleRNN
-from charrnn.training import batch_work, fit, loss_and_gradient
+from charrnn.training import batch_work, fit, loss_and_gradient, workers
 from tests.markov import MarkovChain
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own words on an overflow
@@ -266,6 +268,21 @@ def test_a_text_shorter_than_a_window_is_refused(rng):
 def test_unknown_targets_are_refused(rng):
     with pytest.raises(InputError, match="^targets is 'first'; it must be one of every, last$"):
         fit(small_model(), np.zeros(200, np.uint8), np.zeros(9, np.uint8), rng=rng, targets="first")
+
+
+def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(rng):
+    model = Model([Embedding(9000, 2), Dense(2, 9000)], rng)
+    parts = batch_work(model, 3, 1, num_threads=4)
+    assert [part.columns for part in parts] == [slice(0, 1)]
+
+
+def test_workers_are_threads_with_one_blas_thread_each():
+    barrier = threading.Barrier(2, timeout=60)
+    with workers(2) as map:
+        assert sorted(map(lambda i: barrier.wait(), range(2))) == [0, 1]
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+    with workers(1) as map:
+        assert list(map(abs, [-1])) == [1]
 
 
 def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(rng):

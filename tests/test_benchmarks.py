@@ -1,0 +1,38 @@
+"""The figures in README.md and docs/performance.md are those that the benchmarks wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import preparation, sampling, scaling, training
+from benchmarks.harness import RESULTS
+
+ROOT = Path(__file__).parents[1]
+README, PERFORMANCE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md"))
+
+
+def results(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("document", "name", "key", "table"),
+    [
+        (README, "training", "shapes", training.summary),
+        (PERFORMANCE, "training", "shapes", training.table),
+        (PERFORMANCE, "sampling", "figures", sampling.table),
+        (PERFORMANCE, "preparation", "figures", preparation.table),
+        (PERFORMANCE, "scaling", "steps", scaling.step_table),
+        (PERFORMANCE, "scaling", "corpora", scaling.corpus_table),
+        (PERFORMANCE, "scaling", "imports", scaling.import_table),
+    ],
+)
+def test_the_tables_are_those_of_the_results(document, name, key, table):
+    assert table(results(name)[key]) in document
+
+
+@pytest.mark.parametrize("name", ["training", "sampling", "preparation", "scaling"])
+def test_the_machine_is_named(name):
+    machine = results(name)["machine"]
+    assert f"{machine['processor']}, {machine['cores']} cores" in PERFORMANCE
