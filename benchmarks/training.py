@@ -26,7 +26,7 @@ from charrnn.initializers import random_uniform
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
-from charrnn.training import batch_work, loss_and_gradient, workers
+from charrnn.parts import batch_work, loss_and_gradient, workers
 from stages.train import available_cores
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding

@@ -38,15 +38,9 @@ import numpy as np
 
 from charrnn.activations import sigmoid
 from charrnn.blocks import column_blocks, in_blocks
+from charrnn.gates import backward_of_project, chunks, project, side_by_side
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
-
-CHUNK = 16  # time steps; what they leave in the buffers still lies in the processor's cache when it is used again
-
-
-def chunks(T: int) -> list[slice]:
-    """T time steps in pieces of CHUNK."""
-    return [slice(start, min(start + CHUNK, T)) for start in range(0, T, CHUNK)]
 
 
 @dataclass(frozen=True)
@@ -104,15 +98,13 @@ class GRU:
         )
 
     def forward(self, p, x, work):
-        D, H = self.input_dim, self.hidden_dim
         U = column_blocks(p.recurrent_kernel, rows=x.shape[1])
         product_rz, product_c = work.products[:2], work.products[2]
         blocks = in_blocks(work.products, U)
 
         for chunk in chunks(len(x)):
             gates = work.gates[:, chunk]
-            np.matmul(x[chunk].reshape(-1, D), p.kernel, out=gates.reshape(3, -1, H))
-            gates += p.bias[:, None, None, :]
+            project(p, x[chunk], gates)
 
             states = work.h[chunk.start : chunk.stop + 1]
             both_gates = gates[:2].swapaxes(0, 1)
@@ -139,7 +131,7 @@ class GRU:
         return work.h[1:]
 
     def backward(self, p, grad, x, dy, work):
-        D, H = self.input_dim, self.hidden_dim
+        H = self.hidden_dim
         dgates, dh, products = work.dgates, work.dh, work.products
         U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
         blocks = in_blocks(products, U_T)
@@ -186,26 +178,19 @@ class GRU:
             np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
         else:
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
-        np.matmul(x.reshape(-1, D).T, dgate_rows, out=grad.kernel)
-        np.sum(dgate_rows, axis=1, out=grad.bias)
-        np.matmul(dgate_rows, p.kernel.swapaxes(1, 2), out=work.dx_of_gate)
-        np.sum(work.dx_of_gate, axis=0, out=work.dx.reshape(-1, D))
-        return work.dx
+        return backward_of_project(p, grad, x, dgates, work)
 
     def stepper(self, p, state):
-        D, H, h = self.input_dim, self.hidden_dim, state["h"]
-        # The gates side by side, so that r and z take one product. What goes into them is halved beforehand, because
-        # σ(a) = (1 + tanh(a / 2)) / 2.
-        halves = np.array([0.5, 0.5, 1], h.dtype)
-        W = (p.kernel * halves[:, None, None]).swapaxes(0, 1).reshape(D, 3 * H)
-        U_rz = (p.recurrent_kernel[:2] / 2).swapaxes(0, 1).reshape(H, 2 * H)
-        U_c = p.recurrent_kernel[2]
-        b = (p.bias * halves[:, None]).ravel()
-        half = halves[0, ...]  # as an array, which NumPy handles faster than a number
+        H, h = self.hidden_dim, state["h"]
+        # What goes into r and z is halved beforehand, because σ(a) = (1 + tanh(a / 2)) / 2.
+        half = np.array(0.5, h.dtype)  # an array, which NumPy handles faster than a number
+        halves = np.array([0.5, 0.5, 1], h.dtype)[:, None]
+        W, b = side_by_side(p.kernel * halves[..., None]), (p.bias * halves).ravel()
+        U_rz, U_c = side_by_side(p.recurrent_kernel[:2] * half), p.recurrent_kernel[2]
         rz, c, recalled = np.empty((len(h), 2 * H), h.dtype), np.empty_like(h), np.empty_like(h)
         r, z = rz[:, :H], rz[:, H:]
 
-        def project(x):
+        def of_input(x):
             return x @ W + b
 
         def step(projected):
@@ -229,4 +214,4 @@ class GRU:
             np.add(h, c, h)
             return h
 
-        return project, step
+        return of_input, step

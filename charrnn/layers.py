@@ -1,4 +1,4 @@
-"""The layers without memory: embedding, dense, and the one that keeps only the last time step.
+"""The layers without memory: embedding, dense, dropout, and the one that keeps only the last time step.
 
 What every layer offers, and how to write your own, is described by `charrnn.models.Layer`.
 """
@@ -138,6 +138,52 @@ class Dense:
         np.sum(da, axis=0, out=grad.bias)
         np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, self.input_dim))
         return work.dx
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
+
+    Only the chain that is trained has this layer: what is evaluated, sampled from and stored is the model without it.
+    Every workspace draws from a stream of its own, split off `rng`, so that threads don't meet. x, y: (T, B, dim).
+    """
+
+    dim: int
+    rate: float
+    rng: np.random.Generator
+
+    def __post_init__(self):
+        require_positive(self, dim=self.dim)
+        if not 0 <= self.rate < 1:
+            raise InputError(f"dropout is {self.rate!r}; it must be at least 0 and below 1")
+
+    @property
+    def input_dim(self):
+        return self.dim
+
+    @property
+    def output_dim(self):
+        return self.dim
+
+    def shapes(self):
+        return {}
+
+    def init(self, p, rng):
+        pass
+
+    def work(self, T, B, dtype):
+        mask, y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(3))
+        return SimpleNamespace(mask=mask, y=y, dx=dx, rng=self.rng.spawn(1)[0])
+
+    def forward(self, p, x, work):
+        mask = work.mask
+        work.rng.random(out=mask, dtype=mask.dtype)
+        np.greater_equal(mask, self.rate, out=mask)
+        mask *= 1 / (1 - self.rate)
+        return np.multiply(x, mask, out=work.y)
+
+    def backward(self, p, grad, x, dy, work):
+        return np.multiply(dy, work.mask, out=work.dx)
 
 
 @dataclass(frozen=True)

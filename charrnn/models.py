@@ -13,6 +13,7 @@ from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding
+from charrnn.lstm import LSTM
 from charrnn.preprocessing import require_ids
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import fit
@@ -157,6 +158,11 @@ class Model:
             for name, view in vars(p).items():
                 yield f"{position}.{type(layer).__name__.lower()}.{name}", view
 
+    def decayed(self) -> np.ndarray:
+        """Which parameters weight decay is for: a bool each, True unless the name ends in "bias"."""
+        every = [np.full(view.size, not name.endswith("bias")) for name, view in self.named_parameters()]
+        return np.concatenate(every)
+
     def with_layers(self, layers: Sequence[Layer]) -> "Model":
         """Another chain on the very same parameters."""
         return Model.from_parameters(layers, self.parameters)
@@ -260,7 +266,7 @@ def _one_time_step(layer: Layer, p: SimpleNamespace, state: dict[str, np.ndarray
     return step
 
 
-CELLS = {"gru": GRU, "rnn": SimpleRNN}
+CELLS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
 
 
 def create_char_rnn_model(
@@ -269,10 +275,11 @@ def create_char_rnn_model(
     *,
     embedding_dim: int = 16,
     hidden_dim: int = 128,
+    num_layers: int = 1,
     cell: str = "gru",
     dtype: np.typing.DTypeLike = np.float32,
 ) -> Model:
-    """The standard network: embedding → recurrent layer → dense layer, whose softmax is fused with the loss.
+    """The standard network: embedding → recurrent layers → dense layer, whose softmax is fused with the loss.
 
     Raises
     ------
@@ -281,9 +288,9 @@ def create_char_rnn_model(
     """
     if cell not in CELLS:
         raise InputError(f"cell is {cell!r}; it must be one of {', '.join(CELLS)}")
-    layers = [
-        Embedding(vocabulary_size, embedding_dim),
-        CELLS[cell](embedding_dim, hidden_dim),
-        Dense(hidden_dim, vocabulary_size),
-    ]
+    if not isinstance(num_layers, int | np.integer) or num_layers < 1:
+        raise InputError(f"num_layers is {num_layers!r}; it must be an integer of at least 1")
+    widths = [embedding_dim] + [hidden_dim] * num_layers
+    recurrent = [CELLS[cell](*pair) for pair in zip(widths, widths[1:])]
+    layers = [Embedding(vocabulary_size, embedding_dim), *recurrent, Dense(hidden_dim, vocabulary_size)]
     return Model(layers, rng, dtype)

@@ -20,7 +20,7 @@ Vector = np.ndarray
 
 
 class Optimizer(Protocol):
-    """What an optimizer offers."""
+    """What an optimizer offers. It must be a dataclass if its learning rate is to follow a schedule."""
 
     learning_rate: float
 
@@ -40,6 +40,11 @@ def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
     if norm > max_norm:
         gradient *= max_norm / norm
     return norm
+
+
+def decay_weights(parameters: Vector, decayed: Vector, share: float) -> None:
+    """Take this share off the parameters for which `decayed` (bool) is True, in place."""
+    np.multiply(parameters, 1 - share, out=parameters, where=decayed)
 
 
 def require_valid(optimizer: Optimizer) -> None:
@@ -186,17 +191,6 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay: before each step θ ← θ - η λ θ   (Loshchilov and Hutter 2019, algorithm 2)"""
-
-    weight_decay: float = 0.01
-
-    def update(self, parameters, gradient, state):
-        parameters *= 1 - self.learning_rate * self.weight_decay
-        super().update(parameters, gradient, state)
-
-
-@dataclass(frozen=True)
 class Nadam(Adam):
     """Adam with Nesterov momentum whose decay μ_t grows with time (Dozat 2016, algorithm 2 and its section on μ_t).
 
@@ -233,7 +227,6 @@ class Nadam(Adam):
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "nadam": Nadam,
     "adam": Adam,
-    "adamw": AdamW,
     "rmsprop": RMSprop,
     "adagrad": Adagrad,
     "sgd": SGD,

@@ -5,6 +5,7 @@ time-major arrays: x (T, B) holds the ids that are read, y (T, B) the id that fo
 """
 
 import mmap
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +100,12 @@ class TextVectorizer:
             more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
             raise InputError(f"text has characters that are not in the vocabulary: {named}{more}")
         return ids.astype(self.dtype, copy=False)
+
+    def encode_known(self, text: str) -> tuple[np.ndarray, Counter[str]]:
+        """The ids of those characters that are in the vocabulary, and how often there were which others."""
+        ids = np.take(self._ids, code_points(text), mode="clip")
+        unknown = Counter(text[i] for i in np.flatnonzero(ids == self.vocabulary_size))
+        return ids[ids < self.vocabulary_size].astype(self.dtype), unknown
 
     def decode(self, ids: np.ndarray | list[int]) -> str:
         """The text of ids (n,)."""

@@ -5,10 +5,11 @@ g_i = -log(-log(u_i)), u_i uniform in (0, 1), the largest of logits_i + temperat
 softmax(logits / temperature)_i. The noise of many characters is made at once, and nothing can overflow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from charrnn.activations import softmax
 from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 
@@ -25,6 +26,8 @@ def generate(
     *,
     rng: np.random.Generator,
     temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
 ) -> Iterator[str]:
     """Yield `num_to_generate` characters that go on from `start_string`, one by one.
 
@@ -36,14 +39,19 @@ def generate(
         Divides the logits: 1 samples the model's own distribution, less is more cautious, 0 always takes the most
         probable character. The noise is float32, so that characters with a probability near 1e-7 come too rarely,
         and below 1e-8 practically never.
+    top_k
+        Draw from the k most probable characters only; 0 is all.
+    top_p
+        Draw from the fewest characters that together have this probability only (Holtzman et al. 2020, section 3.1),
+        after the temperature; 1 is all.
 
     Raises
     ------
     InputError
-        If `start_string` is empty or has characters that the vocabulary lacks, `temperature` is negative or not
-        finite, or the vocabulary is not of the model's size.
+        If `start_string` is empty or has characters that the vocabulary lacks, a setting is out of its range, or the
+        vocabulary is not of the model's size.
     """
-    drawn = _draw(model, vectorizer, start_string, 1, rng, temperature)
+    drawn = _draw(model, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
     return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
 
 
@@ -56,6 +64,8 @@ def generate_streams(
     *,
     rng: np.random.Generator,
     temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
 ) -> list[str]:
     """`num_streams` independent texts of `num_to_generate` characters that go on from `start_string`.
 
@@ -63,20 +73,31 @@ def generate_streams(
     """
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
-    drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature)
+    drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
     all_ids = np.arange(vectorizer.vocabulary_size)
     ids = np.array([all_ids[next(drawn)] for _ in range(num_to_generate)], np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(of_stream) for of_stream in ids.T]
 
 
 def _draw(
-    model, vectorizer: TextVectorizer, start_string: str, num_streams: int, rng: np.random.Generator, temperature: float
+    model,
+    vectorizer: TextVectorizer,
+    start_string: str,
+    num_streams: int,
+    rng: np.random.Generator,
+    temperature: float,
+    top_k: int,
+    top_p: float,
 ) -> Iterator[Rows]:
     """The ids of each time step, without end."""
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
     if not 0 <= temperature < np.inf:
         raise InputError(f"temperature is {temperature}; it must be a finite number of at least 0")
+    if not isinstance(top_k, int | np.integer) or top_k < 0:
+        raise InputError(f"top_k is {top_k!r}; it must be an integer of at least 0")
+    if not 0 < top_p <= 1:
+        raise InputError(f"top_p is {top_p!r}; it must be above 0 and at most 1")
     try:
         ids = vectorizer.encode(start_string)
     except InputError as error:
@@ -92,6 +113,10 @@ def _draw(
         logits, state = _read(model, ids)
         logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
         for noise in scaled_noise(logits.shape, temperature, rng):
+            if 0 < top_k < logits.shape[1]:
+                logits = most_probable(logits, top_k)
+            if top_p < 1 and temperature > 0:
+                logits = nucleus(logits, temperature, top_p)
             drawn = draw(logits, noise)
             yield drawn
             logits = step(drawn)
@@ -128,3 +153,32 @@ def draw(logits: np.ndarray, noise: np.ndarray) -> Rows:
         return scores.argmax(axis=1)
     only = int(scores.argmax())
     return slice(only, only + 1)  # NumPy looks up a slice in a tenth of the time
+
+
+def most_probable(logits: np.ndarray, k: int) -> np.ndarray:
+    """Logits (B, V) with all but the k largest of each row, and those equal to the last of them, made -∞."""
+    least = np.partition(logits, -k, axis=1)[:, -k, None]
+    return np.where(logits >= least, logits, -np.inf)
+
+
+def nucleus(logits: np.ndarray, temperature: float, p: float) -> np.ndarray:
+    """Logits (B, V) with all made -∞ but the largest of each row, so many that softmax(logits / temperature) over them
+    sums to at least p."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    descending = np.take_along_axis(logits, order, axis=1)
+    with np.errstate(over="ignore"):  # with a tiny temperature all but the first are -∞, as they should be
+        probabilities = softmax((descending - descending[:, :1]).astype(np.float64) / temperature)
+    before = np.cumsum(probabilities, axis=1) - probabilities  # what those with larger logits have together
+    kept = np.empty(logits.shape, bool)
+    np.put_along_axis(kept, order, before < p, axis=1)
+    return np.where(kept, logits, -np.inf)
+
+
+def until(characters: Iterable[str], stop: str) -> Iterator[str]:
+    """The characters up to the first place where the last of them spell `stop`, which is included; "" stops never."""
+    tail = ""
+    for character in characters:
+        yield character
+        tail = (tail + character)[-len(stop) :]
+        if stop and tail == stop:
+            return

@@ -17,6 +17,7 @@ from charrnn.errors import InputError
 from charrnn.files import replacing
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.lstm import LSTM
 from charrnn.models import Layer, Model, parameter_count
 from charrnn.preprocessing import TextVectorizer
 from charrnn.simple_rnn import SimpleRNN
@@ -25,7 +26,7 @@ FORMAT = 1
 DESCRIPTION = "description"
 # What NumPy, zipfile and json raise for files that are cut, altered or something else.
 DAMAGE = (ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)
-LAYERS = (Embedding, SimpleRNN, GRU, Dense, LastStep)
+LAYERS = (Embedding, SimpleRNN, GRU, LSTM, Dense, LastStep)
 
 
 @dataclass(frozen=True)

@@ -1,99 +1,23 @@
 """Training: mini-batch gradient descent with truncated backpropagation through time."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from math import ceil, inf, isfinite
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
-from charrnn.layers import LastStep
-from charrnn.losses import SparseCategoricalCrossentropy
-from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm
+from charrnn.layers import Dropout, LastStep
+from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weights
+from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
+from charrnn.schedules import SCHEDULES, learning_rate
 
 TARGETS = ("every", "last")
-NUMBERS_A_THREAD = 4096  # of a layer's output at one time step; with fewer, threads wait for Python more than they work
 
 History = list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some of a batch's sequences, with all that a thread needs to work on them beside the others."""
-
-    columns: slice
-    share: float  # of the batch
-    model: Any  # on the parameters of the model that is trained, with a gradient of its own if it is not the only one
-    work: Any
-    loss: SimpleNamespace
-
-
-def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
-    """The buffers of `loss_and_gradient` for batches (T, B), cut into one part for each thread that pays."""
-    width = max(layer.output_dim for layer in model.layers)
-    num_parts = max(1, min(num_threads, B, B * width // NUMBERS_A_THREAD))
-    bounds = np.linspace(0, B, num_parts + 1).astype(int)
-    parts = []
-    for start, stop in zip(bounds, bounds[1:]):
-        columns = slice(int(start), int(stop))
-        of_part = model if not parts else model.with_layers(model.layers)
-        work = model.work(T, stop - start)
-        loss = SparseCategoricalCrossentropy().work(
-            work.output_steps, stop - start, model.layers[-1].output_dim, model.dtype
-        )
-        parts.append(Part(columns, (stop - start) / B, of_part, work, loss))
-    return parts
-
-
-def loss_and_gradient(model, x, y, parts: list[Part], state=None, map=map) -> float:
-    """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
-
-    x and y are (T, B) ids, `parts` comes from `batch_work`, and `map` is that of a thread pool if there are several. A
-    model that keeps only the last time step is held against the last ids alone.
-    """
-
-    def of_part(part: Part) -> float:
-        cross_entropy = SparseCategoricalCrossentropy()
-        before = state and [{name: h[part.columns] for name, h in of_layer.items()} for of_layer in state]
-        logits = part.model.forward(x[:, part.columns], part.work, before)
-        loss = cross_entropy.forward(logits, y[-len(logits) :, part.columns], part.loss)
-        part.model.backward(cross_entropy.backward(part.loss), part.work)
-        return part.share * loss
-
-    loss = sum(map(of_part, parts))
-    if len(parts) > 1:
-        model.gradient *= parts[0].share
-        for part in parts[1:]:
-            part.model.gradient *= part.share
-            model.gradient += part.model.gradient
-    return loss
-
-
-@contextmanager
-def workers(num_parts: int) -> Iterator[Callable]:
-    """The `map` for `loss_and_gradient`: a thread for each of several parts, and one thread each for their BLAS."""
-    if num_parts == 1:
-        yield map
-    else:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(num_parts) as pool:
-            yield pool.map
-
-
-def final_state(parts: list[Part]):
-    """The state in which the batch of the last `loss_and_gradient` ended."""
-    of_parts = [part.model.final_state(part.work) for part in parts]
-    return [
-        {name: np.concatenate([of_part[i][name] for of_part in of_parts]) for name in of_layer}
-        for i, of_layer in enumerate(of_parts[0])
-    ]
 
 
 def fit(
@@ -110,11 +34,17 @@ def fit(
     targets: str = "every",
     carry_state: bool = False,
     clip_norm: float = 0.0,
+    dropout: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: str = "constant",
+    warmup_batches: int = 0,
+    final_learning_rate: float = 0.0,
+    patience: int = 0,
     num_threads: int = 1,
     on_batch: Callable[[int, int, int, float], None] | None = None,
     on_epoch: Callable[[History], None] | None = None,
 ) -> History:
-    """Train a model in place, and measure it on the validation text after every epoch.
+    """Train a model in place, measure it on the validation text after every epoch, and leave it as it was at its best.
 
     Parameters
     ----------
@@ -123,7 +53,7 @@ def fit(
     train_ids, validation_ids
         (n,) ids in text order; may be memory maps.
     rng
-        Shuffles the windows, as `charrnn.preprocessing.batches` tells.
+        Shuffles the windows, as `charrnn.preprocessing.batches` tells, and seeds the dropout of each epoch.
     window_size
         T, the time steps that gradients flow back through.
     stride
@@ -137,6 +67,15 @@ def fit(
         shuffling, and `stride` is `window_size`.
     clip_norm
         Scale gradients down to this norm; 0 leaves them as they are.
+    dropout
+        Share of the outputs of each layer with memory that is left out, see `charrnn.layers.Dropout`.
+    weight_decay
+        Before each step, all parameters but biases shrink by this times the learning rate (Loshchilov and Hutter 2019,
+        algorithm 2: with Adam, that is AdamW).
+    schedule, warmup_batches, final_learning_rate
+        How the learning rate goes from that of the optimizer to the final one, see `charrnn.schedules`.
+    patience
+        Stop after so many epochs in a row without a lower validation loss; 0 never stops early.
     num_threads
         How many parts a large batch is cut into, each worked on by a thread of its own. Another number gives results
         that differ by rounding.
@@ -149,8 +88,8 @@ def fit(
     -------
     list of dict
         A row an epoch: `epoch`, `train_loss` (the mean over the epoch while the weights were changing),
-        `validation_loss` (both nats per character), `validation_accuracy`, `learning_rate`, and `gradient_norm`, the
-        mean before clipping.
+        `validation_loss` (both nats per character), `validation_accuracy`, `learning_rate` (of its last batch), and
+        `gradient_norm`, the mean before clipping. `best_epoch` tells which row is that of the model.
 
     Raises
     ------
@@ -164,31 +103,39 @@ def fit(
         num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride, num_threads=num_threads
     )
     for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{name} is {value!r}; it must be an integer of at least 1")
-    if not 0 <= clip_norm < inf:
-        raise InputError(f"clip_norm is {clip_norm!r}; it must be a finite number of at least 0")
-    if targets not in TARGETS:
-        raise InputError(f"targets is {targets!r}; it must be one of {', '.join(TARGETS)}")
+        _require_integer(name, value, at_least=1)
+    for name, value in dict(warmup_batches=warmup_batches, patience=patience).items():
+        _require_integer(name, value, at_least=0)
+    for name, value in dict(clip_norm=clip_norm, weight_decay=weight_decay).items():
+        if not 0 <= value < inf:
+            raise InputError(f"{name} is {value!r}; it must be a finite number of at least 0")
+    if not 0 <= final_learning_rate <= optimizer.learning_rate:
+        raise InputError(
+            f"final_learning_rate is {final_learning_rate!r}; it must be at least 0 and at most the learning_rate, "
+            f"{optimizer.learning_rate!r}"
+        )
+    for name, value, allowed in (("targets", targets, TARGETS), ("schedule", schedule, tuple(SCHEDULES))):
+        if value not in allowed:
+            raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
     if stride > window_size and not carry_state:
         raise InputError(f"stride is {stride}; it must be at most window_size, {window_size}, or text would be skipped")
     if len(validation_ids) < 2:
         raise InputError(f"the validation text has {len(validation_ids)} characters; it must have at least 2")
-    if targets == "last":
-        trainee = model.with_layers([*model.layers[:-1], LastStep(model.layers[-1].input_dim), model.layers[-1]])
-    else:
-        trainee = model
     train_windows = windows(train_ids, window_size, window_size if carry_state else stride)
-    memory = optimizer.state(model.parameters)
-    parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
+    if carry_state:
+        num_batches = ceil(stream_length(len(train_ids), batch_size) / window_size)
+    else:
+        num_batches = ceil(len(train_windows) / batch_size)
+    highest_rate, memory, decayed = optimizer.learning_rate, optimizer.state(model.parameters), model.decayed()
     history: History = []
+    best = model.parameters.copy()
 
     for epoch in range(1, num_epochs + 1):
+        trainee = _trainee(model, targets, dropout, rng)
+        parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
         if carry_state:
-            num_batches = ceil(stream_length(len(train_ids), batch_size) / window_size)
             pairs = streams(train_ids, batch_size, window_size)
         else:
-            num_batches = ceil(len(train_windows) / batch_size)
             pairs = batches(train_windows, batch_size, rng)
 
         state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
@@ -198,6 +145,18 @@ def fit(
                 loss = loss_and_gradient(trainee, x, y, parts, state, map)
                 norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
                 _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
+                rate = learning_rate(
+                    (epoch - 1) * num_batches + batch,
+                    num_epochs * num_batches,
+                    schedule=schedule,
+                    highest=highest_rate,
+                    final=final_learning_rate,
+                    warmup_batches=warmup_batches,
+                )
+                if weight_decay:
+                    decay_weights(model.parameters, decayed, rate * weight_decay)
+                if rate != optimizer.learning_rate:
+                    optimizer = replace(optimizer, learning_rate=rate)
                 optimizer.update(model.parameters, trainee.gradient, memory)
                 if carry_state:
                     state = final_state(parts)
@@ -216,13 +175,41 @@ def fit(
                 "train_loss": total_loss / positions,
                 "validation_loss": validation["loss"],
                 "validation_accuracy": validation["accuracy"],
-                "learning_rate": optimizer.learning_rate,
+                "learning_rate": rate,
                 "gradient_norm": total_norm / batch,
             }
         )
+        if best_epoch(history) is history[-1]:
+            best[...] = model.parameters
         if on_epoch:
             on_epoch(history)
+        if patience and epoch - best_epoch(history)["epoch"] >= patience:
+            break
+    model.parameters[...] = best
     return history
+
+
+def best_epoch(history: History) -> dict[str, float]:
+    """The row with the lowest validation loss, the first of them if there are several."""
+    return min(history, key=lambda row: row["validation_loss"])
+
+
+def _trainee(model, targets: str, dropout: float, rng: np.random.Generator):
+    """What is trained: the model's own parameters, behind a chain with what only training needs."""
+    layers = list(model.layers)
+    if dropout:
+        masks = np.random.default_rng(rng.integers(2**63))  # new in each epoch, so that training can begin at any
+        with_memory = [i for i, layer in enumerate(layers) if getattr(layer, "state_dims", None)]
+        for i in reversed(with_memory):
+            layers.insert(i + 1, Dropout(layers[i].output_dim, dropout, masks))
+    if targets == "last":
+        layers.insert(-1, LastStep(layers[-1].input_dim))
+    return model.with_layers(layers)
+
+
+def _require_integer(name: str, value: object, at_least: int) -> None:
+    if not isinstance(value, int | np.integer) or value < at_least:
+        raise InputError(f"{name} is {value!r}; it must be an integer of at least {at_least}")
 
 
 def _require_finite(when: str, loss: float, norm: float) -> None:

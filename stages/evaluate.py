@@ -1,32 +1,55 @@
-"""Stage 4, evaluate: measure the trained model on the test text, which nothing has looked at before."""
+"""Stage 4, evaluate: measure the trained model on the test text, which nothing has looked at before, or on any text."""
 
+import sys
+from collections import Counter
+
+import numpy as np
+
+from charrnn.corpus import read_text
 from charrnn.errors import InputError
 from charrnn.evaluation import context_curve, evaluate
-from charrnn.storage import load_model
+from charrnn.memorisation import longest_copy, new_share
+from charrnn.sampling import generate
+from charrnn.storage import ModelFile, load_model
 from stages import cli
 from stages.files import write_csv, write_json
 from stages.processed import read_ids, read_vocabulary
 
-PARAMS = ("window_size",)
+PARAMS = ("window_size", "seed")
+SAMPLE_SIZE = 20_000  # characters
+PASSAGES = (10, 20, 40)  # characters
 
 
 def main() -> None:
-    args = cli.parser(__doc__, PARAMS, window_size="longest context in context.csv").parse_args()
-    window_size = cli.values(args, PARAMS)["window_size"]
+    parser = cli.parser(
+        __doc__,
+        PARAMS,
+        window_size="longest context in context.csv",
+        seed="of the sample that is searched for passages copied from the training text",
+    )
+    parser.add_argument(
+        "--text", metavar="PATH", help="only print how well this text is predicted; - is standard input"
+    )
+    args = parser.parse_args()
+    params = cli.values(args, PARAMS)
     where = cli.locations(args)
 
     trained = load_model(where.trained)
+    if args.text:
+        score(trained, args.text)
+        return
     _, data = read_vocabulary(where.vocabulary)
     if data != trained.data:
         raise InputError(
             f"{where.trained} was trained on another text, or another split of it, than the one in {where.processed}; "
             "train again"
         )
-    test_ids = read_ids(where.processed / "test.npy")
+    train_ids, test_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "test"))
 
     metrics = evaluate(trained.model, test_ids)
-    curve = context_curve(trained.model, test_ids, window_size)
-    write_json(where.metrics_dir / "evaluation.json", metrics)
+    curve = context_curve(trained.model, test_ids, params["window_size"])
+    copies = memorisation(trained, train_ids, test_ids, np.random.default_rng(params["seed"]))
+    write_json(where.metrics_dir / "evaluation.json", metrics | copies)
     write_csv(
         where.metrics_dir / "context.csv",
         [
@@ -34,11 +57,44 @@ def main() -> None:
             for position, (loss, accuracy) in enumerate(zip(*curve.values()), start=1)
         ],
     )
+    print(f"test {in_words(metrics)}")
     print(
-        f"test loss {metrics['loss']:.4f} nats per character ({metrics['bits_per_char']:.4f} bits), "
+        f"in {SAMPLE_SIZE:,} characters of its own, the longest passage copied from the training text has "
+        f"{copies['longest_copy']}; of those of {PASSAGES[-1]}, {copies[f'new_{PASSAGES[-1]}_grams']:.2%} are new"
+    )
+
+
+def score(trained: ModelFile, path: str) -> None:
+    """Print how well the model predicts a text."""
+    parts, unknown = [], Counter()
+    for piece in read_text(sys.stdin.fileno() if path == "-" else path, name="standard input" if path == "-" else path):
+        ids, others = trained.vectorizer.encode_known(piece)
+        parts.append(ids)
+        unknown += others
+    if unknown:
+        named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        print(f"{unknown.total():,} characters that the model does not know are left out: {named}{more}")
+    print(in_words(evaluate(trained.model, np.concatenate(parts))))
+
+
+def in_words(metrics: dict[str, float]) -> str:
+    """The figures of `charrnn.evaluation.evaluate` as a line."""
+    return (
+        f"loss {metrics['loss']:.4f} nats per character ({metrics['bits_per_char']:.4f} bits), "
         f"perplexity {metrics['perplexity']:.3f}, accuracy {metrics['accuracy']:.2%}, "
         f"over {metrics['characters']:,} characters"
     )
+
+
+def memorisation(trained: ModelFile, train_ids: np.ndarray, test_ids: np.ndarray, rng) -> dict[str, float]:
+    """How much a long sample, which goes on from the beginning of the test text, copies from the training text."""
+    start = trained.vectorizer.decode(test_ids[:100])
+    sample = trained.vectorizer.encode(
+        "".join(generate(trained.model, trained.vectorizer, start, SAMPLE_SIZE, rng=rng))
+    )
+    shares = {f"new_{n}_grams": new_share(sample, train_ids, n) for n in PASSAGES}
+    return {"longest_copy": longest_copy(sample, train_ids), **shares}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Param:
     help: str
     at_least: float | None = None
     above: float | None = None
+    at_most: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
 
@@ -39,7 +40,7 @@ class Param:
             return "one of " + ", ".join(self.choices)
         kind = {int: "an integer", float: "a number", bool: "true or false", str: "a text that is not empty"}
         text = kind.get(type(self.default), "a text or a list of texts, none of them empty")
-        limits = {"of at least": self.at_least, "above": self.above, "below": self.below}
+        limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
         limited = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
         return f"{text} {limited}".strip()
 
@@ -79,6 +80,7 @@ class Param:
             (not self.choices or value in self.choices)
             and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
 
@@ -92,9 +94,11 @@ PARAMS = {
         Param("data_url", [TINY_SHAKESPEARE, BUNDLED_PLAY], "the corpus: the first of these URLs or paths that works"),
         Param("train_size", 0.8, "share of the text that is not kept for the test", above=0, below=1),
         Param("validation_size", 0.2, "share of that which measures progress instead of training", above=0, below=1),
-        Param("cell", "gru", "the recurrent layer", choices=("gru", "rnn")),
+        Param("cell", "gru", "the recurrent layers", choices=("gru", "lstm", "rnn")),
+        Param("num_layers", 1, "how many of them, one on top of the other", at_least=1),
         Param("embedding_dim", 16, "width of a character's embedding", at_least=1),
         Param("hidden_dim", 128, "width of the recurrent state", at_least=1),
+        Param("dropout", 0.0, "share of each recurrent layer's outputs left out in training", at_least=0, below=1),
         Param("window_size", 100, "characters that gradients flow back through", at_least=1),
         Param("stride", 30, "characters between the beginnings of two windows, unless carry_state", at_least=1),
         Param(
@@ -107,15 +111,23 @@ PARAMS = {
             "optimizer",
             "nadam",
             "how gradients become steps",
-            choices=("nadam", "adam", "adamw", "rmsprop", "adagrad", "sgd", "momentum", "nesterov"),
+            choices=("nadam", "adam", "rmsprop", "adagrad", "sgd", "momentum", "nesterov"),
         ),
         Param("learning_rate", 0.001, "size of the optimizer's steps", above=0),
+        Param("schedule", "constant", "how the learning rate goes on", choices=("constant", "step", "cosine")),
+        Param("final_learning_rate", 0.0, "where step and cosine go to", at_least=0),
+        Param("warmup_batches", 0, "mini-batches in which the learning rate grows from 0", at_least=0),
+        Param("beta_2", 0.999, "how slowly Adam and Nadam forget squared gradients", at_least=0, below=1),
+        Param("weight_decay", 0.0, "by how much weights shrink; with adam above 0, that is AdamW", at_least=0),
         Param("clip_norm", 1.0, "largest norm of a gradient; 0 for no limit", at_least=0),
-        Param("seed", 42, "where all randomness begins: first weights, shuffling, sampling", at_least=0),
+        Param("patience", 0, "epochs without a better validation loss before training stops; 0 never", at_least=0),
+        Param("seed", 42, "where all randomness begins: first weights, shuffling, dropout, sampling", at_least=0),
         Param("log_interval", 10, "mini-batches between two updates of the progress bar", at_least=1),
         Param("start_string", "ROMEO:", "what a sample begins with"),
         Param("num_to_generate", 64, "characters in a sample after that", at_least=1),
         Param("temperature", 1.0, "1 samples what the model believes, less is more cautious, 0 greedy", at_least=0),
+        Param("top_k", 0, "draw from the so many most probable characters only; 0 is all", at_least=0),
+        Param("top_p", 1.0, "draw from the fewest characters with this probability only", above=0, at_most=1),
     )
 }
 

@@ -1,38 +1,75 @@
 """Stage 5, sample: let the trained model write, going on from a start string."""
 
+import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from charrnn.errors import InputError
 from charrnn.files import replacing
-from charrnn.sampling import generate
+from charrnn.sampling import generate, generate_streams, until
 from charrnn.storage import load_model
 from stages import cli
+from stages.params import Param
 
-PARAMS = ("start_string", "num_to_generate", "temperature", "seed")
+PARAMS = ("start_string", "num_to_generate", "temperature", "top_k", "top_p", "seed")
+BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
 
 
 def main() -> None:
     parser = cli.parser(__doc__, PARAMS)
     parser.add_argument("start", nargs="?", metavar="TEXT", help="the start string, in place of --start-string")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="write the sample to this file too")
+    parser.add_argument("--prompt-file", metavar="PATH", help="read the start string from a file; - is standard input")
+    parser.add_argument("--num-samples", default="1", metavar="INT", help="write so many (default: 1)")
+    parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as this has been written")
+    parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="a sample with each of these temperatures")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="write what is printed to this file too")
     args = parser.parse_args()
-    args.start_string = args.start if args.start is not None else args.start_string
-    params = cli.values(args, PARAMS)
+    args.start_string = _start_string(args)
+    num_samples = Param("num_samples", 1, "", at_least=1).parse(args.num_samples)
+    settings = []
+    for temperature in args.temperatures or [args.temperature]:
+        args.temperature = temperature
+        settings.append(cli.values(args, PARAMS))
 
     trained = load_model(cli.locations(args).trained)
-    rng = np.random.default_rng(params.pop("seed"))
-    written = [params["start_string"]]
-    continuation = generate(trained.model, trained.vectorizer, rng=rng, **params)
-    print(written[0], end="", flush=True)
-    for character in continuation:
-        written.append(character)
-        print(character, end="", flush=True)
-    print()
+    written = []
+
+    def write(text: str) -> None:
+        written.append(text)
+        print(text, end="", flush=True)
+
+    for i, params in enumerate(settings):
+        rng, start = np.random.default_rng(params.pop("seed")), params["start_string"]
+        heading = f"temperature {params['temperature']:g}:\n" if args.temperatures else ""
+        if num_samples == 1:
+            samples = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
+        else:
+            samples = generate_streams(trained.model, trained.vectorizer, num_streams=num_samples, rng=rng, **params)
+        for j, continuation in enumerate(samples):
+            write((BETWEEN_SAMPLES if i or j else "") + heading + start)
+            for character in until(continuation, args.stop):
+                write(character)
+    write("\n")
 
     if args.output:
         with replacing(args.output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write("".join(written) + "\n")
+            file.write("".join(written))
+
+
+def _start_string(args: argparse.Namespace) -> str | None:
+    """What was given as an argument, as a file, or as a flag; at most one of them may be."""
+    if sum(given is not None for given in (args.start, args.prompt_file, args.start_string)) > 1:
+        raise InputError("the start string is given twice; TEXT, --prompt-file and --start-string exclude each other")
+    if args.prompt_file is None:
+        return args.start if args.start is not None else args.start_string
+    try:
+        source = sys.stdin.buffer if args.prompt_file == "-" else open(args.prompt_file, "rb")
+        with source:
+            return source.read().decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{args.prompt_file} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 if __name__ == "__main__":

@@ -12,14 +12,20 @@ from charrnn.files import require_writable
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
-from charrnn.training import fit
+from charrnn.training import best_epoch, fit
 from stages import cli
 from stages.files import write_csv, write_json
 from stages.processed import read_ids, read_vocabulary
 
 PARAMS = (
-    "cell", "embedding_dim", "hidden_dim", "window_size", "stride", "targets", "carry_state", "batch_size",
-    "num_epochs", "optimizer", "learning_rate", "clip_norm", "seed", "log_interval",
+    "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "window_size", "stride", "targets", "carry_state",
+    "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate", "warmup_batches",
+    "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval",
+)  # fmt: skip
+OF_MODEL = ("cell", "num_layers", "embedding_dim", "hidden_dim")
+OF_FIT = (
+    "dropout", "window_size", "stride", "targets", "carry_state", "batch_size", "num_epochs", "schedule",
+    "final_learning_rate", "warmup_batches", "weight_decay", "clip_norm", "patience",
 )  # fmt: skip
 
 
@@ -36,8 +42,7 @@ def main() -> None:
     require_writable(where.model)  # fail now rather than when training is over
 
     rng = np.random.default_rng(params["seed"])
-    sizes = {name: params[name] for name in ("cell", "embedding_dim", "hidden_dim")}
-    model = create_char_rnn_model(vectorizer.vocabulary_size, rng, **sizes)
+    model = create_char_rnn_model(vectorizer.vocabulary_size, rng, **{name: params[name] for name in OF_MODEL})
     if where.weights_path:
         start = load_model(where.weights_path)
         if start.vectorizer != vectorizer or start.model.layers != model.layers:
@@ -51,25 +56,27 @@ def main() -> None:
         write_csv(where.metrics_dir / "history.csv", history)
         progress.epoch_done(history[-1])
 
-    names = ("window_size", "stride", "targets", "carry_state", "batch_size", "num_epochs", "clip_norm")
+    betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
     history = fit(
         model,
         train_ids,
         validation_ids,
         rng=rng,
-        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"]),
+        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
         num_threads=available_cores(),
         on_batch=progress.batch_done,
         on_epoch=report,
-        **{name: params[name] for name in names},
+        **{name: params[name] for name in OF_FIT},
     )
     save_model(where.model, ModelFile(model, vectorizer, params, data))
-    last = history[-1]
+    best = best_epoch(history)
     write_json(
         where.metrics_dir / "train.json",
-        {name: last[name] for name in ("train_loss", "validation_loss", "validation_accuracy")}
+        {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
         | {"parameters": len(model.parameters)},
     )
+    if best is not history[-1]:
+        print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
 
 
 def available_cores() -> int:

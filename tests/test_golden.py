@@ -7,10 +7,11 @@ import pytest
 
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding
+from charrnn.lstm import LSTM
 from charrnn.models import Model
-from charrnn.optimizers import OPTIMIZERS
+from charrnn.optimizers import OPTIMIZERS, Adam, decay_weights
+from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.simple_rnn import SimpleRNN
-from charrnn.training import batch_work, loss_and_gradient
 from tests.gradients import views
 
 GOLDEN = np.load(Path(__file__).with_name("golden") / "pytorch.npz")
@@ -26,6 +27,7 @@ def golden(prefix):
     [
         ("gru", GRU(4, 5)),
         ("gru_reset_after", GRU(4, 5, reset_after=True)),
+        ("lstm", LSTM(4, 5)),
         ("rnn_tanh", SimpleRNN(4, 5)),
         ("rnn_relu", SimpleRNN(4, 5, activation="relu")),
     ],
@@ -39,12 +41,14 @@ def test_recurrent_layer(name, layer, dtype, tolerance):
         view[...] = expected[parameter]
     x = expected["x"].astype(dtype)
     work = layer.work(*x.shape[:2], dtype)
-    work.h[0] = expected["h0"]
+    for state in layer.state_dims:
+        getattr(work, state)[0] = expected[state + "0"]
     np.testing.assert_allclose(layer.forward(p, x, work), expected["y"], **tolerance)
     np.testing.assert_allclose(
         layer.backward(p, grad, x, expected["dy"].astype(dtype), work), expected["dx"], **tolerance
     )
-    np.testing.assert_allclose(work.dh, expected["dh0"], **tolerance)
+    for state in layer.state_dims:
+        np.testing.assert_allclose(getattr(work, "d" + state), expected[f"d{state}0"], **tolerance)
     for parameter, gradient in vars(grad).items():
         np.testing.assert_allclose(gradient, expected[parameter + "_gradient"], err_msg=parameter, **tolerance)
 
@@ -69,5 +73,15 @@ def test_first_steps_of_optimizer(name):
     parameters = expected["start"].copy()
     state = optimizer.state(parameters)
     for gradient, after in zip(expected["gradients"], expected["trace"]):
+        optimizer.update(parameters, gradient, state)
+        np.testing.assert_allclose(parameters, after, **EXACT)
+
+
+def test_adam_with_weight_decay_is_adamw():
+    expected = golden("optimizer/adamw")
+    optimizer, parameters = Adam(learning_rate=0.1), expected["start"].copy()
+    state, every = optimizer.state(parameters), np.ones(len(parameters), bool)
+    for gradient, after in zip(expected["gradients"], expected["trace"]):
+        decay_weights(parameters, every, 0.1 * 0.01)
         optimizer.update(parameters, gradient, state)
         np.testing.assert_allclose(parameters, after, **EXACT)

@@ -9,7 +9,8 @@ from charrnn.activations import ACTIVATIONS
 from charrnn.errors import InputError
 from charrnn.gru import GRU
 from charrnn.initializers import glorot_uniform, orthogonal, random_uniform, zeros
-from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.layers import Dense, Dropout, Embedding, LastStep
+from charrnn.lstm import LSTM
 from charrnn.models import parameter_count
 from charrnn.simple_rnn import SimpleRNN
 from tests.gradients import LayerProbe, check_layer, check_projection, views
@@ -21,6 +22,7 @@ RECURRENT = [
     SimpleRNN(3, 4, activation="relu"),
     GRU(3, 4),
     GRU(3, 4, reset_after=True),
+    LSTM(3, 4),
 ]
 
 
@@ -50,12 +52,15 @@ def test_gradients_of_embedding(rng):
     check_layer(Embedding(6, 3), rng, T=4, B=3, ids=True)
 
 
-@pytest.mark.parametrize("layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True)], ids=str)
+@pytest.mark.parametrize(
+    "layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True), LSTM(16, 128)], ids=str
+)
 def test_gradients_at_full_size(layer, rng):
     probe = LayerProbe(layer, 50, 32, rng)
     probe.parameters *= 0.1
     parameters, dx, states = probe.backward()
-    checks = [(probe.parameters, parameters.copy()), (probe.x, dx.copy()), (probe.state["h"], states["h"].copy())]
+    checks = [(probe.parameters, parameters.copy()), (probe.x, dx.copy())]
+    checks += [(probe.state[name], gradient.copy()) for name, gradient in states.items()]
     for array, gradient in checks:
         check_projection(probe.value, array, gradient, rng)
 
@@ -112,6 +117,7 @@ def initial(layer, seed):
         (SimpleRNN(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
         (GRU(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
         (GRU(3, 4, reset_after=True, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2, "recurrent_bias": 2}),
+        (LSTM(3, 4, forget_bias=0, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -131,6 +137,7 @@ RECURRENT_DEFAULTS = {"kernel": glorot_uniform, "recurrent_kernel": orthogonal, 
         (SimpleRNN(3, 4), RECURRENT_DEFAULTS),
         (GRU(3, 4), RECURRENT_DEFAULTS),
         (GRU(3, 4, reset_after=True), RECURRENT_DEFAULTS | {"recurrent_bias": zeros}),
+        (LSTM(3, 4, forget_bias=0), RECURRENT_DEFAULTS),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -146,6 +153,11 @@ def test_parameters_come_from_the_default_initializers_in_order(layer, initializ
     ("make", "message"),
     [
         (lambda: GRU(3, 0), "GRU: hidden_dim is 0; it must be an integer of at least 1"),
+        (lambda: Dropout(0, 0.5, None), "Dropout: dim is 0; it must be an integer of at least 1"),
+        (lambda: Dropout(3, 1.0, None), "dropout is 1.0; it must be at least 0 and below 1"),
+        (lambda: Dropout(3, -0.1, None), "dropout is -0.1; it must be at least 0 and below 1"),
+        (lambda: Dropout(3, float("nan"), None), "dropout is nan; it must be at least 0 and below 1"),
+        (lambda: LSTM(0, 3), "LSTM: input_dim is 0; it must be an integer of at least 1"),
         (lambda: SimpleRNN(-1, 4), "SimpleRNN: input_dim is -1; it must be an integer of at least 1"),
         (lambda: Embedding(2.5, 4), "Embedding: input_dim is 2.5; it must be an integer of at least 1"),
         (lambda: Dense(3, 4, "gelu"), "Dense: activation is 'gelu'; it must be one of linear, tanh, "),
@@ -167,3 +179,28 @@ def test_embedding_takes_ids_of_any_integer_type(dtype, rng):
     np.testing.assert_array_equal(probe.forward(), expected)
     np.testing.assert_array_equal(probe.backward()[0], of_ids)
     np.testing.assert_array_equal(expected, probe.p.table[probe.x])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dropout_leaves_out_its_share_and_scales_the_rest(dtype, rng):
+    layer, x, dy = Dropout(50, 0.3, rng), np.full((40, 20, 50), 2.0, dtype), rng.normal(size=(40, 20, 50)).astype(dtype)
+    work = layer.work(40, 20, dtype)
+    y = layer.forward(None, x, work)
+    assert y.dtype == dtype
+    kept = y != 0
+    np.testing.assert_allclose(y[kept], 2 / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(kept.mean(), 0.7, atol=0.01)
+    np.testing.assert_allclose(kept.mean(axis=(0, 1)), 0.7, atol=0.08)
+    np.testing.assert_allclose(layer.backward(None, None, x, dy, work), np.where(kept, dy / 0.7, 0), rtol=1e-5)
+    assert (layer.forward(None, x, work) != 0).mean() != (kept & (layer.forward(None, x, work) != 0)).mean()
+
+
+def test_dropout_draws_the_same_masks_from_the_same_seed_and_others_in_each_workspace():
+    def first_masks():
+        layer = Dropout(8, 0.5, np.random.default_rng(3))
+        works = [layer.work(4, 2, np.float32) for _ in range(2)]
+        return [layer.forward(None, np.ones((4, 2, 8), np.float32), work).copy() for work in works]
+
+    (a, b), again = first_masks(), first_masks()
+    np.testing.assert_array_equal([a, b], again)
+    assert (a != b).any()

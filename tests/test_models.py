@@ -9,11 +9,12 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
+from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.preprocessing import TextVectorizer
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.storage import ModelFile, load_model, save_model
-from charrnn.training import batch_work, loss_and_gradient
 from tests.gradients import central_differences, check_layer, check_projection
 
 V = 6
@@ -76,6 +77,7 @@ CHAINS = pytest.mark.parametrize(
         [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
         [Embedding(V, 3), GRU(3, 4, reset_after=True), GRU(4, 3), Dense(3, V)],
         [Embedding(V, 3), SimpleRNN(3, 4), Dense(4, 5, "relu"), Dense(5, V)],
+        [Embedding(V, 3), LSTM(3, 4), LSTM(4, 3), Dense(3, V)],
         [Embedding(V, 3), GRU(3, 4), LastStep(4), Dense(4, V)],
         [Embedding(V, 3), LeakyAverage(3), Dense(3, V)],
     ],
@@ -115,7 +117,7 @@ def test_the_stepper_equals_the_forward_pass(layers, with_state, rng):
         np.testing.assert_allclose(together(np.array([id, id])), np.tile(alone(slice(id, id + 1)), (2, 1)), rtol=1e-9)
 
 
-@pytest.mark.parametrize("cell", ["gru", "rnn"])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_gradient_of_the_standard_model_at_full_size(cell, rng):
     model = create_char_rnn_model(65, rng, cell=cell, dtype=np.float64)
     x, y = random_batch(rng, 50, 32, V=65)
@@ -235,5 +237,19 @@ def test_neighbours_must_fit(rng):
 
 
 def test_an_unknown_cell_is_refused(rng):
-    with pytest.raises(InputError, match="^cell is 'transformer'; it must be one of gru, rnn$"):
+    with pytest.raises(InputError, match="^cell is 'transformer'; it must be one of gru, lstm, rnn$"):
         create_char_rnn_model(V, rng, cell="transformer")
+
+
+def test_layers_on_top_of_each_other(rng):
+    model = create_char_rnn_model(65, rng, cell="lstm", num_layers=3, hidden_dim=20, embedding_dim=7)
+    assert model.layers == (Embedding(65, 7), LSTM(7, 20), LSTM(20, 20), LSTM(20, 20), Dense(20, 65))
+    with pytest.raises(InputError, match="^num_layers is 0; it must be an integer of at least 1$"):
+        create_char_rnn_model(65, rng, num_layers=0)
+
+
+def test_weight_decay_is_for_all_parameters_but_biases(rng):
+    model = Model([Embedding(5, 3), GRU(3, 4, reset_after=True), LSTM(4, 4), Dense(4, 5)], rng)
+    decayed = Model.from_parameters(model.layers, model.decayed())
+    for name, view in decayed.named_parameters():
+        assert (view == ("bias" not in name)).all()

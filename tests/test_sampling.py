@@ -8,7 +8,7 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.sampling import draw, generate, generate_streams, scaled_noise
+from charrnn.sampling import draw, generate, generate_streams, most_probable, nucleus, scaled_noise, until
 
 VECTORIZER = TextVectorizer("abcde")
 
@@ -154,6 +154,10 @@ def test_no_stream_is_refused(model, rng):
             dict(start="abX"),
             "start_string is 'abX': text has characters that are not in the vocabulary: 'X' at position 2",
         ),
+        (dict(top_k=-1), "top_k is -1; it must be an integer of at least 0"),
+        (dict(top_k=1.5), "top_k is 1.5; it must be an integer of at least 0"),
+        (dict(top_p=0.0), "top_p is 0.0; it must be above 0 and at most 1"),
+        (dict(top_p=float("nan")), "top_p is nan; it must be above 0 and at most 1"),
         (dict(temperature=-1.0), "temperature is -1.0; it must be a finite number of at least 0"),
         (dict(temperature=float("inf")), "temperature is inf; it must be a finite number of at least 0"),
         (dict(temperature=float("nan")), "temperature is nan; it must be a finite number of at least 0"),
@@ -163,3 +167,50 @@ def test_nonsense_is_refused_at_once(model, options, message):
     with pytest.raises(InputError) as error:
         text(model, **options)
     assert str(error.value) == message
+
+
+P = np.array([[0.1, 0.4, 0.2, 0.3], [0.97, 0.01, 0.01, 0.01]])
+
+
+@pytest.mark.parametrize(("k", "kept"), [(1, [[1], [0]]), (2, [[1, 3], [0, 1, 2, 3]]), (3, [[1, 2, 3], [0, 1, 2, 3]])])
+def test_top_k_keeps_the_k_largest_and_their_equals(k, kept):
+    logits = most_probable(np.log(P), k)
+    assert [np.flatnonzero(row > -np.inf).tolist() for row in logits] == kept
+    np.testing.assert_array_equal(logits[logits > -np.inf], np.log(P)[logits > -np.inf])
+
+
+@pytest.mark.parametrize(
+    ("p", "temperature", "kept"),
+    [
+        (0.39, 1.0, [[1], [0]]),
+        (0.41, 1.0, [[1, 3], [0]]),
+        (0.71, 1.0, [[1, 2, 3], [0]]),
+        (0.985, 1.0, [[0, 1, 2, 3], [0, 1, 2]]),
+        (0.41, 0.5, [[1], [0]]),  # 16 / 30 are enough
+        (0.999, 1e-300, [[1], [0]]),
+    ],
+)
+def test_top_p_keeps_the_fewest_with_that_probability(p, temperature, kept):
+    logits = nucleus(np.log(P), temperature, p)
+    assert [np.flatnonzero(row > -np.inf).tolist() for row in logits] == kept
+    np.testing.assert_array_equal(logits[logits > -np.inf], np.log(P)[logits > -np.inf])
+
+
+def test_what_is_drawn_is_among_what_top_k_and_top_p_keep(model):
+    for options in (dict(top_k=2), dict(top_p=0.5), dict(top_k=3, top_p=0.5)):
+        written = "ab"
+        for character in text(model, n=60, **options):
+            logits = np.log(model.predict(VECTORIZER.encode(written))[-1:])
+            kept = most_probable(logits, options.get("top_k", 5))
+            kept = nucleus(kept, 1.0, options.get("top_p", 1.0))
+            assert kept[0, VECTORIZER.vocabulary.index(character)] > -np.inf
+            written += character
+    assert text(model, top_k=1) == text(model, temperature=0)
+    assert text(model, top_k=9, top_p=1.0) == text(model)
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"), [("", "abcabd"), ("ca", "abca"), ("abd", "abcabd"), ("x", "abcabd"), ("a", "a")]
+)
+def test_until(stop, expected):
+    assert "".join(until("abcabd", stop)) == expected

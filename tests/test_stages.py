@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import numpy as np
 import pytest
 
 from charrnn.evaluation import context_curve, evaluate
-from charrnn.storage import load_model
+from charrnn.layers import Dense, Embedding
+from charrnn.models import Model
+from charrnn.storage import load_model, save_model
 from stages.params import PARAMS, default_file, load_params
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +155,8 @@ def test_train_writes_the_model_and_its_learning_curve(finished, printed):
     assert list(history[0]) == ["epoch", *figures, "learning_rate", "gradient_norm"]
     assert [row["epoch"] for row in history] == ["1", "2"]
     summary = json.loads((finished / "metrics/train.json").read_bytes())
-    assert summary == {name: float(history[-1][name]) for name in figures} | {"parameters": 429}
+    best = min(history, key=lambda row: float(row["validation_loss"]))
+    assert summary == {name: float(best[name]) for name in ["epoch", *figures]} | {"parameters": 429}
     validation_ids = np.load(finished / "data/processed/validation.npy")
     measured = evaluate(trained.model, validation_ids, num_streams=8)
     assert summary["validation_loss"] == pytest.approx(measured["loss"], abs=1e-5)
@@ -164,6 +168,7 @@ def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
     model = load_model(finished / "models/char_rnn.npz").model
     test_ids = np.load(finished / "data/processed/test.npy")
     metrics = json.loads((finished / "metrics/evaluation.json").read_bytes())
+    copies = {name: metrics.pop(name) for name in ("longest_copy", "new_10_grams", "new_20_grams", "new_40_grams")}
     assert metrics == pytest.approx(evaluate(model, test_ids), abs=1e-5)
     assert metrics["characters"] == 599
     assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / log(2), abs=1e-5)
@@ -173,6 +178,38 @@ def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
     for name in ("loss", "accuracy"):
         assert [float(row[name]) for row in context] == pytest.approx(curve[name], abs=1e-5)
     assert f"test loss {metrics['loss']:.4f}" in printed["evaluate"]
+    assert 3 < copies["longest_copy"] < 20  # an untrained model on a text without order: as long as chance makes them
+    assert 0.9 < copies["new_10_grams"] <= copies["new_20_grams"] == copies["new_40_grams"] == 1
+
+
+def test_evaluate_finds_what_the_model_has_copied(project):
+    ids = np.load(project / "data/processed/train.npy")
+    np.save(project / "data/processed/train.npy", np.tile(np.arange(9, dtype=ids.dtype), 200))
+    trained = load_model(project / "models/char_rnn.npz")
+    parrot = Model([Embedding(9, 9), Dense(9, 9)], np.random.default_rng(0))  # after each character, the next id
+    parrot.parameters[...] = np.concatenate(
+        [np.eye(9).ravel(), 99 * np.roll(np.eye(9), 1, axis=1).ravel(), np.zeros(9)]
+    )
+    save_model(project / "models/char_rnn.npz", replace(trained, model=parrot))
+    run(project, "evaluate")
+    metrics = json.loads((project / "metrics/evaluation.json").read_bytes())
+    assert (metrics["longest_copy"], metrics["new_40_grams"]) == (1800, 0)
+
+
+def test_evaluate_any_text(finished, tmp_path):
+    before = files(finished)
+    (tmp_path / "text.txt").write_text("bad cab\nxé€ y¤x", encoding="utf-8")
+    shown = run(finished, "evaluate", "--text", tmp_path / "text.txt")
+    trained = load_model(finished / "models/char_rnn.npz")
+    metrics = evaluate(trained.model, trained.vectorizer.encode("bad cab\né€ "))
+    unknown, figures = shown.splitlines()
+    assert unknown == "4 characters that the model does not know are left out: 'x' (2), 'y' (1), '¤' (1)"
+    assert figures.startswith(f"loss {metrics['loss']:.4f} nats") and figures.endswith("over 10 characters")
+    piped = subprocess.run(
+        command("evaluate", "--text", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad cab", capture_output=True
+    )
+    assert (piped.returncode, piped.stderr) == (0, b"") and b"over 6 characters" in piped.stdout
+    assert files(finished) == before
 
 
 def test_sample_prints_what_it_writes(finished, printed):
@@ -240,6 +277,46 @@ def test_sample_continues_the_start_it_is_given(project):
     assert run(folder, "sample", *flags, "--seed", 7) != first
     assert run(folder, "sample", "--start-string", *flags) == first
     assert files(folder) == before
+
+
+def test_the_start_may_come_from_a_file_or_from_standard_input(finished, tmp_path):
+    (tmp_path / "start.txt").write_text("bad\ncab\n", encoding="utf-8")
+    expected = run(finished, "sample", "bad\ncab")
+    assert run(finished, "sample", "--prompt-file", tmp_path / "start.txt") == expected
+    piped = subprocess.run(
+        command("sample", "--prompt-file", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad\ncab", capture_output=True
+    )
+    assert (piped.returncode, piped.stderr, piped.stdout.decode()) == (0, b"", expected)
+
+
+def test_several_samples(finished):
+    shown = run(finished, "sample", "bad", "--num-samples", 3, "--num-to-generate", 40)
+    samples = shown.removesuffix("\n").split("\n--------------------\n")
+    assert len(samples) == len(set(samples)) == 3
+    assert all(re.fullmatch(r"bad[\n abcdfé€]{40}", sample) for sample in samples)
+    assert run(finished, "sample", "bad", "--num-samples", 3, "--num-to-generate", 40) == shown
+
+
+def test_a_sample_for_each_temperature(finished):
+    shown = run(finished, "sample", "bad", "--temperatures", 0, 0.7)
+    samples = shown.removesuffix("\n").split("\n--------------------\n")
+    expected = [run(finished, "sample", "bad", "--temperature", t).removesuffix("\n") for t in (0, 0.7)]
+    assert samples == [f"temperature 0:\n{expected[0]}", f"temperature 0.7:\n{expected[1]}"]
+
+
+@pytest.mark.parametrize("several", [(), ("--num-samples", 2)])
+def test_a_sample_ends_with_the_stop_string(finished, several):
+    whole = run(finished, "sample", "b", "--num-to-generate", 300, *several).split("\n--------------------\n")[0]
+    shown = run(finished, "sample", "b", "--num-to-generate", 300, "--stop", "ab", *several)
+    first = shown.removesuffix("\n").split("\n--------------------\n")[0]
+    assert first == whole[: 1 + whole[1:].index("ab") + 2]
+
+
+def test_top_k_and_top_p_reach_the_sampler(finished):
+    greedy = run(finished, "sample", "bad", "--temperature", 0)
+    assert run(finished, "sample", "bad", "--top-k", 1) == greedy
+    assert run(finished, "sample", "bad", "--top-p", 1e-9) == greedy
+    assert run(finished, "sample", "bad") != greedy
 
 
 def test_temperature_0_does_not_depend_on_the_seed(finished):
@@ -356,14 +433,29 @@ def unchanged(folder):
     [
         (unchanged, "prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
         (unchanged, "prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
-        (unchanged, "train --cell lstm", "cell is 'lstm'; it must be one of gru, rnn"),
+        (unchanged, "train --cell lstn", "cell is 'lstn'; it must be one of gru, lstm, rnn"),
+        (unchanged, "train --num-layers 0", "num_layers is '0'; it must be an integer of at least 1"),
+        (unchanged, "train --dropout 1", "dropout is '1'; it must be a number of at least 0 and below 1"),
+        (unchanged, "train --patience=-1", "patience is '-1'; it must be an integer of at least 0"),
+        (unchanged, "train --schedule cosy", "schedule is 'cosy'; it must be one of constant, step, cosine"),
+        (unchanged, "train --final-learning-rate 1", "final_learning_rate is 1.0; it must be at least 0 and at most"),
         (unchanged, "train --learning-rate=-1e-3", "learning_rate is '-1e-3'; it must be a number above 0"),
         (unchanged, "train --hidden-dim 8.5", "hidden_dim is '8.5'; it must be an integer of at least 1"),
         (unchanged, "train --hidden-dim 100000000", "memory"),
         (unchanged, "train --seed -1", "seed is '-1'; it must be an integer of at least 0"),
         (unchanged, "train --window-size 1920", "window_size is 1920; in a text of 1920 characters it must be below"),
+        (unchanged, "evaluate --text nothing.txt", "nothing.txt is missing"),
+        (unchanged, "evaluate --text models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
+        (rewrite("corpus.txt", lambda text: b"XYZ"), "evaluate --text corpus.txt", "has 0 characters; it must have at"),
         (unchanged, "evaluate --window-size 600", "window_size is 600; in a text of 600 characters it must be below"),
         (unchanged, "sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
+        (unchanged, "sample --temperatures 0.5 x", "temperature is 'x'; it must be a number of at least 0"),
+        (unchanged, "sample --top-k=-1", "top_k is '-1'; it must be an integer of at least 0"),
+        (unchanged, "sample --top-p 0", "top_p is '0'; it must be a number above 0 and at most 1"),
+        (unchanged, "sample --num-samples 0", "num_samples is '0'; it must be an integer of at least 1"),
+        (unchanged, "sample a --start-string b", "the start string is given twice; TEXT, --prompt-file and --start"),
+        (unchanged, "sample --prompt-file nothing.txt", "nothing.txt is missing"),
+        (unchanged, "sample --prompt-file models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
         (unchanged, "sample --num-to-generate 0", "num_to_generate is '0'; it must be an integer of at least 1"),
         (unchanged, "sample ", "start_string is ''; it must be a text that is not empty"),
         (unchanged, "sample abx¤", "start_string is 'abx¤': text has characters that are not in"),

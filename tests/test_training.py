@@ -2,6 +2,7 @@
 
 import threading
 import tracemalloc
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,8 +15,10 @@ from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import SGD, Nadam, clip_by_global_norm
+from charrnn.parts import batch_work, loss_and_gradient, workers
+from charrnn.schedules import learning_rate
 from charrnn.simple_rnn import SimpleRNN
-from charrnn.training import batch_work, fit, loss_and_gradient, workers
+from charrnn.training import best_epoch, fit
 from tests.markov import MarkovChain
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own words on an overflow
@@ -45,8 +48,10 @@ def small_model(seed=0, **options):
         (dict(window_size=20, stride=5), "rnn"),
         (dict(window_size=20, batch_size=8, carry_state=True), "gru"),
         (dict(window_size=6, stride=2, targets="last"), "gru"),
+        (dict(window_size=20, stride=5, schedule="cosine", warmup_batches=100, weight_decay=0.01), "lstm"),
+        (dict(window_size=20, stride=5, dropout=0.1), "gru"),
     ],
-    ids=["every", "simple-rnn", "carry-state", "last"],
+    ids=["every", "simple-rnn", "carry-state", "last", "lstm-cosine", "dropout"],
 )
 def test_held_out_loss_comes_close_to_the_entropy_of_the_source_and_not_below(source, texts, options, cell, rng):
     train_ids, held_out = texts
@@ -84,7 +89,7 @@ def test_every_trains_on_all_positions(rng):
 
 @pytest.mark.parametrize("carry_state", [False, True])
 def test_threads_change_nothing_but_rounding(carry_state, monkeypatch):
-    monkeypatch.setattr("charrnn.training.NUMBERS_A_THREAD", 24)
+    monkeypatch.setattr("charrnn.parts.NUMBERS_A_THREAD", 24)
     ids = np.random.default_rng(1).integers(V, size=400)
 
     def trained(num_threads):
@@ -234,6 +239,15 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(value, rng):
     ("options", "message"),
     [
         (dict(clip_norm=-1), "clip_norm is -1; it must be a finite number of at least 0"),
+        (dict(weight_decay=-1), "weight_decay is -1; it must be a finite number of at least 0"),
+        (dict(warmup_batches=-1), "warmup_batches is -1; it must be an integer of at least 0"),
+        (dict(patience=1.5), "patience is 1.5; it must be an integer of at least 0"),
+        (dict(dropout=1.0), "dropout is 1.0; it must be at least 0 and below 1"),
+        (dict(schedule="cosy"), "schedule is 'cosy'; it must be one of constant, step, cosine"),
+        (
+            dict(final_learning_rate=0.1),
+            "final_learning_rate is 0.1; it must be at least 0 and at most the learning_rate, 0.001",
+        ),
         (dict(clip_norm=np.nan), "clip_norm is nan; it must be a finite number of at least 0"),
         (dict(clip_norm=np.inf), "clip_norm is inf; it must be a finite number of at least 0"),
         (dict(stride=0), "stride is 0; it must be an integer of at least 1"),
@@ -268,6 +282,89 @@ def test_a_text_shorter_than_a_window_is_refused(rng):
 def test_unknown_targets_are_refused(rng):
     with pytest.raises(InputError, match="^targets is 'first'; it must be one of every, last$"):
         fit(small_model(), np.zeros(200, np.uint8), np.zeros(9, np.uint8), rng=rng, targets="first")
+
+
+@pytest.mark.parametrize("carry_state", [False, True])
+def test_dropout_follows_each_layer_with_memory_and_repeats_with_the_seed(carry_state, monkeypatch):
+    chains, ids = [], np.random.default_rng(1).integers(V, size=300)
+    monkeypatch.setattr(
+        "charrnn.training.batch_work",
+        lambda trainee, *args: (
+            chains.append([type(layer).__name__ for layer in trainee.layers]) or batch_work(trainee, *args)
+        ),
+    )
+
+    def trained(dropout, seed=0):
+        model = small_model(num_layers=2)
+        options = dict(dropout=dropout, num_epochs=2, window_size=10, batch_size=4, carry_state=carry_state)
+        fit(model, ids, ids, rng=np.random.default_rng(seed), **options)
+        assert [type(layer) for layer in model.layers] == [Embedding, GRU, GRU, Dense]
+        return model.parameters
+
+    np.testing.assert_array_equal(trained(0.5), trained(0.5))
+    assert chains[0] == ["Embedding", "GRU", "Dropout", "GRU", "Dropout", "Dense"]
+    assert (trained(0.5) != trained(0.0)).any() and (trained(0.5) != trained(0.5, seed=1)).any()
+
+
+def test_dropout_is_another_in_each_epoch(rng, monkeypatch):
+    model, ids, losses = small_model(), rng.integers(V, size=41), []
+    options = dict(dropout=0.5, num_epochs=3, window_size=40, optimizer=SGD(learning_rate=1e-30))
+    fit(model, ids, ids, rng=rng, on_batch=lambda *args: losses.append(args[-1]), **options)
+    assert len(set(losses)) == 3
+
+
+@dataclass(frozen=True)
+class Recorder:
+    learning_rate: float
+    seen: list
+
+    def state(self, parameters):
+        return None
+
+    def update(self, parameters, gradient, state):
+        self.seen.append(self.learning_rate)
+
+
+def test_the_schedule_goes_over_all_epochs(rng):
+    ids, seen = rng.integers(V, size=101), []
+    options = dict(schedule="cosine", warmup_batches=3, final_learning_rate=0.1, window_size=10, batch_size=2)
+    history = fit(small_model(), ids, ids, rng=rng, optimizer=Recorder(0.5, seen), num_epochs=2, **options)
+    of_schedule = dict(schedule="cosine", warmup_batches=3, final=0.1, highest=0.5)
+    assert seen == [learning_rate(batch, 10, **of_schedule) for batch in range(1, 11)]
+    assert [row["learning_rate"] for row in history] == [seen[4], seen[9]]
+
+
+def test_weights_decay_by_their_share_of_the_learning_rate_and_biases_do_not(rng):
+    ids, plain, decayed = rng.integers(V, size=21), small_model(), small_model()
+    for model in (plain, decayed):
+        model.parameters[...] = np.random.default_rng(1).normal(0, 0.3, len(model.parameters))
+    start = plain.parameters.copy()
+    for model, weight_decay in ((plain, 0.0), (decayed, 0.4)):
+        options = dict(num_epochs=1, window_size=20, optimizer=SGD(0.5), weight_decay=weight_decay)
+        fit(model, ids, ids, rng=np.random.default_rng(2), **options)
+    shrunk = np.where(plain.decayed(), 0.5 * 0.4 * start, 0)
+    np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
+
+
+@pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
+def test_the_model_is_that_of_the_best_epoch_and_patience_ends_training(patience, epochs, rng, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0, 1.0, 0.5, 0.7])
+    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": next(losses), "accuracy": 0.0})
+    model, ids, after = small_model(), rng.integers(V, size=200), []
+    history = fit(
+        model,
+        ids,
+        ids,
+        rng=rng,
+        num_epochs=6,
+        window_size=10,
+        patience=patience,
+        on_epoch=lambda history: after.append(model.parameters.copy()),
+    )
+    assert len(history) == len(after) == epochs
+    best = 5 if epochs == 6 else 2
+    assert best_epoch(history) is history[best - 1]
+    np.testing.assert_array_equal(model.parameters, after[best - 1])
 
 
 def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(rng):

@@ -86,6 +86,34 @@ def gru():
     )
 
 
+def lstm():
+    def gates(matrix):
+        """(4H, …) in the order i, f, g, o -> (4, …, H) in the order o, i, f, g."""
+        return matrix.reshape(4, H, -1).transpose(1, 2)[[3, 0, 1, 2]]
+
+    layer = torch.nn.LSTM(E, H)
+    (x, h0, dy), c0 = recurrent_inputs(), leaf(B, H)
+    y, _ = layer(x, (h0[None], c0[None]))
+    (y * dy).sum().backward()
+    keep(
+        "lstm",
+        x=x,
+        h0=h0,
+        c0=c0,
+        dy=dy,
+        y=y,
+        dx=x.grad,
+        dh0=h0.grad,
+        dc0=c0.grad,
+        kernel=gates(layer.weight_ih_l0),
+        recurrent_kernel=gates(layer.weight_hh_l0),
+        bias=gates(layer.bias_ih_l0 + layer.bias_hh_l0)[:, 0],
+        kernel_gradient=gates(layer.weight_ih_l0.grad),
+        recurrent_kernel_gradient=gates(layer.weight_hh_l0.grad),
+        bias_gradient=gates(layer.bias_ih_l0.grad)[:, 0],
+    )
+
+
 def simple_rnn(nonlinearity):
     layer = torch.nn.RNN(E, H, nonlinearity=nonlinearity)
     x, h0, dy = recurrent_inputs()
@@ -155,4 +183,5 @@ optimizer("rmsprop", lambda p: optim.RMSprop(p, lr=0.1))
 optimizer("adam", lambda p: optim.Adam(p, lr=0.1))
 optimizer("adamw", lambda p: optim.AdamW(p, lr=0.1))
 optimizer("nadam", lambda p: optim.NAdam(p, lr=0.1))
+lstm()  # last, so that what is drawn before stays as it was
 np.savez(Path(__file__).with_name("pytorch.npz"), **golden)

@@ -1,0 +1,179 @@
+"""Long short-term memory: Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+
+    o_t = σ(x_t W_o + h_{t-1} U_o + b_o)       output gate: how much of the cell is shown
+    i_t = σ(x_t W_i + h_{t-1} U_i + b_i)       input gate:  how much of the candidate enters the cell
+    f_t = σ(x_t W_f + h_{t-1} U_f + b_f)       forget gate: how much of the cell is kept
+    g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)    candidate
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t            the cell, which gradients pass without a matrix in their way
+    h_t = o_t ∘ tanh(c_t)
+
+The gates lie on an axis of their own, in the order o, i, f, g: the three with σ are neighbours, and so are the three
+that act on the cell.
+
+Backwards in time, with do, di, df and dg the gradients of what stands in the brackets of σ and tanh:
+
+    dh_t     = dy_t + what step t + 1 sends back
+    do_t     = dh_t ∘ tanh(c_t) ∘ o_t ∘ (1 - o_t)
+    dc_t     = dh_t ∘ o_t ∘ (1 - tanh²(c_t)) + dc_{t+1} ∘ f_{t+1}
+    di_t     = dc_t ∘ g_t ∘ i_t ∘ (1 - i_t)
+    df_t     = dc_t ∘ c_{t-1} ∘ f_t ∘ (1 - f_t)
+    dg_t     = dc_t ∘ i_t ∘ (1 - g_t²)
+    sent back: do_t U_oᵀ + di_t U_iᵀ + df_t U_fᵀ + dg_t U_gᵀ
+
+    dW = Σ_t x_tᵀ [do di df dg]_t,  dU = Σ_t h_{t-1}ᵀ [do di df dg]_t,  db = Σ_t [do di df dg]_t
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+
+from charrnn.activations import sigmoid
+from charrnn.blocks import column_blocks, in_blocks
+from charrnn.gates import backward_of_project, chunks, project, side_by_side
+from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers import require_positive
+
+
+@dataclass(frozen=True)
+class LSTM:
+    """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
+
+    Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
+    (4, H), to which `init` adds `forget_bias` for f: a cell that keeps what it has is where learning should begin
+    (Jozefowicz, Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
+    """
+
+    input_dim: int
+    hidden_dim: int
+    forget_bias: float = 1.0
+    initializer: Initializer = glorot_uniform
+    recurrent_initializer: Initializer = orthogonal
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+
+    @property
+    def output_dim(self):
+        return self.hidden_dim
+
+    @property
+    def state_dims(self):
+        return {"h": self.hidden_dim, "c": self.hidden_dim}
+
+    def shapes(self):
+        D, H = self.input_dim, self.hidden_dim
+        return {"kernel": (4, D, H), "recurrent_kernel": (4, H, H), "bias": (4, H)}
+
+    def init(self, p, rng):
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+        p.bias[2] += self.forget_bias
+
+    def work(self, T, B, dtype):
+        D, H = self.input_dim, self.hidden_dim
+        return SimpleNamespace(
+            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            c=np.empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
+            gates=np.empty((4, T, B, H), dtype),  # x W + b, then the gates o, i, f, g
+            tanh_c=np.empty((T, B, H), dtype),
+            dgates=np.empty((4, T, B, H), dtype),  # do, di, df, dg
+            dh=np.empty((B, H), dtype),  # the gradients of the states, at the end those of h[0] and c[0]
+            dc=np.empty((B, H), dtype),
+            products=np.empty((4, B, H), dtype),
+            dx=np.empty((T, B, D), dtype),
+            dx_of_gate=np.empty((4, T * B, D), dtype),
+        )
+
+    def forward(self, p, x, work):
+        U = column_blocks(p.recurrent_kernel, rows=x.shape[1])
+        products = work.products
+        blocks = in_blocks(products, U)
+
+        for chunk in chunks(len(x)):
+            gates = work.gates[:, chunk]
+            project(p, x[chunk], gates)
+            h, c = (states[chunk.start : chunk.stop + 1] for states in (work.h, work.c))
+            steps = zip(h[:-1], h[1:], c[:-1], c[1:], work.tanh_c[chunk], gates.swapaxes(0, 1))
+            for h_before, h_t, c_before, c_t, tanh_c, gates_t in steps:
+                np.matmul(h_before, U, out=blocks)
+                gates_t += products
+                sigmoid(gates_t[:3], out=gates_t[:3])
+                o, i, f, g = gates_t
+                np.tanh(g, out=g)
+                np.multiply(f, c_before, out=c_t)
+                c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is free until its own turn comes
+                np.tanh(c_t, out=tanh_c)
+                np.multiply(o, tanh_c, out=h_t)
+        return work.h[1:]
+
+    def backward(self, p, grad, x, dy, work):
+        H, dgates, products = self.hidden_dim, work.dgates, work.products
+        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
+        blocks = in_blocks(products, U_T)
+
+        dh, dc = work.dh, work.dc
+        dh[...] = 0
+        dc[...] = 0
+        for chunk in reversed(chunks(len(x))):
+            # The factors that do not depend on dh_t and dc_t are found for many time steps at once.
+            (o, i, f, g), tanh_c = work.gates[:, chunk], work.tanh_c[chunk]
+            do, di, df, dg = dgates[:, chunk]
+            np.subtract(1, work.gates[:3, chunk], out=dgates[:3, chunk])
+            dgates[:3, chunk] *= work.gates[:3, chunk]
+            do *= tanh_c
+            di *= g
+            df *= work.c[chunk]
+            np.multiply(g, g, out=dg)
+            np.subtract(1, dg, out=dg)
+            dg *= i
+            dc_of_dh = tanh_c  # o (1 - tanh²(c)), in place of tanh(c), which is needed no more
+            tanh_c *= tanh_c
+            np.subtract(1, tanh_c, out=dc_of_dh)
+            dc_of_dh *= o
+
+            of_step = dgates[:, chunk].swapaxes(0, 1)
+            for t in reversed(range(len(o))):
+                dh += dy[chunk.start + t]
+                do[t] *= dh
+                dc_of_dh[t] *= dh
+                dc += dc_of_dh[t]
+                of_step[t, 1:] *= dc
+                dc *= f[t]
+                np.matmul(of_step[t][:, None], U_T, out=blocks)
+                np.add(products[0], products[1], out=dh)
+                dh += products[2]
+                dh += products[3]
+
+        np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
+        return backward_of_project(p, grad, x, dgates, work)
+
+    def stepper(self, p, state):
+        H, h, c = self.hidden_dim, state["h"], state["c"]
+        # What goes into o, i and f is halved beforehand, because σ(a) = (1 + tanh(a / 2)) / 2. So one tanh serves all.
+        half = np.array(0.5, h.dtype)
+        halves = np.array([0.5, 0.5, 0.5, 1], h.dtype)[:, None]
+        W, b = side_by_side(p.kernel * halves[..., None]), (p.bias * halves).ravel()
+        U = side_by_side(p.recurrent_kernel * halves[..., None])
+        gates, entering = np.empty((len(h), 4 * H), h.dtype), np.empty_like(c)
+        oif, (o, i, f, g) = gates[:, : 3 * H], np.split(gates, 4, axis=1)
+
+        def of_input(x):
+            return x @ W + b
+
+        def step(projected):
+            np.dot(h, U, gates)
+            np.add(gates, projected, gates)
+            np.tanh(gates, gates)
+            np.multiply(oif, half, oif)
+            np.add(oif, half, oif)
+            np.multiply(i, g, entering)
+            np.multiply(c, f, c)
+            np.add(c, entering, c)
+            np.tanh(c, h)
+            np.multiply(h, o, h)
+            return h
+
+        return of_input, step

@@ -1,0 +1,48 @@
+"""Memorisation against Python's own search for substrings."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charrnn.memorisation import copied, longest_copy, new_share
+
+texts = st.text("ab", min_size=1, max_size=60)
+
+
+def ids(text):
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+@given(texts, texts, st.integers(1, 12))
+def test_copied(sample, source, n):
+    if n > len(sample):
+        return
+    expected = [sample[i : i + n] in source for i in range(len(sample) - n + 1)]
+    assert copied(ids(sample), ids(source), n).tolist() == expected
+    np.testing.assert_allclose(new_share(ids(sample), ids(source), n), 1 - np.mean(expected), atol=1e-12)
+
+
+@given(texts, texts)
+def test_longest_copy(sample, source):
+    lengths = [
+        n for n in range(len(sample) + 1) if any(sample[i : i + n] in source for i in range(len(sample) - n + 1))
+    ]
+    assert longest_copy(ids(sample), ids(source)) == max(lengths)
+
+
+@pytest.mark.parametrize("piece", [1, 3, 10])
+def test_pieces_change_nothing(piece, monkeypatch, rng):
+    sample, source = rng.integers(3, size=200), rng.integers(3, size=300)
+    expected = [copied(sample, source, n).tolist() for n in (1, 3, 5, 8)]
+    monkeypatch.setattr("charrnn.memorisation.PIECE", piece)
+    assert [copied(sample, source, n).tolist() for n in (1, 3, 5, 8)] == expected
+
+
+def test_a_planted_passage_is_found(rng):
+    source = rng.integers(60, size=100_000).astype(np.uint8)
+    sample = rng.integers(60, size=5000).astype(np.uint8)
+    sample[1234:1271] = source[77:114]
+    assert 37 <= longest_copy(sample, source) <= 39
+    assert copied(sample, source, 37)[1234] and copied(sample, source, 37).sum() <= 3
+    assert 1 - new_share(sample, source, 10) == pytest.approx(28 / 4991, abs=1e-3)
