@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from importlib import metadata
@@ -35,13 +36,19 @@ class Timing:
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], object]], *, rounds: int, calls: int, pause: float = 0.2
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    calls: int,
+    pause: float = 0.2,
+    turns: Mapping[str, Callable[[], AbstractContextManager]] | None = None,
 ) -> dict[str, Timing]:
     """Time single calls of every contender, in turns, so that whatever slows the machine for a while slows them all.
 
     Each round goes through the contenders, beginning with another one each time. A turn is one call that is not
     counted and then `calls` that are. Between turns nothing runs for `pause` seconds, because the threads of BLAS and
-    OpenMP keep a core busy for a while after their last task, which would slow down whoever comes next.
+    OpenMP keep a core busy for a while after their last task, which would slow down whoever comes next. The calls of a
+    contender that is among `turns` are made within the context manager that its function there returns.
     """
     names = list(contenders)
     seconds = {name: [] for name in names}
@@ -49,11 +56,12 @@ def interleaved(
         first = round % len(names)
         for name in names[first:] + names[:first]:
             time.sleep(pause)
-            contenders[name]()
-            for _ in range(calls):
-                start = time.perf_counter()
+            with (turns or {}).get(name, nullcontext)():
                 contenders[name]()
-                seconds[name].append(time.perf_counter() - start)
+                for _ in range(calls):
+                    start = time.perf_counter()
+                    contenders[name]()
+                    seconds[name].append(time.perf_counter() - start)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

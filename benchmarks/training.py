@@ -13,7 +13,8 @@ and gradients. The optimizer is Nadam, where nothing else is said; the textbook'
 import argparse
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -77,6 +78,13 @@ class Charrnn:
         self.optimizer = Nadam(learning_rate=0.001)
         self.memory = self.optimizer.state(self.model.parameters)
         self.x, self.y, self.parts = x, y, batch_work(self.model, shape.T, shape.B, available_cores())
+        self.pool = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The threads of the steps taken within it; in training, they are there for a whole epoch."""
+        with workers(self.parts) as self.pool:
+            yield
 
     def weights(self) -> Arrays:
         """The parameters, named as in `benchmarks.rivals`."""
@@ -84,15 +92,14 @@ class Charrnn:
 
     def loss_and_gradients(self) -> tuple[float, Arrays]:
         """The loss, and the gradients named and shaped as the weights."""
-        with workers(len(self.parts)) as map:
-            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, map=map)
+        with self.turn():
+            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool)
         gradients = Model.from_parameters(self.model.layers, self.model.gradient).named_parameters()
         return loss, {name.partition(".")[2]: view for name, view in gradients}
 
     def step(self) -> float:
-        """One step; the loss before it."""
-        with workers(len(self.parts)) as map:
-            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, map=map)
+        """One step, within a turn; the loss before it."""
+        loss = loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool)
         self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
         return loss
 
@@ -137,7 +144,8 @@ def measure(shape: Shape, ours: Sequence[str], rivals: dict[str, type[Rival]], r
 
     product, multiply_adds = harness.product_rate_contender()
     steps = {name: contender.step for name, contender in contenders.items()}
-    timings = harness.interleaved({**steps, "product": product}, rounds=rounds, calls=CALLS)
+    turns = {name: contenders[name].turn for name in ours}
+    timings = harness.interleaved({**steps, "product": product}, rounds=rounds, calls=CALLS, turns=turns)
     product_rate = multiply_adds / timings["product"].median
 
     def rate(name):

@@ -38,13 +38,13 @@ import numpy as np
 
 from charrnn.activations import sigmoid
 from charrnn.blocks import column_blocks, in_blocks
-from charrnn.gates import backward_of_project, chunks, project, side_by_side
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
+from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
 
 
 @dataclass(frozen=True)
-class GRU:
+class GRU(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
@@ -60,10 +60,6 @@ class GRU:
 
     def __post_init__(self):
         require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
-
-    @property
-    def output_dim(self):
-        return self.hidden_dim
 
     @property
     def state_dims(self):
@@ -97,80 +93,81 @@ class GRU:
             dx_of_gate=np.empty((3, T * B, D), dtype),
         )
 
-    def forward(self, p, x, work):
-        U = column_blocks(p.recurrent_kernel, rows=x.shape[1])
+    def project(self, p, x, work):
+        project_to_gates(p, x, work.gates)
+
+    def unroll(self, p, work):
+        U = column_blocks(p.recurrent_kernel, rows=work.h.shape[1])
         product_rz, product_c = work.products[:2], work.products[2]
+        U_rz, U_c = U[:2], U[2]
         blocks = in_blocks(work.products, U)
+        blocks_rz, blocks_c = blocks[:2], blocks[2]
 
-        for chunk in chunks(len(x)):
-            gates = work.gates[:, chunk]
-            project(p, x[chunk], gates)
+        both_gates = work.gates[:2].swapaxes(0, 1)
+        for h_before, h, rz, r, z, c, recalled in zip(work.h[:-1], work.h[1:], both_gates, *work.gates, work.recalled):
+            if self.reset_after:
+                np.matmul(h_before, U, out=blocks)
+                product_rz += rz
+                sigmoid(product_rz, out=rz)
+                np.add(product_c, p.recurrent_bias, out=recalled)
+                np.multiply(r, recalled, out=product_c)
+            else:
+                np.matmul(h_before, U_rz, out=blocks_rz)
+                product_rz += rz
+                sigmoid(product_rz, out=rz)
+                np.multiply(r, h_before, out=recalled)
+                np.matmul(recalled, U_c, out=blocks_c)
+            product_c += c
+            np.tanh(product_c, out=c)
 
-            states = work.h[chunk.start : chunk.stop + 1]
-            both_gates = gates[:2].swapaxes(0, 1)
-            steps = zip(states[:-1], states[1:], both_gates, *gates, work.recalled[chunk])
-            for h_before, h, rz, r, z, c, recalled in steps:
-                if self.reset_after:
-                    np.matmul(h_before, U, out=blocks)
-                    rz += product_rz
-                    sigmoid(rz, out=rz)
-                    np.add(product_c, p.recurrent_bias, out=recalled)
-                    np.multiply(r, recalled, out=product_c)
-                else:
-                    np.matmul(h_before, U[:2], out=blocks[:2])
-                    rz += product_rz
-                    sigmoid(rz, out=rz)
-                    np.multiply(r, h_before, out=recalled)
-                    np.matmul(recalled, U[2], out=blocks[2])
-                c += product_c
-                np.tanh(c, out=c)
-
-                np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c)
-                h *= z
-                h += c
+            np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c)
+            h *= z
+            h += c
         return work.h[1:]
 
-    def backward(self, p, grad, x, dy, work):
+    def local_derivatives(self, p, work):
+        (r, z, c), h_before, (dr, dz, dc) = work.gates, work.h[:-1], work.dgates
+        np.subtract(1, z, out=dc)
+        np.subtract(h_before, c, out=dz)
+        dz *= z
+        dz *= dc
+        np.multiply(c, c, out=dr)  # dr is free until its own turn comes
+        np.subtract(1, dr, out=dr)
+        dc *= dr
+        np.subtract(1, r, out=dr)
+        dr *= r
+        dr *= work.recalled if self.reset_after else h_before
+        work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=h_before.shape[1])
+
+    def unroll_backward(self, p, dy, work):
+        dh, products = work.dh, work.products
+        U_T_rz, U_T_c = work.U_T[:2], work.U_T[2]
+        blocks = in_blocks(products, work.U_T)
+        blocks_rz, blocks_c = blocks[:2], blocks[2]
+        of_r, of_z, of_c = products
+
+        r, z, _ = work.gates
+        dr, _, dc = work.dgates
+        drz, dzc = work.dgates[:2].swapaxes(0, 1)[:, :, None], work.dgates[1:].swapaxes(0, 1)
+        for t in reversed(range(len(r))):
+            dh += dy[t]
+            dzc[t] *= dh
+            dh *= z[t]
+            if self.reset_after:
+                dr[t] *= dc[t]
+                np.matmul(np.multiply(dc[t], r[t], out=work.dq[t]), U_T_c, out=blocks_c)
+            else:
+                np.matmul(dc[t], U_T_c, out=blocks_c)
+                dr[t] *= of_c
+                of_c *= r[t]
+            np.matmul(drz[t], U_T_rz, out=blocks_rz)
+            dh += of_r
+            dh += of_z
+            dh += of_c
+
+    def gradients(self, p, grad, x, work):
         H = self.hidden_dim
-        dgates, dh, products = work.dgates, work.dh, work.products
-        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
-        blocks = in_blocks(products, U_T)
-
-        dh[...] = 0
-        for chunk in reversed(chunks(len(x))):
-            # The factors of dz, dc and dr that do not depend on dh_t are found for many time steps at once.
-            (r, z, c), h_before = work.gates[:, chunk], work.h[chunk]
-            dr, dz, dc = dgates[:, chunk]
-            np.subtract(1, z, out=dc)
-            np.subtract(h_before, c, out=dz)
-            dz *= z
-            dz *= dc
-            np.multiply(c, c, out=dr)  # dr is free until its own turn comes
-            np.subtract(1, dr, out=dr)
-            dc *= dr
-            np.subtract(1, r, out=dr)
-            dr *= r
-            dr *= work.recalled[chunk] if self.reset_after else h_before
-
-            drz = dgates[:2, chunk].swapaxes(0, 1)
-            dzc = dgates[1:, chunk].swapaxes(0, 1)
-            for t in reversed(range(len(r))):
-                dh += dy[chunk.start + t]
-                dzc[t] *= dh
-                dh *= z[t]
-                if self.reset_after:
-                    dr[t] *= dc[t]
-                    dq = np.multiply(dc[t], r[t], out=work.dq[chunk.start + t])
-                    np.matmul(dq, U_T[2], out=blocks[2])
-                else:
-                    np.matmul(dc[t], U_T[2], out=blocks[2])
-                    dr[t] *= products[2]
-                    products[2] *= r[t]
-                np.matmul(drz[t, :, None], U_T[:2], out=blocks[:2])
-                for product in products:
-                    dh += product
-
-        h_rows, dgate_rows = work.h[:-1].reshape(-1, H), dgates.reshape(3, -1, H)
+        h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
         if self.reset_after:
             dq_rows = work.dq.reshape(-1, H)
@@ -178,7 +175,7 @@ class GRU:
             np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
         else:
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
-        return backward_of_project(p, grad, x, dgates, work)
+        return gradients_of_projection(p, grad, x, work.dgates, work)
 
     def stepper(self, p, state):
         H, h = self.hidden_dim, state["h"]

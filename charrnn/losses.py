@@ -42,11 +42,11 @@ class SparseCategoricalCrossentropy:
         np.subtract(row[..., 0], work.losses, out=work.losses)  # log Σ exp(logits) - logits[target]
         return float(work.losses.mean(dtype=np.float64))
 
-    def backward(self, work: SimpleNamespace) -> np.ndarray:
-        """d loss / d logits (T, B, V), in place of the softmax."""
+    def backward(self, work: SimpleNamespace, share: float = 1.0) -> np.ndarray:
+        """d (share · loss) / d logits (T, B, V), in place of the softmax."""
         dlogits, of_targets = work.softmax, work.row[..., 0]
         np.take(dlogits, work.at_target, out=of_targets, mode="clip")
         of_targets -= 1
         np.put(dlogits, work.at_target, of_targets, mode="clip")
-        dlogits *= 1 / of_targets.size
+        dlogits *= share / of_targets.size
         return dlogits

@@ -30,13 +30,13 @@ import numpy as np
 
 from charrnn.activations import sigmoid
 from charrnn.blocks import column_blocks, in_blocks
-from charrnn.gates import backward_of_project, chunks, project, side_by_side
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_positive
+from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
 
 
 @dataclass(frozen=True)
-class LSTM:
+class LSTM(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
@@ -53,10 +53,6 @@ class LSTM:
 
     def __post_init__(self):
         require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
-
-    @property
-    def output_dim(self):
-        return self.hidden_dim
 
     @property
     def state_dims(self):
@@ -87,68 +83,66 @@ class LSTM:
             dx_of_gate=np.empty((4, T * B, D), dtype),
         )
 
-    def forward(self, p, x, work):
-        U = column_blocks(p.recurrent_kernel, rows=x.shape[1])
+    def project(self, p, x, work):
+        project_to_gates(p, x, work.gates)
+
+    def unroll(self, p, work):
+        U = column_blocks(p.recurrent_kernel, rows=work.h.shape[1])
         products = work.products
         blocks = in_blocks(products, U)
 
-        for chunk in chunks(len(x)):
-            gates = work.gates[:, chunk]
-            project(p, x[chunk], gates)
-            h, c = (states[chunk.start : chunk.stop + 1] for states in (work.h, work.c))
-            steps = zip(h[:-1], h[1:], c[:-1], c[1:], work.tanh_c[chunk], gates.swapaxes(0, 1))
-            for h_before, h_t, c_before, c_t, tanh_c, gates_t in steps:
-                np.matmul(h_before, U, out=blocks)
-                gates_t += products
-                sigmoid(gates_t[:3], out=gates_t[:3])
-                o, i, f, g = gates_t
-                np.tanh(g, out=g)
-                np.multiply(f, c_before, out=c_t)
-                c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is free until its own turn comes
-                np.tanh(c_t, out=tanh_c)
-                np.multiply(o, tanh_c, out=h_t)
+        h, c = work.h, work.c
+        for h_before, h_t, c_before, c_t, tanh_c, gates in zip(
+            h[:-1], h[1:], c[:-1], c[1:], work.tanh_c, work.gates.swapaxes(0, 1)
+        ):
+            np.matmul(h_before, U, out=blocks)
+            products += gates
+            sigmoid(products[:3], out=gates[:3])
+            o, i, f, g = gates
+            np.tanh(products[3], out=g)
+            np.multiply(f, c_before, out=c_t)
+            c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is free until its own turn comes
+            np.tanh(c_t, out=tanh_c)
+            np.multiply(o, tanh_c, out=h_t)
         return work.h[1:]
 
-    def backward(self, p, grad, x, dy, work):
-        H, dgates, products = self.hidden_dim, work.dgates, work.products
-        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=x.shape[1])
-        blocks = in_blocks(products, U_T)
+    def local_derivatives(self, p, work):
+        (o, i, _, g), (do, di, df, dg), tanh_c = work.gates, work.dgates, work.tanh_c
+        np.subtract(1, work.gates[:3], out=work.dgates[:3])
+        work.dgates[:3] *= work.gates[:3]
+        do *= tanh_c
+        di *= g
+        df *= work.c[:-1]
+        np.multiply(g, g, out=dg)
+        np.subtract(1, dg, out=dg)
+        dg *= i
+        tanh_c *= tanh_c  # from here on it holds o (1 - tanh²(c)), the derivative of h by c
+        np.subtract(1, tanh_c, out=tanh_c)
+        tanh_c *= o
+        work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=o.shape[1])
 
-        dh, dc = work.dh, work.dc
-        dh[...] = 0
-        dc[...] = 0
-        for chunk in reversed(chunks(len(x))):
-            # The factors that do not depend on dh_t and dc_t are found for many time steps at once.
-            (o, i, f, g), tanh_c = work.gates[:, chunk], work.tanh_c[chunk]
-            do, di, df, dg = dgates[:, chunk]
-            np.subtract(1, work.gates[:3, chunk], out=dgates[:3, chunk])
-            dgates[:3, chunk] *= work.gates[:3, chunk]
-            do *= tanh_c
-            di *= g
-            df *= work.c[chunk]
-            np.multiply(g, g, out=dg)
-            np.subtract(1, dg, out=dg)
-            dg *= i
-            dc_of_dh = tanh_c  # o (1 - tanh²(c)), in place of tanh(c), which is needed no more
-            tanh_c *= tanh_c
-            np.subtract(1, tanh_c, out=dc_of_dh)
-            dc_of_dh *= o
+    def unroll_backward(self, p, dy, work):
+        dh, dc, products = work.dh, work.dc, work.products
+        blocks = in_blocks(products, work.U_T)
 
-            of_step = dgates[:, chunk].swapaxes(0, 1)
-            for t in reversed(range(len(o))):
-                dh += dy[chunk.start + t]
-                do[t] *= dh
-                dc_of_dh[t] *= dh
-                dc += dc_of_dh[t]
-                of_step[t, 1:] *= dc
-                dc *= f[t]
-                np.matmul(of_step[t][:, None], U_T, out=blocks)
-                np.add(products[0], products[1], out=dh)
-                dh += products[2]
-                dh += products[3]
+        f, do, dc_of_dh = work.gates[2], work.dgates[0], work.tanh_c
+        of_step = work.dgates.swapaxes(0, 1)
+        for t in reversed(range(len(f))):
+            dh += dy[t]
+            do[t] *= dh
+            dc_of_dh[t] *= dh
+            dc += dc_of_dh[t]
+            of_step[t, 1:] *= dc
+            dc *= f[t]
+            np.matmul(of_step[t][:, None], work.U_T, out=blocks)
+            np.add(products[0], products[1], out=dh)
+            dh += products[2]
+            dh += products[3]
 
+    def gradients(self, p, grad, x, work):
+        H, dgates = self.hidden_dim, work.dgates
         np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
-        return backward_of_project(p, grad, x, dgates, work)
+        return gradients_of_projection(p, grad, x, dgates, work)
 
     def stepper(self, p, state):
         H, h, c = self.hidden_dim, state["h"], state["c"]

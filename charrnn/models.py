@@ -109,7 +109,7 @@ class Model:
 
     def __init__(self, layers: Sequence[Layer], rng: np.random.Generator, dtype: np.typing.DTypeLike = np.float32):
         self._build(layers, np.zeros(parameter_count(layers), dtype))
-        for layer, p in zip(self.layers, self._p):
+        for layer, p in zip(self.layers, self.p):
             layer.init(p, rng)
 
     @classmethod
@@ -134,8 +134,8 @@ class Model:
             raise InputError(f"Model: there are {len(parameters)} parameters; these layers need {size}")
         self.parameters = parameters
         self.gradient = np.zeros_like(parameters)
-        self._p = self._views(self.parameters)
-        self._grad = self._views(self.gradient)
+        self.p = self._views(self.parameters)
+        self.grad = self._views(self.gradient)
 
     def _views(self, flat: np.ndarray) -> list[SimpleNamespace]:
         views, start = [], 0
@@ -154,7 +154,7 @@ class Model:
 
     def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
-        for position, (layer, p) in enumerate(zip(self.layers, self._p)):
+        for position, (layer, p) in enumerate(zip(self.layers, self.p)):
             for name, view in vars(p).items():
                 yield f"{position}.{type(layer).__name__.lower()}.{name}", view
 
@@ -180,7 +180,7 @@ class Model:
 
         Every sequence starts from `state`, or from zeros without one; `final_state` tells where it ended.
         """
-        for i, (layer, p, w) in enumerate(zip(self.layers, self._p, work.layers)):
+        for i, (layer, p, w) in enumerate(zip(self.layers, self.p, work.layers)):
             for name in getattr(layer, "state_dims", ()):
                 getattr(w, name)[0] = 0 if state is None else state[i][name]
             work.inputs[i] = x
@@ -204,7 +204,7 @@ class Model:
         may overwrite them.
         """
         of_ids, functions = np.arange(self.layers[0].input_dim), []
-        for i, (layer, p) in enumerate(zip(self.layers, self._p)):
+        for i, (layer, p) in enumerate(zip(self.layers, self.p)):
             of_layer = {name: np.zeros((B, dim), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
             for name, h in of_layer.items():
                 h[...] = 0 if state is None else state[i][name]
@@ -232,7 +232,7 @@ class Model:
         """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
         dy = dlogits
         for i in reversed(range(len(self.layers))):
-            dy = self.layers[i].backward(self._p[i], self._grad[i], work.inputs[i], dy, work.layers[i])
+            dy = self.layers[i].backward(self.p[i], self.grad[i], work.inputs[i], dy, work.layers[i])
         return self.gradient
 
     def predict(self, ids: np.ndarray, state: State | None = None) -> np.ndarray:

@@ -17,10 +17,11 @@ import numpy as np
 from charrnn.activations import ACTIVATIONS
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_activation, require_positive
+from charrnn.recurrent import Recurrent
 
 
 @dataclass(frozen=True)
-class SimpleRNN:
+class SimpleRNN(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     `activation` is a name in `charrnn.activations.ACTIVATIONS`, tanh unless told otherwise.
@@ -36,10 +37,6 @@ class SimpleRNN:
     def __post_init__(self):
         require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
         require_activation(self, self.activation)
-
-    @property
-    def output_dim(self):
-        return self.hidden_dim
 
     @property
     def state_dims(self):
@@ -64,28 +61,31 @@ class SimpleRNN:
             dx=np.empty((T, B, D), dtype),
         )
 
-    def forward(self, p, x, work):
-        D, H = self.input_dim, self.hidden_dim
-        activate = ACTIVATIONS[self.activation].forward
-        np.matmul(x.reshape(-1, D), p.kernel, out=work.a.reshape(-1, H))
+    def project(self, p, x, work):
+        np.matmul(x.reshape(-1, self.input_dim), p.kernel, out=work.a.reshape(-1, self.hidden_dim))
         work.a += p.bias
-        for h_previous, h, a in zip(work.h[:-1], work.h[1:], work.a):
-            np.matmul(h_previous, p.recurrent_kernel, out=work.product)
+
+    def unroll(self, p, work):
+        activate = ACTIVATIONS[self.activation].forward
+        for h_before, h, a in zip(work.h[:-1], work.h[1:], work.a):
+            np.matmul(h_before, p.recurrent_kernel, out=work.product)
             np.add(a, work.product, out=h)
             activate(h, out=h)
         return work.h[1:]
 
-    def backward(self, p, grad, x, dy, work):
-        D, H = self.input_dim, self.hidden_dim
-        activation_backward = ACTIVATIONS[self.activation].backward
-        dh, da = work.dh, work.a
-        dh[...] = 0
-        for h, da_t, dy_t in zip(work.h[:0:-1], da[::-1], dy[::-1]):
-            dh += dy_t
-            activation_backward(h, dh, out=da_t)
-            np.matmul(da_t, p.recurrent_kernel.T, out=dh)
+    def local_derivatives(self, p, work):
+        pass  # f'(dh_t) is a function of both the state and its gradient
 
-        da = da.reshape(-1, H)
+    def unroll_backward(self, p, dy, work):
+        activation_backward, dh = ACTIVATIONS[self.activation].backward, work.dh
+        for h, da, dy_t in zip(work.h[:0:-1], work.a[::-1], dy[::-1]):
+            dh += dy_t
+            activation_backward(h, dh, out=da)
+            np.matmul(da, p.recurrent_kernel.T, out=dh)
+
+    def gradients(self, p, grad, x, work):
+        D, H = self.input_dim, self.hidden_dim
+        da = work.a.reshape(-1, H)
         np.matmul(work.h[:-1].reshape(-1, H).T, da, out=grad.recurrent_kernel)
         np.matmul(x.reshape(-1, D).T, da, out=grad.kernel)
         np.sum(da, axis=0, out=grad.bias)

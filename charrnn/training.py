@@ -139,10 +139,10 @@ def fit(
             pairs = batches(train_windows, batch_size, rng)
 
         state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
-        with workers(len(parts_of(window_size, batch_size))) as map:
+        with workers(parts_of(window_size, batch_size)) as pool:
             for batch, (x, y) in enumerate(pairs, start=1):
                 parts = parts_of(*x.shape)
-                loss = loss_and_gradient(trainee, x, y, parts, state, map)
+                loss = loss_and_gradient(trainee, x, y, parts, state, pool)
                 norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
                 _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
                 rate = learning_rate(

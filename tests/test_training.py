@@ -1,21 +1,18 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
-import threading
-import tracemalloc
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model, create_char_rnn_model
-from charrnn.optimizers import SGD, Nadam, clip_by_global_norm
-from charrnn.parts import batch_work, loss_and_gradient, workers
+from charrnn.optimizers import SGD, Nadam
+from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.schedules import learning_rate
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import best_epoch, fit
@@ -89,7 +86,7 @@ def test_every_trains_on_all_positions(rng):
 
 @pytest.mark.parametrize("carry_state", [False, True])
 def test_threads_change_nothing_but_rounding(carry_state, monkeypatch):
-    monkeypatch.setattr("charrnn.parts.NUMBERS_A_THREAD", 24)
+    monkeypatch.setattr("charrnn.parts.MULTIPLY_ADDS_A_THREAD", 24 * 24)
     ids = np.random.default_rng(1).integers(V, size=400)
 
     def trained(num_threads):
@@ -365,40 +362,3 @@ def test_the_model_is_that_of_the_best_epoch_and_patience_ends_training(patience
     best = 5 if epochs == 6 else 2
     assert best_epoch(history) is history[best - 1]
     np.testing.assert_array_equal(model.parameters, after[best - 1])
-
-
-def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(rng):
-    model = Model([Embedding(9000, 2), Dense(2, 9000)], rng)
-    parts = batch_work(model, 3, 1, num_threads=4)
-    assert [part.columns for part in parts] == [slice(0, 1)]
-
-
-def test_workers_are_threads_with_one_blas_thread_each():
-    barrier = threading.Barrier(2, timeout=60)
-    with workers(2) as map:
-        assert sorted(map(lambda i: barrier.wait(), range(2))) == [0, 1]
-        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
-    with workers(1) as map:
-        assert list(map(abs, [-1])) == [1]
-
-
-def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(rng):
-    def peak(T, B, **options):
-        model = Model([Embedding(9, 4), GRU(4, 8, **options), SimpleRNN(8, 8), Dense(8, 6, "tanh"), Dense(6, 9)], rng)
-        optimizer, parts = Nadam(), batch_work(model, T, B, num_threads=2)
-        memory = optimizer.state(model.parameters)
-        ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
-        peaks = []
-        for _ in range(2):
-            tracemalloc.start()
-            loss_and_gradient(model, ids[:-1], ids[1:], parts)
-            clip_by_global_norm(model.gradient, 1.0)
-            optimizer.update(model.parameters, model.gradient, memory)
-            peaks.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-        return peaks[1]
-
-    for options in ({}, {"reset_after": True}):
-        for B in (512, 2048):  # in one part and in two
-            small, large = peak(20, B, **options), peak(60, B, **options)  # NumPy's buffers hold 8192 numbers at most
-            assert large - small < 40 * B  # not even a byte for each position

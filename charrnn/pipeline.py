@@ -1,0 +1,94 @@
+"""One batch by two threads, if it is too small to be cut in two: one goes through time, the other does all the rest.
+
+A recurrence has to wait for its own last step, and a step of a small batch is too little work for two threads: Python
+lets only one at a time make its calls, so they would mostly wait for each other. But most of the multiply-adds need not
+wait. They are left to a second thread, piece of time by piece of time, in large products during which the first thread
+has Python for itself:
+
+    this thread:  unroll 1, unroll 2, …, unroll n,          back n,  back n-1, …, back 1
+    the other:    inputs 1, 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 1
+
+With several recurrent layers, one after the other goes through all pieces.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+import numpy as np
+
+from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.recurrent import Recurrent
+
+
+def can_be_cut_in_time(model) -> bool:
+    """Whether every layer with memory is a `Recurrent` one, there is one, and no layer drops time steps."""
+    with_memory = [layer for layer in model.layers if getattr(layer, "state_dims", None)]
+    same_length = not any(hasattr(layer, "output_steps") for layer in model.layers)
+    return bool(with_memory) and same_length and all(isinstance(layer, Recurrent) for layer in with_memory)
+
+
+def gradients_piece_by_piece(
+    pieces: Sequence, x: np.ndarray, y: np.ndarray, state, submit: Callable[..., Future]
+) -> None:
+    """Leave in the workspaces of the pieces (`charrnn.parts.Part`) of a batch x, y (T, B) the loss, and in the models
+    of the pieces their share of the gradient; `submit` is that of a pool with one thread."""
+    layers = pieces[0].model.layers
+    recurrent = [i for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
+    waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces]
+    for i in recurrent:
+        before = state and state[i]
+        for k, piece in enumerate(pieces):
+            waiting[k].result()
+            work = piece.work.layers[i]
+            for name in layers[i].state_dims:
+                getattr(work, name)[0] = before[name] if before else 0
+            h = layers[i].unroll(piece.model.p[i], work)
+            before = {name: getattr(work, name)[-1] for name in layers[i].state_dims}
+            waiting[k] = submit(_after, piece, i, h, y[piece.steps])
+
+    for i in reversed(recurrent):
+        later = None
+        for k, piece in reversed(list(enumerate(pieces))):
+            dh = waiting[k].result()
+            work = piece.work.layers[i]
+            for name in layers[i].state_dims:
+                getattr(work, "d" + name)[...] = getattr(later, "d" + name) if later else 0
+            layers[i].unroll_backward(piece.model.p[i], dh, work)
+            later = work
+            waiting[k] = submit(_gradients, piece, i)
+    for gradients in waiting:
+        gradients.result()
+
+
+def _forward(piece, i: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    """From layer i on to the next that goes through time; from the end of the chain, with the loss, back to the last."""
+    model, work = piece.model, piece.work
+    for i, layer in list(enumerate(model.layers))[i:]:
+        work.inputs[i] = x
+        if isinstance(layer, Recurrent):
+            return layer.project(model.p[i], x, work.layers[i])
+        x = layer.forward(model.p[i], x, work.layers[i])
+    cross_entropy = SparseCategoricalCrossentropy()
+    cross_entropy.forward(x, targets, piece.loss)
+    return _backward(piece, len(model.layers) - 1, cross_entropy.backward(piece.loss, piece.share))
+
+
+def _after(piece, i: int, h: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    """What follows upon unrolling layer i."""
+    piece.model.layers[i].local_derivatives(piece.model.p[i], piece.work.layers[i])
+    return _forward(piece, i + 1, h, targets)
+
+
+def _gradients(piece, i: int) -> np.ndarray | None:
+    """What follows upon unrolling layer i backwards."""
+    model, work = piece.model, piece.work
+    return _backward(piece, i - 1, model.layers[i].gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
+
+
+def _backward(piece, i: int, dy: np.ndarray | None) -> np.ndarray | None:
+    """From layer i back to the next that goes through time, or to the beginning."""
+    model, work = piece.model, piece.work
+    while i >= 0 and not isinstance(model.layers[i], Recurrent):
+        dy = model.layers[i].backward(model.p[i], model.grad[i], work.inputs[i], dy, work.layers[i])
+        i -= 1
+    return dy
