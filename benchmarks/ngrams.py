@@ -1,0 +1,127 @@
+"""N-gram models of characters, which only count: uniform, unigram, bigram … with interpolated modified Kneser-Ney.
+
+Source: S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", TR-10-98, Harvard
+(1998), and Computer Speech and Language 13 (1999), the section "Modified Kneser-Ney smoothing". With h' for h without
+its first character,
+
+    p(w | h) = [c(h w) - D(c(h w)) + p(w | h') · sum over v of D(c(h v))] / (sum over v of c(h v))
+
+where D(0) = 0, D(1) = D1, D(2) = D2, D(3 or more) = D3+. At the highest order c is how often h w occurs, below it the
+number of different characters that h w occurs after. Below the unigram the distribution is uniform, and where h has
+not been seen p(w | h) is p(w | h').
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.preprocessing import windows
+
+# For counts that give no discounts of their own; what KenLM's --discount_fallback takes (K. Heafield).
+FALLBACK = np.array([0, 0.5, 1, 1.5])
+
+
+def discounts(counts: np.ndarray) -> np.ndarray:
+    """[0, D1, D2, D3+] (4,) for the counts of all n-grams of one order.
+
+    From n_i, the number of n-grams with count i: Y = n1 / (n1 + 2 n2), and D_i = i - (i + 1) Y n_(i+1) / n_i. If n1, n2
+    or n3 is zero, or some D_i is not above 0 and at most i: FALLBACK.
+    """
+    n = np.bincount(np.minimum(counts, 5), minlength=6)
+    if n[1:4].all():
+        i = np.arange(1, 4)
+        D = i - (i + 1) * n[1] / (n[1] + 2 * n[2]) * n[i + 1] / n[i]
+        if (D > 0).all() and (D <= i).all():
+            return np.concatenate([[0], D])
+    return FALLBACK
+
+
+def codes(grams: np.ndarray, V: int) -> np.ndarray:
+    """Grams (m, k) of ids as numbers (m,) int64 with k digits in base V."""
+    return grams @ V ** np.arange(grams.shape[1] - 1, -1, -1)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The n-grams of one order: their codes (m,) in ascending order, and how much each counts (m,)."""
+
+    grams: np.ndarray
+    counts: np.ndarray
+    discounts: np.ndarray
+
+    def counts_after(self, contexts: np.ndarray, V: int) -> np.ndarray:
+        """What each of the V ids counts after contexts (m, k): (m, V)."""
+        wanted = codes(contexts, V)[:, None] * V + np.arange(V)
+        places = np.minimum(np.searchsorted(self.grams, wanted), len(self.grams) - 1)
+        return np.where(self.grams[places] == wanted, self.counts[places], 0)
+
+
+class NGramModel:
+    """Predicts an id from the `order` - 1 before it; of order 1 from none, and of order 0 all V ids alike.
+
+    Raises
+    ------
+    InputError
+        If V to the power of `order` exceeds 64 bits.
+    """
+
+    def __init__(self, ids: np.ndarray, V: int, order: int):
+        if V**order >= 1 << 63:
+            raise InputError(f"the vocabulary has {V} characters, too many for {order}-grams in 64 bits")
+        self.V, self.order = V, order
+        self.levels: list[Level] = []  # unigrams first
+        for k in range(order, 0, -1):
+            # Codes without their first digit are the grams of the order below, once for each id that comes before.
+            sources = self.levels[0].grams % V**k if self.levels else codes(_stretches(ids, k), V)
+            grams, counts = np.unique(sources, return_counts=True)
+            self.levels.insert(0, Level(grams, counts, discounts(counts)))
+
+    @property
+    def size(self) -> int:
+        """How many counts are kept."""
+        return sum(len(level.grams) for level in self.levels)
+
+    def probabilities(self, contexts: np.ndarray) -> np.ndarray:
+        """The distribution (m, V) of what follows each of the contexts (m, k), of which too long ones are cut."""
+        p = np.full((len(contexts), self.V), 1 / self.V)
+        known = contexts.shape[1]
+        for k, level in enumerate(self.levels[: known + 1]):
+            counts = level.counts_after(contexts[:, known - k :], self.V)
+            total = counts.sum(axis=1, keepdims=True)
+            D = level.discounts[np.minimum(counts, 3)]
+            interpolated = counts - D + D.sum(axis=1, keepdims=True) * p
+            p = np.where(total > 0, interpolated / np.maximum(total, 1), p)
+        return p
+
+
+def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses in nats, and hits, of predicting all ids (n,) but the first.
+
+    Row k of the losses (contexts, n - 1) is for k + 1 ids known, or as many as there are before; the last row is all
+    that the model can make use of. That is also what is known for the hits (n - 1,), which say whether the most
+    probable id came true.
+    """
+    losses = np.empty((max(1, model.order - 1), len(ids) - 1))
+    hits = np.empty(len(ids) - 1, bool)
+    for k in range(len(losses)):
+        contexts, targets = _stretches(ids[:-1], k + 1), ids[k + 1 :]
+        _, first, which = np.unique(codes(contexts, model.V), return_index=True, return_inverse=True)
+        p = model.probabilities(contexts[first])
+        losses[k:, k:] = -np.log(p[which, targets])  # rows below keep what lies before their contexts are complete
+        hits[k:] = p.argmax(axis=1)[which] == targets
+    return losses, hits
+
+
+def context_curve(losses: np.ndarray, window_size: int) -> np.ndarray:
+    """Loss (window_size,) by position in windows before which nothing is known, from the losses of `predictions`.
+
+    The windows are those of `charrnn.evaluation.context_curve`.
+    """
+    cuts = [windows(row, window_size - 1, stride=max(1, window_size // 8)) for row in losses]
+    return np.array([cuts[min(position, len(cuts) - 1)][:, position].mean() for position in range(window_size)])
+
+
+def _stretches(ids: np.ndarray, k: int) -> np.ndarray:
+    """All k consecutive ids, as views: (n - k + 1, k)."""
+    return np.lib.stride_tricks.sliding_window_view(ids, k)
