@@ -1,4 +1,4 @@
-"""The layers without memory: embedding, dense, dropout, and the one that keeps only the last time step.
+"""The layers without memory: embedding, dense, dense with the embedding's table, dropout, last time step.
 
 What every layer offers, and how to write your own, is described by `charrnn.models.Layer`.
 """
@@ -31,11 +31,13 @@ def require_activation(layer: object, name: str) -> None:
 class Embedding:
     """y_t = table[x_t]: a learned vector of `output_dim` numbers for each of `input_dim` ids.
 
-    x is (T, B) ids of any integer dtype, y is (T, B, output_dim). Ids have no gradient: `backward` returns None.
+    x is (T, B) ids of any integer dtype, y is (T, B, output_dim). Ids have no gradient: `backward` returns None. If the
+    table is `tied`, a `TiedDense` further on uses it too.
     """
 
     input_dim: int
     output_dim: int
+    tied: bool = False
     initializer: Initializer = random_uniform
 
     def __post_init__(self):
@@ -77,8 +79,9 @@ class Embedding:
         order %= order.size
         np.take(dy.reshape(order.size, -1), order, axis=0, out=work.dy_in_order, mode="clip")
         occurs = np.diff(run_starts) > 0
-        grad.table[...] = 0
-        grad.table[occurs] = np.add.reduceat(work.dy_in_order, run_starts[:-1][occurs], axis=0)
+        if not self.tied:  # otherwise the other layer has left its gradient here, to which this is added
+            grad.table[...] = 0
+        grad.table[occurs] += np.add.reduceat(work.dy_in_order, run_starts[:-1][occurs], axis=0)
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,49 @@ class Dense:
         np.matmul(x.reshape(-1, self.input_dim).T, da, out=grad.kernel)
         np.sum(da, axis=0, out=grad.bias)
         np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, self.input_dim))
+        return work.dx
+
+
+@dataclass(frozen=True)
+class TiedDense:
+    """y = x tableᵀ + b: logits from the table of the embedding that the model begins with (Press and Wolf 2017).
+
+    x is (T, B, input_dim), y is (T, B, output_dim); the embedding must be `Embedding(output_dim, input_dim, tied=True)`.
+    """
+
+    input_dim: int
+    output_dim: int
+    bias_initializer: Initializer = zeros
+
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
+
+    @property
+    def shared(self):
+        return {"table": (self.output_dim, self.input_dim)}
+
+    def shapes(self):
+        return {"bias": (self.output_dim,)}
+
+    def init(self, p, rng):
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+
+    def work(self, T, B, dtype):
+        return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype), dx=np.empty((T, B, self.input_dim), dtype))
+
+    def forward(self, p, x, work):
+        np.matmul(x.reshape(-1, self.input_dim), p.table.T, out=work.y.reshape(-1, self.output_dim))
+        work.y += p.bias
+        return work.y
+
+    def stepper(self, p, state):
+        return lambda x: np.dot(x, p.table.T) + p.bias, None
+
+    def backward(self, p, grad, x, dy, work):
+        rows = dy.reshape(-1, self.output_dim)
+        np.matmul(rows.T, x.reshape(-1, self.input_dim), out=grad.table)
+        np.sum(rows, axis=0, out=grad.bias)
+        np.matmul(rows, p.table, out=work.dx.reshape(-1, self.input_dim))
         return work.dx
 
 

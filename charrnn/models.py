@@ -12,7 +12,7 @@ from charrnn.activations import softmax
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding
+from charrnn.layers import Dense, Embedding, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.preprocessing import require_ids
 from charrnn.simple_rnn import SimpleRNN
@@ -32,6 +32,9 @@ class Layer(Protocol):
     under that name a buffer (T + 1, B, H) whose row 0 is the incoming state, set by the model before `forward`, and
     whose last row is the outgoing one, and under "d" + name a buffer (B, H) in which `backward` leaves the gradient of
     the incoming state.
+
+    A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds them
+    among its own, and must leave its gradient by them before the first layer adds its share.
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
@@ -129,6 +132,13 @@ class Model:
                     f"Model: {type(after).__name__} has input_dim {after.input_dim}; "
                     f"it must be {before.output_dim}, the output_dim of the {type(before).__name__} before it"
                 )
+        first = self.layers[0]
+        shared = {name: shape for layer in self.layers for name, shape in getattr(layer, "shared", {}).items()}
+        if getattr(first, "tied", False) != bool(shared) or not shared.items() <= dict(first.shapes()).items():
+            raise InputError(
+                f"Model: later layers share {shared} with the {type(first).__name__}, which has {first.shapes()}; "
+                "it must have what they share, and be tied if they share anything, not otherwise"
+            )
         size = parameter_count(self.layers)
         if len(parameters) != size:
             raise InputError(f"Model: there are {len(parameters)} parameters; these layers need {size}")
@@ -140,7 +150,7 @@ class Model:
     def _views(self, flat: np.ndarray) -> list[SimpleNamespace]:
         views, start = [], 0
         for layer in self.layers:
-            of_layer = SimpleNamespace()
+            of_layer = SimpleNamespace(**{name: getattr(views[0], name) for name in getattr(layer, "shared", ())})
             for name, shape in layer.shapes().items():
                 setattr(of_layer, name, flat[start : start + prod(shape)].reshape(shape))
                 start += prod(shape)
@@ -155,8 +165,8 @@ class Model:
     def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
         for position, (layer, p) in enumerate(zip(self.layers, self.p)):
-            for name, view in vars(p).items():
-                yield f"{position}.{type(layer).__name__.lower()}.{name}", view
+            for name in layer.shapes():
+                yield f"{position}.{type(layer).__name__.lower()}.{name}", getattr(p, name)
 
     def decayed(self) -> np.ndarray:
         """Which parameters weight decay is for: a bool each, True unless the name ends in "bias"."""
@@ -277,9 +287,12 @@ def create_char_rnn_model(
     hidden_dim: int = 128,
     num_layers: int = 1,
     cell: str = "gru",
+    tie_weights: bool = False,
     dtype: np.typing.DTypeLike = np.float32,
 ) -> Model:
     """The standard network: embedding → recurrent layers → dense layer, whose softmax is fused with the loss.
+
+    With `tie_weights` the embedding's table gives the logits too, of which the state is brought to its width.
 
     Raises
     ------
@@ -292,5 +305,9 @@ def create_char_rnn_model(
         raise InputError(f"num_layers is {num_layers!r}; it must be an integer of at least 1")
     widths = [embedding_dim] + [hidden_dim] * num_layers
     recurrent = [CELLS[cell](*pair) for pair in zip(widths, widths[1:])]
-    layers = [Embedding(vocabulary_size, embedding_dim), *recurrent, Dense(hidden_dim, vocabulary_size)]
-    return Model(layers, rng, dtype)
+    if tie_weights:
+        narrowed = [Dense(hidden_dim, embedding_dim)] if hidden_dim != embedding_dim else []
+        outputs = [*narrowed, TiedDense(embedding_dim, vocabulary_size)]
+    else:
+        outputs = [Dense(hidden_dim, vocabulary_size)]
+    return Model([Embedding(vocabulary_size, embedding_dim, tie_weights), *recurrent, *outputs], rng, dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from charrnn.errors import InputError
 from charrnn.files import replacing
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.layers import Dense, Embedding, LastStep, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Layer, Model, parameter_count
 from charrnn.preprocessing import TextVectorizer
@@ -26,7 +26,7 @@ FORMAT = 1
 DESCRIPTION = "description"
 # What NumPy, zipfile and json raise for files that are cut, altered or something else.
 DAMAGE = (ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)
-LAYERS = (Embedding, SimpleRNN, GRU, LSTM, Dense, LastStep)
+LAYERS = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ PARAMS = {
         Param("embedding_dim", 16, "width of a character's embedding", at_least=1),
         Param("hidden_dim", 128, "width of the recurrent state", at_least=1),
         Param("dropout", 0.0, "share of each recurrent layer's outputs left out in training", at_least=0, below=1),
+        Param("tie_weights", False, "predict with the table of the embedding, instead of weights of its own"),
         Param("window_size", 100, "characters that gradients flow back through", at_least=1),
         Param("stride", 30, "characters between the beginnings of two windows, unless carry_state", at_least=1),
         Param(

@@ -8,7 +8,7 @@ import pytest
 
 from charrnn.errors import InputError
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.layers import Dense, Embedding, LastStep, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.parts import batch_work, loss_and_gradient
@@ -80,6 +80,7 @@ CHAINS = pytest.mark.parametrize(
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 3), Dense(3, V)],
         [Embedding(V, 3), GRU(3, 4), LastStep(4), Dense(4, V)],
         [Embedding(V, 3), LeakyAverage(3), Dense(3, V)],
+        [Embedding(V, 3, tied=True), GRU(3, 4), Dense(4, 3), TiedDense(3, V)],
     ],
     ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
 )
@@ -246,6 +247,39 @@ def test_layers_on_top_of_each_other(rng):
     assert model.layers == (Embedding(65, 7), LSTM(7, 20), LSTM(20, 20), LSTM(20, 20), Dense(20, 65))
     with pytest.raises(InputError, match="^num_layers is 0; it must be an integer of at least 1$"):
         create_char_rnn_model(65, rng, num_layers=0)
+
+
+@pytest.mark.parametrize(("hidden_dim", "between"), [(16, []), (20, [Dense(20, 16)])])
+def test_tied_weights_predict_with_the_table_of_the_embedding(hidden_dim, between, rng, tmp_path):
+    model = create_char_rnn_model(65, rng, hidden_dim=hidden_dim, tie_weights=True)
+    assert model.layers == (Embedding(65, 16, tied=True), GRU(16, hidden_dim), *between, TiedDense(16, 65))
+    assert model.p[-1].table is model.p[0].table
+    names = [name for name, _ in model.named_parameters()]
+    assert names[0] == "0.embedding.table" and names[-1] == f"{2 + len(between)}.tieddense.bias"
+    assert sum(view.size for _, view in model.named_parameters()) == len(model.parameters)
+
+    vectorizer = TextVectorizer("".join(map(chr, range(48, 48 + 65))))
+    save_model(tmp_path / "model.npz", ModelFile(model, vectorizer, {}, {}))
+    loaded, ids = load_model(tmp_path / "model.npz").model, rng.integers(65, size=9)
+    assert loaded.layers == model.layers
+    np.testing.assert_array_equal(loaded.predict(ids), model.predict(ids))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [Embedding(V, 3, tied=True), GRU(3, 3), Dense(3, V)],
+        [Embedding(V, 3), GRU(3, 3), TiedDense(3, V)],
+        [Embedding(V, 3, tied=True), GRU(3, 3), TiedDense(3, V + 1)],
+        [Dense(V, 3), GRU(3, 3), TiedDense(3, V)],
+    ],
+    ids=str,
+)
+def test_ties_that_do_not_fit_are_refused(layers, rng):
+    with pytest.raises(
+        InputError, match="^Model: later layers share .* be tied if they share anything, not otherwise$"
+    ):
+        Model(layers, rng)
 
 
 def test_weight_decay_is_for_all_parameters_but_biases(rng):

@@ -31,6 +31,7 @@ ALLOWED = {
     "window_size": POSITIVE,
     "stride": POSITIVE,
     "targets": "one of every, last",
+    "tie_weights": "true or false",
     "carry_state": "true or false",
     "batch_size": POSITIVE,
     "num_epochs": POSITIVE,

@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Dropout, Embedding, LastStep
+from charrnn.layers import Dense, Dropout, Embedding, LastStep, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import Nadam, clip_by_global_norm
@@ -24,6 +24,7 @@ CHAINS = pytest.mark.parametrize(
         [Embedding(V, 3), GRU(3, 4, reset_after=True), Dense(4, 5, "tanh"), GRU(5, 3), Dense(3, V)],
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 4), Dense(4, 5, "relu"), Dense(5, V)],
         [Embedding(V, 4), SimpleRNN(4, V)],
+        [Embedding(V, 4, tied=True), GRU(4, 4), TiedDense(4, V)],
     ],
     ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
 )
