@@ -9,6 +9,7 @@
   with several seeds the median, and in brackets the range;
 * "from 64" and "from 256" are the losses from windows of that many characters, each read with nothing before it, over
   all positions. That is how nanoGPT and those who use its code measure, though they draw windows at random;
+* the default run learns from the first 64 % of the text, the recipes from the first 90 % less the validation part;
 * n-grams count the first 90 % of the text, and their "parameters" are the counts they keep. All know the whole text's
   vocabulary, as the networks do;
 * a compressor's loss is what the last 10 % adds to the compressed size of the first 90 %. xz can refer back to all of

@@ -37,8 +37,8 @@ class Embedding:
 
     input_dim: int
     output_dim: int
-    tied: bool = False
     initializer: Initializer = random_uniform
+    tied: bool = False
 
     def __post_init__(self):
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
@@ -147,7 +147,7 @@ class Dense:
 class TiedDense:
     """y = x tableᵀ + b: logits from the table of the embedding that the model begins with (Press and Wolf 2017).
 
-    x is (T, B, input_dim), y is (T, B, output_dim); the embedding must be `Embedding(output_dim, input_dim, tied=True)`.
+    x is (T, B, input_dim), y is (T, B, output_dim). The embedding is `Embedding(output_dim, input_dim, tied=True)`.
     """
 
     input_dim: int

@@ -34,7 +34,7 @@ class Layer(Protocol):
     the incoming state.
 
     A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds them
-    among its own, and must leave its gradient by them before the first layer adds its share.
+    among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
@@ -133,11 +133,11 @@ class Model:
                     f"it must be {before.output_dim}, the output_dim of the {type(before).__name__} before it"
                 )
         first = self.layers[0]
-        shared = {name: shape for layer in self.layers for name, shape in getattr(layer, "shared", {}).items()}
-        if getattr(first, "tied", False) != bool(shared) or not shared.items() <= dict(first.shapes()).items():
+        shared = [layer.shared for layer in self.layers if hasattr(layer, "shared")]
+        if len(shared) != getattr(first, "tied", 0) or any(s.items() - dict(first.shapes()).items() for s in shared):
             raise InputError(
                 f"Model: later layers share {shared} with the {type(first).__name__}, which has {first.shapes()}; "
-                "it must have what they share, and be tied if they share anything, not otherwise"
+                "one layer may share what the first has, which must then be tied, and not otherwise"
             )
         size = parameter_count(self.layers)
         if len(parameters) != size:
@@ -310,4 +310,4 @@ def create_char_rnn_model(
         outputs = [*narrowed, TiedDense(embedding_dim, vocabulary_size)]
     else:
         outputs = [Dense(hidden_dim, vocabulary_size)]
-    return Model([Embedding(vocabulary_size, embedding_dim, tie_weights), *recurrent, *outputs], rng, dtype)
+    return Model([Embedding(vocabulary_size, embedding_dim, tied=tie_weights), *recurrent, *outputs], rng, dtype)

@@ -31,7 +31,7 @@ def gradients_piece_by_piece(
     pieces: Sequence, x: np.ndarray, y: np.ndarray, state, submit: Callable[..., Future]
 ) -> None:
     """Leave in the workspaces of the pieces (`charrnn.parts.Part`) of a batch x, y (T, B) the loss, and in the models
-    of the pieces their share of the gradient; `submit` is that of a pool with one thread."""
+    of the pieces their share of the gradient; `submit` is that of a pool, of which one thread is enough."""
     layers = pieces[0].model.layers
     recurrent = [i for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
     waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces]

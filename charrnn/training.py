@@ -53,7 +53,7 @@ def fit(
     train_ids, validation_ids
         (n,) ids in text order; may be memory maps.
     rng
-        Shuffles the windows, as `charrnn.preprocessing.batches` tells, and seeds the dropout of each epoch.
+        Shuffles the windows, as `charrnn.preprocessing.batches` tells. A generator split off it seeds the dropout.
     window_size
         T, the time steps that gradients flow back through.
     stride
@@ -77,8 +77,8 @@ def fit(
     patience
         Stop after so many epochs in a row without a lower validation loss; 0 never stops early.
     num_threads
-        How many parts a large batch is cut into, each worked on by a thread of its own. Another number gives results
-        that differ by rounding.
+        How many threads may work on a batch, each on a part of it (`charrnn.parts`). Another number gives results that
+        differ by rounding or, with dropout, because each part draws masks of its own.
     on_batch
         Called after every batch with the epoch, the batch (both from 1), the number of batches and the loss.
     on_epoch
@@ -96,7 +96,7 @@ def fit(
     InputError
         If a setting is out of its range, or a text too short.
     DivergenceError
-        As soon as a loss or a gradient is not finite.
+        As soon as a loss or a gradient is not finite. The model is then as it was after its best epoch, if there was one.
     """
     stride = window_size if stride is None else stride
     counts = dict(
@@ -114,6 +114,10 @@ def fit(
             f"final_learning_rate is {final_learning_rate!r}; it must be at least 0 and at most the learning_rate, "
             f"{optimizer.learning_rate!r}"
         )
+    if weight_decay * optimizer.learning_rate >= 1:
+        raise InputError(
+            f"weight_decay is {weight_decay!r}; times the learning_rate, {optimizer.learning_rate!r}, it must be below 1"
+        )
     for name, value, allowed in (("targets", targets, TARGETS), ("schedule", schedule, tuple(SCHEDULES))):
         if value not in allowed:
             raise InputError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
@@ -129,63 +133,69 @@ def fit(
     highest_rate, memory, decayed = optimizer.learning_rate, optimizer.state(model.parameters), model.decayed()
     history: History = []
     best = model.parameters.copy()
+    dropout_seed = int(rng.spawn(1)[0].integers(2**63))
 
-    for epoch in range(1, num_epochs + 1):
-        trainee = _trainee(model, targets, dropout, rng)
-        parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
-        if carry_state:
-            pairs = streams(train_ids, batch_size, window_size)
-        else:
-            pairs = batches(train_windows, batch_size, rng)
+    try:
+        for epoch in range(1, num_epochs + 1):
+            parts = None  # so that the buffers of the epoch before are given up
+            # Masks are seeded anew in each epoch, so that training can be taken up at any.
+            trainee = _trainee(model, targets, dropout, np.random.default_rng((dropout_seed, epoch)))
+            parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
+            if carry_state:
+                pairs = streams(train_ids, batch_size, window_size)
+            else:
+                pairs = batches(train_windows, batch_size, rng)
 
-        state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
-        with workers(parts_of(window_size, batch_size)) as pool:
-            for batch, (x, y) in enumerate(pairs, start=1):
-                parts = parts_of(*x.shape)
-                loss = loss_and_gradient(trainee, x, y, parts, state, pool)
-                norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
-                _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
-                rate = learning_rate(
-                    (epoch - 1) * num_batches + batch,
-                    num_epochs * num_batches,
-                    schedule=schedule,
-                    highest=highest_rate,
-                    final=final_learning_rate,
-                    warmup_batches=warmup_batches,
-                )
-                if weight_decay:
-                    decay_weights(model.parameters, decayed, rate * weight_decay)
-                if rate != optimizer.learning_rate:
-                    optimizer = replace(optimizer, learning_rate=rate)
-                optimizer.update(model.parameters, trainee.gradient, memory)
-                if carry_state:
-                    state = final_state(parts)
+            state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
+            with workers(parts_of(window_size, batch_size)) as pool:
+                for batch, (x, y) in enumerate(pairs, start=1):
+                    parts = parts_of(*x.shape)
+                    loss = loss_and_gradient(trainee, x, y, parts, state, pool)
+                    norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
+                    _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
+                    rate = learning_rate(
+                        (epoch - 1) * num_batches + batch,
+                        num_epochs * num_batches,
+                        schedule=schedule,
+                        highest=highest_rate,
+                        final=final_learning_rate,
+                        warmup_batches=warmup_batches,
+                    )
+                    if weight_decay:
+                        decay_weights(model.parameters, decayed, rate * weight_decay)
+                    if rate != optimizer.learning_rate:
+                        optimizer = replace(optimizer, learning_rate=rate)
+                    optimizer.update(model.parameters, trainee.gradient, memory)
+                    if carry_state:
+                        state = final_state(parts)
 
-                total_loss += loss * x.size
-                total_norm += norm
-                positions += x.size
-                if on_batch:
-                    on_batch(epoch, batch, num_batches, loss)
+                    total_loss += loss * x.size
+                    total_norm += norm
+                    positions += x.size
+                    if on_batch:
+                        on_batch(epoch, batch, num_batches, loss)
 
-        validation = evaluate(model, validation_ids, num_streams=batch_size)
-        _require_finite(f"epoch {epoch}", validation["loss"], norm)
-        history.append(
-            {
-                "epoch": epoch,
-                "train_loss": total_loss / positions,
-                "validation_loss": validation["loss"],
-                "validation_accuracy": validation["accuracy"],
-                "learning_rate": rate,
-                "gradient_norm": total_norm / batch,
-            }
-        )
-        if best_epoch(history) is history[-1]:
-            best[...] = model.parameters
-        if on_epoch:
-            on_epoch(history)
-        if patience and epoch - best_epoch(history)["epoch"] >= patience:
-            break
-    model.parameters[...] = best
+            validation = evaluate(model, validation_ids, num_streams=batch_size)
+            _require_finite(f"epoch {epoch}", validation["loss"], norm)
+            history.append(
+                {
+                    "epoch": epoch,
+                    "train_loss": total_loss / positions,
+                    "validation_loss": validation["loss"],
+                    "validation_accuracy": validation["accuracy"],
+                    "learning_rate": rate,
+                    "gradient_norm": total_norm / batch,
+                }
+            )
+            if best_epoch(history) is history[-1]:
+                best[...] = model.parameters
+            if on_epoch:
+                on_epoch(history)
+            if patience and epoch - best_epoch(history)["epoch"] >= patience:
+                break
+    finally:  # however training ended
+        if history:
+            model.parameters[...] = best
     return history
 
 
@@ -194,11 +204,10 @@ def best_epoch(history: History) -> dict[str, float]:
     return min(history, key=lambda row: row["validation_loss"])
 
 
-def _trainee(model, targets: str, dropout: float, rng: np.random.Generator):
+def _trainee(model, targets: str, dropout: float, masks: np.random.Generator):
     """What is trained: the model's own parameters, behind a chain with what only training needs."""
     layers = list(model.layers)
     if dropout:
-        masks = np.random.default_rng(rng.integers(2**63))  # new in each epoch, so that training can begin at any
         with_memory = [i for i, layer in enumerate(layers) if getattr(layer, "state_dims", None)]
         for i in reversed(with_memory):
             layers.insert(i + 1, Dropout(layers[i].output_dim, dropout, masks))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charrnn.errors import CharRNNError
+from charrnn.errors import CharRNNError, InputError
 from stages.params import PARAMS, Param, Value, load_params
 
 
@@ -113,6 +113,23 @@ def values(args: argparse.Namespace, params: Sequence[str]) -> dict[str, Value]:
 def locations(args: argparse.Namespace) -> Locations:
     """The locations among the flags."""
     return Locations(**{name: getattr(args, name) for name in LOCATION_HELP})
+
+
+def source(path: str) -> tuple[int | str, str]:
+    """What to open for a path from the command line, where - is standard input, and what to call it in errors.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or standard input is closed.
+    """
+    if path != "-":
+        if not Path(path).exists():
+            raise InputError(f"{path!r} is not a file")
+        return path, path
+    if sys.stdin is None:
+        raise InputError("standard input is closed; it must be open to be read")
+    return sys.stdin.fileno(), "standard input"
 
 
 def run(main: Callable[[], None]) -> None:

@@ -35,7 +35,7 @@ def main() -> None:
     where = cli.locations(args)
 
     trained = load_model(where.trained)
-    if args.text:
+    if args.text is not None:
         score(trained, args.text)
         return
     _, data = read_vocabulary(where.vocabulary)
@@ -67,14 +67,16 @@ def main() -> None:
 def score(trained: ModelFile, path: str) -> None:
     """Print how well the model predicts a text."""
     parts, unknown = [], Counter()
-    for piece in read_text(sys.stdin.fileno() if path == "-" else path, name="standard input" if path == "-" else path):
+    for piece in read_text(*cli.source(path)):
         ids, others = trained.vectorizer.encode_known(piece)
         parts.append(ids)
         unknown += others
     if unknown:
         named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        print(f"{unknown.total():,} characters that the model does not know are left out: {named}{more}")
+        print(
+            f"{unknown.total():,} characters that the model does not know are left out, and what surrounds them is joined: {named}{more}"
+        )
     print(in_words(evaluate(trained.model, np.concatenate(parts))))
 
 

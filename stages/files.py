@@ -8,11 +8,11 @@ from typing import Any
 
 from charrnn.files import replacing
 
-DIGITS = 6  # more is noise
+DIGITS = 6  # significant ones; more is noise
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: round(value, DIGITS) if isinstance(value, float) else value for key, value in row.items()}
+    return {key: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for key, value in row.items()}
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """Stage 5, sample: let the trained model write, going on from a start string."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from charrnn.corpus import read_text
 from charrnn.errors import InputError
 from charrnn.files import replacing
 from charrnn.sampling import generate, generate_streams, until
@@ -20,14 +20,20 @@ BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
 def main() -> None:
     parser = cli.parser(__doc__, PARAMS)
     parser.add_argument("start", nargs="?", metavar="TEXT", help="the start string, in place of --start-string")
-    parser.add_argument("--prompt-file", metavar="PATH", help="read the start string from a file; - is standard input")
+    parser.add_argument(
+        "--prompt-file",
+        metavar="PATH",
+        help="read the start string from a file, less its last line end; - is standard input",
+    )
     parser.add_argument("--num-samples", default="1", metavar="INT", help="write so many (default: 1)")
-    parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as this has been written")
+    parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as it has written this")
     parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="a sample with each of these temperatures")
     parser.add_argument("--output", type=Path, metavar="PATH", help="write what is printed to this file too")
     args = parser.parse_args()
     args.start_string = _start_string(args)
     num_samples = Param("num_samples", 1, "", at_least=1).parse(args.num_samples)
+    if args.temperatures and args.temperature is not None:
+        raise InputError("--temperature and --temperatures are given; they exclude each other")
     settings = []
     for temperature in args.temperatures or [args.temperature]:
         args.temperature = temperature
@@ -64,12 +70,7 @@ def _start_string(args: argparse.Namespace) -> str | None:
         raise InputError("the start string is given twice; TEXT, --prompt-file and --start-string exclude each other")
     if args.prompt_file is None:
         return args.start if args.start is not None else args.start_string
-    try:
-        source = sys.stdin.buffer if args.prompt_file == "-" else open(args.prompt_file, "rb")
-        with source:
-            return source.read().decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{args.prompt_file} is not UTF-8: {error.reason} at byte {error.start}") from None
+    return "".join(read_text(*cli.source(args.prompt_file))).removesuffix("\n").removesuffix("\r")
 
 
 if __name__ == "__main__":

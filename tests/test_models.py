@@ -272,13 +272,12 @@ def test_tied_weights_predict_with_the_table_of_the_embedding(hidden_dim, betwee
         [Embedding(V, 3), GRU(3, 3), TiedDense(3, V)],
         [Embedding(V, 3, tied=True), GRU(3, 3), TiedDense(3, V + 1)],
         [Dense(V, 3), GRU(3, 3), TiedDense(3, V)],
+        [Embedding(V, 3, tied=True), TiedDense(3, V), Dense(V, 3), TiedDense(3, V)],
     ],
     ids=str,
 )
 def test_ties_that_do_not_fit_are_refused(layers, rng):
-    with pytest.raises(
-        InputError, match="^Model: later layers share .* be tied if they share anything, not otherwise$"
-    ):
+    with pytest.raises(InputError, match="^Model: later layers share .* which must then be tied, and not otherwise$"):
         Model(layers, rng)
 
 

@@ -63,8 +63,9 @@ def test_chains_that_can_not_be_cut_in_time_stay_whole(layer, rng):
 
 
 def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(rng):
-    model = Model([Embedding(9000, 2), Dense(2, 9000)], rng)
+    model = Model([Embedding(2, 9000), LeakyAverage(9000), Dense(9000, 2)], rng)
     assert cuts(model, 3, 1, num_threads=4) == [(3, 1)]
+    assert cuts(model, 3, 2, num_threads=4) == [(3, 1)] * 2
 
 
 def in_time(monkeypatch):

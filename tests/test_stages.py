@@ -280,13 +280,28 @@ def test_sample_continues_the_start_it_is_given(project):
 
 
 def test_the_start_may_come_from_a_file_or_from_standard_input(finished, tmp_path):
-    (tmp_path / "start.txt").write_text("bad\ncab\n", encoding="utf-8")
     expected = run(finished, "sample", "bad\ncab")
-    assert run(finished, "sample", "--prompt-file", tmp_path / "start.txt") == expected
+    for text in (b"bad\ncab", b"bad\ncab\n", b"bad\ncab\r\n"):
+        (tmp_path / "start.txt").write_bytes(text)
+        assert run(finished, "sample", "--prompt-file", tmp_path / "start.txt") == expected
     piped = subprocess.run(
         command("sample", "--prompt-file", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad\ncab", capture_output=True
     )
     assert (piped.returncode, piped.stderr, piped.stdout.decode()) == (0, b"", expected)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes standard input as a POSIX shell does")
+@pytest.mark.parametrize("flags", [("sample", "--prompt-file"), ("evaluate", "--text")], ids=str)
+def test_a_closed_standard_input_is_named(finished, flags):
+    closed = subprocess.run(
+        [*command(*flags, "-")],
+        cwd=finished,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: os.close(0),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (closed.returncode, closed.stderr) == (1, "error: standard input is closed; it must be open to be read\n")
 
 
 def test_several_samples(finished):
@@ -440,21 +455,32 @@ def unchanged(folder):
         (unchanged, "train --schedule cosy", "schedule is 'cosy'; it must be one of constant, step, cosine"),
         (unchanged, "train --final-learning-rate 1", "final_learning_rate is 1.0; it must be at least 0 and at most"),
         (unchanged, "train --learning-rate=-1e-3", "learning_rate is '-1e-3'; it must be a number above 0"),
+        (
+            unchanged,
+            "train --weight-decay 1000",
+            "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below",
+        ),
         (unchanged, "train --hidden-dim 8.5", "hidden_dim is '8.5'; it must be an integer of at least 1"),
         (unchanged, "train --hidden-dim 100000000", "memory"),
         (unchanged, "train --seed -1", "seed is '-1'; it must be an integer of at least 0"),
         (unchanged, "train --window-size 1920", "window_size is 1920; in a text of 1920 characters it must be below"),
-        (unchanged, "evaluate --text nothing.txt", "nothing.txt is missing"),
+        (unchanged, "evaluate --text nothing.txt", "'nothing.txt' is not a file"),
+        (unchanged, "evaluate --text=", "'' is not a file"),
         (unchanged, "evaluate --text models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
         (rewrite("corpus.txt", lambda text: b"XYZ"), "evaluate --text corpus.txt", "has 0 characters; it must have at"),
         (unchanged, "evaluate --window-size 600", "window_size is 600; in a text of 600 characters it must be below"),
         (unchanged, "sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
         (unchanged, "sample --temperatures 0.5 x", "temperature is 'x'; it must be a number of at least 0"),
+        (
+            unchanged,
+            "sample --temperatures 0.5 --temperature 1",
+            "--temperature and --temperatures are given; they exc",
+        ),
         (unchanged, "sample --top-k=-1", "top_k is '-1'; it must be an integer of at least 0"),
         (unchanged, "sample --top-p 0", "top_p is '0'; it must be a number above 0 and at most 1"),
         (unchanged, "sample --num-samples 0", "num_samples is '0'; it must be an integer of at least 1"),
         (unchanged, "sample a --start-string b", "the start string is given twice; TEXT, --prompt-file and --start"),
-        (unchanged, "sample --prompt-file nothing.txt", "nothing.txt is missing"),
+        (unchanged, "sample --prompt-file nothing.txt", "'nothing.txt' is not a file"),
         (unchanged, "sample --prompt-file models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
         (unchanged, "sample --num-to-generate 0", "num_to_generate is '0'; it must be an integer of at least 1"),
         (unchanged, "sample ", "start_string is ''; it must be a text that is not empty"),

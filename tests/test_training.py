@@ -1,5 +1,6 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
+import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -341,6 +342,29 @@ def test_weights_decay_by_their_share_of_the_learning_rate_and_biases_do_not(rng
         fit(model, ids, ids, rng=np.random.default_rng(2), **options)
     shrunk = np.where(plain.decayed(), 0.5 * 0.4 * start, 0)
     np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
+
+
+def test_however_training_ends_the_model_is_that_of_the_best_epoch(rng, monkeypatch):
+    losses = iter([2.0, 1.0, float("nan")])
+    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": next(losses), "accuracy": 0.0})
+    model, ids, after = small_model(), rng.integers(V, size=200), []
+    with pytest.raises(DivergenceError, match="^training diverged in epoch 3: the loss is nan"):
+        fit(model, ids, ids, rng=rng, window_size=10, on_epoch=lambda _: after.append(model.parameters.copy()))
+    np.testing.assert_array_equal(model.parameters, after[1])
+
+
+def test_the_buffers_of_an_epoch_are_given_up_before_the_next(rng, monkeypatch):
+    ids, workspaces, alive = rng.integers(V, size=201), [], []
+
+    def watched(*args):
+        parts = batch_work(*args)
+        workspaces.append(weakref.ref(parts[0].work))
+        alive.append(sum(workspace() is not None for workspace in workspaces))
+        return parts
+
+    monkeypatch.setattr("charrnn.training.batch_work", watched)
+    fit(small_model(), ids, ids, rng=rng, num_epochs=3, window_size=10, batch_size=4)
+    assert alive == [1, 1, 1]
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
