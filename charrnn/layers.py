@@ -61,9 +61,6 @@ class Embedding:
         # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
         return np.take(p.table, work.ids, axis=0, out=work.y, mode="clip")
 
-    def stepper(self, p, state):
-        return lambda ids: p.table[ids], None
-
     def backward(self, p, grad, x, dy, work):
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
         # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would. The numbers
@@ -121,13 +118,19 @@ class Dense:
             ACTIVATIONS[self.activation].forward(work.y, out=work.y)
         return work.y
 
-    def stepper(self, p, state):
-        def project(x):
-            y = np.dot(x, p.kernel)
-            y += p.bias
-            return y if self.activation == "linear" else ACTIVATIONS[self.activation].forward(y, out=y)
+    def stepper(self, p, x, state):
+        # [1, y] = [1, x] [[1, b], [0, W]]. y lies in memory row by row, which suits the search for the largest logits.
+        matrix = np.zeros((1 + self.input_dim, 1 + self.output_dim), x.dtype)
+        matrix[0, 0], matrix[0, 1:], matrix[1:, 1:] = 1, p.bias, p.kernel
+        x_rows, y_rows = x.T, np.empty((x.shape[1], 1 + self.output_dim), x.dtype)
+        y, activate = y_rows[:, 1:], None if self.activation == "linear" else ACTIVATIONS[self.activation].forward
 
-        return project, None
+        def step():
+            x_rows.dot(matrix, y_rows)
+            if activate:
+                activate(y, out=y)
+
+        return x, y_rows.T, step
 
     def backward(self, p, grad, x, dy, work):
         da = dy  # the gradient of a = x W + b

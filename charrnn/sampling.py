@@ -6,6 +6,7 @@ softmax(logits / temperature)_i. The noise of many characters is made at once, a
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
 
-Rows = slice | np.ndarray  # which rows of a table over the vocabulary: i:i+1 for one stream, ids (B,) for several
+Ids = np.intp | np.ndarray  # a number for one stream, (B,) for several
 
 
 def generate(
@@ -52,7 +53,7 @@ def generate(
         vocabulary is not of the model's size.
     """
     drawn = _draw(model, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
-    return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
+    return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
 
 
 def generate_streams(
@@ -74,8 +75,7 @@ def generate_streams(
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
-    all_ids = np.arange(vectorizer.vocabulary_size)
-    ids = np.array([all_ids[next(drawn)] for _ in range(num_to_generate)], np.intp).reshape(-1, num_streams)
+    ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(of_stream) for of_stream in ids.T]
 
 
@@ -88,7 +88,7 @@ def _draw(
     temperature: float,
     top_k: int,
     top_p: float,
-) -> Iterator[Rows]:
+) -> Iterator[Ids]:
     """The ids of each time step, without end."""
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
@@ -109,13 +109,15 @@ def _draw(
             f"the model predicts {model.layers[-1].output_dim}, and these must be as many"
         )
 
+    by_rank, by_probability = 0 < top_k < vectorizer.vocabulary_size, top_p < 1 and temperature > 0
+
     def rows():
         logits, state = _read(model, ids)
         logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
         for noise in scaled_noise(logits.shape, temperature, rng):
-            if 0 < top_k < logits.shape[1]:
+            if by_rank:
                 logits = most_probable(logits, top_k)
-            if top_p < 1 and temperature > 0:
+            if by_probability:
                 logits = nucleus(logits, temperature, top_p)
             drawn = draw(logits, noise)
             yield drawn
@@ -139,20 +141,17 @@ def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Gene
     while True:
         noise = rng.random((num_steps, *shape), np.float32)
         with np.errstate(divide="ignore"):  # u = 0 gives -∞, which is never the largest
-            for _ in range(2):
-                np.log(noise, out=noise)
-                np.negative(noise, out=noise)
-        noise *= temperature
+            np.log(noise, out=noise)
+            np.negative(noise, out=noise)
+            np.log(noise, out=noise)
+        noise *= -temperature
         yield from noise
 
 
-def draw(logits: np.ndarray, noise: np.ndarray) -> Rows:
-    """In each row of logits (B, V) the index of the largest sum with the noise (B, V)."""
-    scores = logits + noise
-    if len(scores) > 1:
-        return scores.argmax(axis=1)
-    only = int(scores.argmax())
-    return slice(only, only + 1)  # NumPy looks up a slice in a tenth of the time
+def draw(logits: np.ndarray, noise: np.ndarray) -> Ids:
+    """In each row of logits (B, V) the index of the largest sum with the noise (B, V), which is overwritten."""
+    np.add(logits, noise, out=noise)
+    return noise.argmax() if len(noise) == 1 else noise.argmax(axis=1)
 
 
 def most_probable(logits: np.ndarray, k: int) -> np.ndarray:
