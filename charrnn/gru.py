@@ -177,38 +177,45 @@ class GRU(Recurrent):
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
         return gradients_of_projection(p, grad, x, work.dgates, work)
 
-    def stepper(self, p, state):
-        H, h = self.hidden_dim, state["h"]
-        # What goes into r and z is halved beforehand, because σ(a) = (1 + tanh(a / 2)) / 2.
-        half = np.array(0.5, h.dtype)  # an array, which NumPy handles faster than a number
-        halves = np.array([0.5, 0.5, 1], h.dtype)[:, None]
-        W, b = side_by_side(p.kernel * halves[..., None]), (p.bias * halves).ravel()
-        U_rz, U_c = side_by_side(p.recurrent_kernel[:2] * half), p.recurrent_kernel[2]
-        rz, c, recalled = np.empty((len(h), 2 * H), h.dtype), np.empty_like(h), np.empty_like(h)
-        r, z = rz[:, :H], rz[:, H:]
+    def stepper(self, p, x, state):
+        D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
+        # Rows of one array, of which each product takes a run: [1; x; 1; h] gives r and z, [r ∘ h; 1; x] gives c.
+        rows = np.ones((H + 1 + D + 1 + H, B), dtype)
+        recalled, x, y = np.split(rows, [H, H + 1 + D])
+        h = y[1:]
+        h[...] = state["h"]
+        x_and_h, recalled_and_x = rows[H:], rows[: H + 1 + D]
 
-        def of_input(x):
-            return x @ W + b
+        # What goes into r and z is halved beforehand, because σ(a) = (1 + tanh(a / 2)) / 2. The step works with 2 r and
+        # 2 z, so U_c is halved too.
+        one, half = np.array(1, dtype), np.array(0.5, dtype)  # arrays, which NumPy handles faster than numbers
+        bW, uU = np.insert(p.kernel, 0, p.bias, axis=1), np.insert(p.recurrent_kernel, 0, 0, axis=1)
+        if self.reset_after:
+            uU[2, 0] = p.recurrent_bias
+        of_rz = side_by_side(np.hstack([bW[:2], uU[:2]]) * half).T
+        of_c = np.concatenate([uU[2, 1:] * half, bW[2]]).T
+        of_x, of_y = bW[2].T, uU[2].T * half  # with `reset_after`, c needs two products
+        rz, c = np.empty((2 * H, B), dtype), np.empty((H, B), dtype)
+        r, z = rz[:H], rz[H:]
+        add, subtract, multiply, tanh = np.add, np.subtract, np.multiply, np.tanh  # Python finds local names faster
 
-        def step(projected):
-            np.dot(h, U_rz, rz)
-            np.add(rz, projected[:, : 2 * H], rz)
-            np.tanh(rz, rz)
-            np.multiply(rz, half, rz)
-            np.add(rz, half, rz)
+        def step():
+            of_rz.dot(x_and_h, rz)
+            tanh(rz, rz)
+            add(rz, one, rz)  # 2 r, 2 z
             if self.reset_after:
-                np.dot(h, U_c, c)
-                np.add(c, p.recurrent_bias, c)
-                np.multiply(c, r, c)
+                of_y.dot(y, recalled)
+                multiply(recalled, r, recalled)
+                of_x.dot(x, c)
+                add(c, recalled, c)
             else:
-                np.multiply(h, r, recalled)
-                np.dot(recalled, U_c, c)
-            np.add(c, projected[:, 2 * H :], c)
-            np.tanh(c, c)
+                multiply(r, h, recalled)
+                of_c.dot(recalled_and_x, c)
+            tanh(c, c)
 
-            np.subtract(h, c, h)
-            np.multiply(h, z, h)
-            np.add(h, c, h)
-            return h
+            subtract(h, c, h)  # h = c + z ∘ (h_before - c)
+            multiply(h, z, h)
+            multiply(h, half, h)
+            add(h, c, h)
 
-        return of_input, step
+        return x, y, step

@@ -27,6 +27,22 @@ def require_activation(layer: object, name: str) -> None:
         raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
 
 
+def affine_stepper(x, W, b, activation="linear"):
+    """The `stepper` of y = f(x W + b), see `charrnn.models.Layer`: [1, y] = [1, x] [[1, b], [0, W]], and f upon y."""
+    matrix = np.zeros((1 + len(W), 1 + len(b)), x.dtype)
+    matrix[0, 0], matrix[0, 1:], matrix[1:, 1:] = 1, b, W
+    # y lies in memory row by row, which suits the search for the largest logits.
+    x_rows, y_rows = x.T, np.empty((x.shape[1], 1 + len(b)), x.dtype)
+    y, activate = y_rows[:, 1:], None if activation == "linear" else ACTIVATIONS[activation].forward
+
+    def step():
+        x_rows.dot(matrix, y_rows)
+        if activate:
+            activate(y, out=y)
+
+    return x, y_rows.T, step
+
+
 @dataclass(frozen=True)
 class Embedding:
     """y_t = table[x_t]: a learned vector of `output_dim` numbers for each of `input_dim` ids.
@@ -62,9 +78,6 @@ class Embedding:
         work.ids[...] = x
         # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
         return np.take(p.table, work.ids, axis=0, out=work.y, mode="clip")
-
-    def stepper(self, p, state):
-        return lambda ids: p.table[ids], None
 
     def backward(self, p, grad, x, dy, work):
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
@@ -124,13 +137,8 @@ class Dense:
             ACTIVATIONS[self.activation].forward(work.y, out=work.y)
         return work.y
 
-    def stepper(self, p, state):
-        def project(x):
-            y = np.dot(x, p.kernel)
-            y += p.bias
-            return y if self.activation == "linear" else ACTIVATIONS[self.activation].forward(y, out=y)
-
-        return project, None
+    def stepper(self, p, x, state):
+        return affine_stepper(x, p.kernel, p.bias, self.activation)
 
     def backward(self, p, grad, x, dy, work):
         da = dy  # the gradient of a = x W + b
@@ -175,8 +183,8 @@ class TiedDense:
         work.y += p.bias
         return work.y
 
-    def stepper(self, p, state):
-        return lambda x: np.dot(x, p.table.T) + p.bias, None
+    def stepper(self, p, x, state):
+        return affine_stepper(x, p.table.T, p.bias)
 
     def backward(self, p, grad, x, dy, work):
         rows = dy.reshape(-1, self.output_dim)

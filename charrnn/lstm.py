@@ -144,30 +144,31 @@ class LSTM(Recurrent):
         np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
         return gradients_of_projection(p, grad, x, dgates, work)
 
-    def stepper(self, p, state):
-        H, h, c = self.hidden_dim, state["h"], state["c"]
+    def stepper(self, p, x, state):
+        D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
+        x_and_h = np.ones((1 + D + 1 + H, B), dtype)  # [1; x; 1; h], for a single product
+        x, y = x_and_h[: 1 + D], x_and_h[1 + D :]
+        h, c = y[1:], state["c"]
+        h[...] = state["h"]
+
         # What goes into o, i and f is halved beforehand, because σ(a) = (1 + tanh(a / 2)) / 2. So one tanh serves all.
-        half = np.array(0.5, h.dtype)
-        halves = np.array([0.5, 0.5, 0.5, 1], h.dtype)[:, None]
-        W, b = side_by_side(p.kernel * halves[..., None]), (p.bias * halves).ravel()
-        U = side_by_side(p.recurrent_kernel * halves[..., None])
-        gates, entering = np.empty((len(h), 4 * H), h.dtype), np.empty_like(c)
-        oif, (o, i, f, g) = gates[:, : 3 * H], np.split(gates, 4, axis=1)
+        half = np.array(0.5, dtype)  # an array, which NumPy handles faster than a number
+        bWU = np.hstack([p.bias[:, None], p.kernel, np.zeros((4, 1, H), dtype), p.recurrent_kernel])
+        bWU[:3] *= half
+        of_gates = side_by_side(bWU).T
+        gates, entering = np.empty((4 * H, B), dtype), np.empty((H, B), dtype)
+        oif, (o, i, f, g) = gates[: 3 * H], np.split(gates, 4)
+        add, multiply, tanh = np.add, np.multiply, np.tanh  # Python finds local names faster
 
-        def of_input(x):
-            return x @ W + b
+        def step():
+            of_gates.dot(x_and_h, gates)
+            tanh(gates, gates)
+            multiply(oif, half, oif)
+            add(oif, half, oif)
+            multiply(i, g, entering)
+            multiply(c, f, c)
+            add(c, entering, c)
+            tanh(c, h)
+            multiply(h, o, h)
 
-        def step(projected):
-            np.dot(h, U, gates)
-            np.add(gates, projected, gates)
-            np.tanh(gates, gates)
-            np.multiply(oif, half, oif)
-            np.add(oif, half, oif)
-            np.multiply(i, g, entering)
-            np.multiply(c, f, c)
-            np.add(c, entering, c)
-            np.tanh(c, h)
-            np.multiply(h, o, h)
-            return h
-
-        return of_input, step
+        return x, y, step

@@ -5,8 +5,8 @@ Passages are compared by hashes of 64 bits, so that a corpus of any size is gone
     hash_n(x)_i = Σ_{k<n} v[x_{i+k}] b^k mod 2^64,   hash_{m+n}(x)_i = hash_m(x)_i + b^m hash_n(x)_{i+m}
 
 with random numbers v for the ids and an odd b (Karp and Rabin 1987). By the second equation all hashes for one n take
-some log2(n) operations on whole arrays. Two different passages of prose have equal hashes about once in 10^19 pairs. (Those
-of the Thue-Morse sequence have from 1,024 ids on.)
+some log2(n) operations on whole arrays. Two different passages of prose have equal hashes about once in 10^19
+pairs. (Those of the Thue-Morse sequence have from 1,024 ids on.)
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ SLOTS = 1 << 20  # of a table that tells quickly what is not looked for
 
 
 def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
-    """Whether each passage of n ids in `sample`, which has at least n, occurs in `source`: (len(sample) - n + 1,) bool."""
+    """Whether each passage of n ids in `sample`, of at least n, occurs in `source`: (len(sample) - n + 1,) bool."""
     of_sample = _hashes(sample, n)
     wanted = np.unique(of_sample)
     found, in_use = np.zeros(len(wanted), bool), np.zeros(SLOTS, bool)

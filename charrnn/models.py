@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from types import SimpleNamespace
 from typing import Protocol
@@ -33,15 +34,17 @@ class Layer(Protocol):
     whose last row is the outgoing one, and under "d" + name a buffer (B, H) in which `backward` leaves the gradient of
     the incoming state.
 
-    A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds them
-    among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.
+    A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds
+    them among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
-    A layer may have `stepper(p, state)`, a faster way than `forward` to go on by one time step, for sampling. It
-    returns a pair of functions, either of which may be None, that are applied one after the other. The first makes a
-    new array from rows of x alone, (n, input_dim), or ids (n,), for any n; the second takes what the first has made
-    of B rows, changes the arrays of `state`, (B, H), in place, and returns y (B, output_dim).
+    A layer may have `stepper(p, x, state)`, a faster way than `forward` to go on by one time step, for sampling. There,
+    sequences are columns, because BLAS splits products with them better among its threads, and each begins with a 1, so
+    that a bias is one more row of its matrix. `x` is [1; x] (1 + input_dim, B), the array in which the layer will find
+    the input of every step; `state` has an array (H, B) for each of `state_dims`, from which the first step goes on.
+    Returned are x, or an array of the layer's own in which it wants the input instead; [1; y] (1 + output_dim, B); and
+    a function that takes a step, from what is in x then to y.
 
     To be stored in a model file, a layer must be a dataclass whose fields are plain values, initializers aside.
     """
@@ -204,37 +207,47 @@ class Model:
             for layer, w in zip(self.layers, work.layers)
         ]
 
-    def stepper(self, B: int, state: State | None = None) -> Callable[[slice | np.ndarray], np.ndarray]:
+    def stepper(self, B: int, state: State | None = None) -> Callable[[np.ndarray | int], np.ndarray]:
         """The model for sampling, a time step at a time: a function of the ids of B sequences that returns their logits
         (B, V) and carries the state on.
 
-        The ids are (B,), or for one sequence a slice i:i+1. Sequences start from `state`, of which there may be one for
+        The ids are (B,), or for one sequence an integer. Sequences start from `state`, of which there may be one for
         all of them. Whatever an id brings about before it meets a state is computed once, for all ids, and looked up.
         So the parameters must not change while the function is in use. Nor may the logits be changed, and the next call
-        may overwrite them.
+        overwrites them.
         """
-        of_ids, functions = np.arange(self.layers[0].input_dim), []
-        for i, (layer, p) in enumerate(zip(self.layers, self.p)):
-            of_layer = {name: np.zeros((B, dim), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
+        of_ids, first = np.arange(self.layers[0].input_dim), 0
+        while first < len(self.layers) and not hasattr(self.layers[first], "state_dims"):
+            layer, p = self.layers[first], self.p[first]
+            of_ids = layer.forward(p, of_ids[None], layer.work(1, len(of_ids), self.dtype))[0]
+            first += 1
+        table = of_ids if first == 0 else np.insert(of_ids.T, 0, 1, axis=0)  # [1; x] of every id
+
+        looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
+        steps = []
+        for i in range(first, len(self.layers)):
+            layer, y_before = self.layers[i], y
+            of_layer = {name: np.zeros((dim, B), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
             for name, h in of_layer.items():
-                h[...] = 0 if state is None else state[i][name]
-            if hasattr(layer, "stepper"):
-                pair = layer.stepper(p, of_layer)
-            else:
-                pair = None, _one_time_step(layer, p, of_layer, layer.work(1, B, self.dtype))
-            of_input, of_state = pair
-            if of_input and not functions:
-                of_ids = of_input(of_ids)
-            elif of_input:
-                functions.append(of_input)
-            if of_state:
-                functions.append(of_state)
+                h[...] = 0 if state is None else state[i][name].T
+            stepper = getattr(layer, "stepper", partial(_stepper_from_forward, layer))
+            x, y, step_of_layer = stepper(self.p[i], y_before, of_layer)
+            if i == first:
+                looked_up = x
+            elif x is not y_before:
+                steps.append(partial(np.copyto, x, y_before))
+            steps.append(step_of_layer)
+        logits = y[1:].T
+        of_id = list(table.T[..., None])
 
         def step(ids):
-            y = of_ids[ids]
-            for function in functions:
-                y = function(y)
-            return y
+            if B == 1:
+                looked_up[...] = of_id[ids]  # in a third of the time that `take` needs
+            else:
+                table.take(ids, axis=-1, out=looked_up, mode="clip")
+            for step_of_layer in steps:
+                step_of_layer()
+            return logits
 
         return step
 
@@ -262,18 +275,21 @@ class Model:
     evaluate = evaluate
 
 
-def _one_time_step(layer: Layer, p: SimpleNamespace, state: dict[str, np.ndarray], work: SimpleNamespace):
-    """The second function of `Layer.stepper`, from `forward`."""
-    for name, value in state.items():
-        getattr(work, name)[-1] = value
+def _stepper_from_forward(layer: Layer, p: SimpleNamespace, x: np.ndarray, state: dict[str, np.ndarray]):
+    """What `layer.stepper(p, x, state)` would return, if it had one."""
+    dtype = next(iter(state.values()), x).dtype
+    work, y = layer.work(1, x.shape[-1], dtype), np.ones((1 + layer.output_dim, x.shape[-1]), dtype)
+    rows = x[None] if x.ndim == 1 else x[1:].T[None]  # the first layer, if it has a state, is given the ids themselves
+    for name, h in state.items():
+        getattr(work, name)[-1] = h.T
 
-    def step(x):
+    def step():
         for name in state:
             buffer = getattr(work, name)
             buffer[0] = buffer[-1]
-        return layer.forward(p, x[None], work)[0]
+        y[1:] = layer.forward(p, rows, work)[0].T
 
-    return step
+    return x, y, step
 
 
 CELLS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}

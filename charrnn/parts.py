@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.pipeline import can_be_cut_in_time, gradients_piece_by_piece
 
-# What makes a second thread pay; with less, threads wait for Python more than they work. Measured, see docs/performance.md.
+# What makes a second thread pay; with less, threads wait for Python more than they work. See docs/performance.md.
 MULTIPLY_ADDS_A_THREAD = 1 << 20  # of one recurrent product at one time step, for threads with sequences of their own
 NUMBERS_A_STEP = 1 << 12  # in a recurrent layer's output at one time step, for pieces of time
 STEPS_A_PIECE = 20

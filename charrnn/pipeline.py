@@ -61,7 +61,7 @@ def gradients_piece_by_piece(
 
 
 def _forward(piece, i: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
-    """From layer i on to the next that goes through time; from the end of the chain, with the loss, back to the last."""
+    """From layer i on to the next that goes through time; from the end of the chain, by the loss, back to the last."""
     model, work = piece.model, piece.work
     for i, layer in list(enumerate(model.layers))[i:]:
         work.inputs[i] = x

@@ -2,7 +2,8 @@
 
 The rest takes many time steps at once, as a few large products, and `charrnn.pipeline` leaves it to a second thread.
 Layers with gates have these on an axis of their own, G gates in all (counting what else has weights of its own, such as
-a candidate state), so that each gate's block is contiguous at every time step: W (G, D, H), b (G, H), gates (G, T, B, H).
+a candidate state), so that each gate's block is contiguous at every time step: W (G, D, H), b (G, H), and the gates
+(G, T, B, H).
 """
 
 import numpy as np

@@ -6,6 +6,7 @@ softmax(logits / temperature)_i. The noise of many characters is made at once, a
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 
@@ -14,8 +15,9 @@ from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
+LEAST_UNIFORM = 2.0**-25  # in place of 0, which would give -∞ and so the same score to all that top_k and top_p exclude
 
-Rows = slice | np.ndarray  # which rows of a table over the vocabulary: i:i+1 for one stream, ids (B,) for several
+Ids = np.intp | np.ndarray  # a number for one stream, (B,) for several
 
 
 def generate(
@@ -40,7 +42,7 @@ def generate(
         probable character. The noise is float32, so that characters with a probability near 1e-7 come too rarely,
         and below 1e-8 practically never.
     top_k
-        Draw from the k most probable characters only; 0 is all.
+        Draw from the k most probable characters only, and those as probable as the last of them; 0 is all.
     top_p
         Draw from the fewest characters that together have this probability only (Holtzman et al. 2020, section 3.1),
         after the temperature; 1 is all.
@@ -52,7 +54,7 @@ def generate(
         vocabulary is not of the model's size.
     """
     drawn = _draw(model, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
-    return (vectorizer.vocabulary[next(drawn)] for _ in range(num_to_generate))
+    return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
 
 
 def generate_streams(
@@ -74,8 +76,7 @@ def generate_streams(
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
-    all_ids = np.arange(vectorizer.vocabulary_size)
-    ids = np.array([all_ids[next(drawn)] for _ in range(num_to_generate)], np.intp).reshape(-1, num_streams)
+    ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(of_stream) for of_stream in ids.T]
 
 
@@ -88,7 +89,7 @@ def _draw(
     temperature: float,
     top_k: int,
     top_p: float,
-) -> Iterator[Rows]:
+) -> Iterator[Ids]:
     """The ids of each time step, without end."""
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
@@ -109,13 +110,15 @@ def _draw(
             f"the model predicts {model.layers[-1].output_dim}, and these must be as many"
         )
 
+    by_rank, by_probability = 0 < top_k < vectorizer.vocabulary_size, top_p < 1 and temperature > 0
+
     def rows():
         logits, state = _read(model, ids)
         logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
         for noise in scaled_noise(logits.shape, temperature, rng):
-            if 0 < top_k < logits.shape[1]:
+            if by_rank:
                 logits = most_probable(logits, top_k)
-            if top_p < 1 and temperature > 0:
+            if by_probability:
                 logits = nucleus(logits, temperature, top_p)
             drawn = draw(logits, noise)
             yield drawn
@@ -138,21 +141,18 @@ def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Gene
     num_steps = max(1, NOISE_AT_ONCE // (shape[0] * shape[1]))
     while True:
         noise = rng.random((num_steps, *shape), np.float32)
-        with np.errstate(divide="ignore"):  # u = 0 gives -∞, which is never the largest
-            for _ in range(2):
-                np.log(noise, out=noise)
-                np.negative(noise, out=noise)
-        noise *= temperature
+        np.maximum(noise, LEAST_UNIFORM, out=noise)
+        np.log(noise, out=noise)
+        np.negative(noise, out=noise)
+        np.log(noise, out=noise)
+        noise *= -temperature
         yield from noise
 
 
-def draw(logits: np.ndarray, noise: np.ndarray) -> Rows:
-    """In each row of logits (B, V) the index of the largest sum with the noise (B, V)."""
-    scores = logits + noise
-    if len(scores) > 1:
-        return scores.argmax(axis=1)
-    only = int(scores.argmax())
-    return slice(only, only + 1)  # NumPy looks up a slice in a tenth of the time
+def draw(logits: np.ndarray, noise: np.ndarray) -> Ids:
+    """In each row of logits (B, V) the index of the largest sum with the noise (B, V), which is overwritten."""
+    np.add(logits, noise, out=noise)
+    return noise.argmax() if len(noise) == 1 else noise.argmax(axis=1)
 
 
 def most_probable(logits: np.ndarray, k: int) -> np.ndarray:
@@ -176,9 +176,12 @@ def nucleus(logits: np.ndarray, temperature: float, p: float) -> np.ndarray:
 
 def until(characters: Iterable[str], stop: str) -> Iterator[str]:
     """The characters up to the first place where the last of them spell `stop`, which is included; "" stops never."""
+    if not stop:
+        yield from characters
+        return
     tail = ""
     for character in characters:
         yield character
         tail = (tail + character)[-len(stop) :]
-        if stop and tail == stop:
+        if tail == stop:
             return

@@ -97,8 +97,7 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
 
 
 def _describe(layer: Layer) -> dict[str, Any]:
-    """The class and the plain fields of a layer, as far as they are not what they would be anyway. Initializers have done
-    their work and are left out."""
+    """The class and the plain fields of a layer, defaults left out, and initializers, which have done their work."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}
     told = {name: value for name, value in values.items() if not callable(value) and value != defaults[name]}

@@ -96,7 +96,7 @@ def fit(
     InputError
         If a setting is out of its range, or a text too short.
     DivergenceError
-        As soon as a loss or a gradient is not finite. The model is then as it was after its best epoch, if there was one.
+        As soon as a loss or a gradient is not finite. The model is then as it was after the best epoch, if any.
     """
     stride = window_size if stride is None else stride
     counts = dict(
@@ -116,7 +116,8 @@ def fit(
         )
     if weight_decay * optimizer.learning_rate >= 1:
         raise InputError(
-            f"weight_decay is {weight_decay!r}; times the learning_rate, {optimizer.learning_rate!r}, it must be below 1"
+            f"weight_decay is {weight_decay!r}; times the learning_rate, {optimizer.learning_rate!r}, "
+            "it must be below 1"
         )
     for name, value, allowed in (("targets", targets, TARGETS), ("schedule", schedule, tuple(SCHEDULES))):
         if value not in allowed:

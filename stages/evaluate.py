@@ -1,6 +1,5 @@
 """Stage 4, evaluate: measure the trained model on the test text, which nothing has looked at before, or on any text."""
 
-import sys
 from collections import Counter
 
 import numpy as np
@@ -74,9 +73,8 @@ def score(trained: ModelFile, path: str) -> None:
     if unknown:
         named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        print(
-            f"{unknown.total():,} characters that the model does not know are left out, and what surrounds them is joined: {named}{more}"
-        )
+        left_out = "characters that the model does not know are left out, and what surrounds them is joined"
+        print(f"{unknown.total():,} {left_out}: {named}{more}")
     print(in_words(evaluate(trained.model, np.concatenate(parts))))
 
 

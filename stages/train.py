@@ -18,9 +18,9 @@ from stages.files import write_csv, write_json
 from stages.processed import read_ids, read_vocabulary
 
 PARAMS = (
-    "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets", "carry_state",
-    "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate", "warmup_batches",
-    "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval",
+    "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets",
+    "carry_state", "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate",
+    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval",
 )  # fmt: skip
 OF_MODEL = ("cell", "num_layers", "embedding_dim", "hidden_dim", "tie_weights")
 OF_FIT = (

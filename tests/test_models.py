@@ -115,7 +115,62 @@ def test_the_stepper_equals_the_forward_pass(layers, with_state, rng):
     shared = before and [{name: h[:1] for name, h in of_layer.items()} for of_layer in before]
     alone, together = model.stepper(1, shared), model.stepper(2, shared)
     for id in ids[:, 0]:
-        np.testing.assert_allclose(together(np.array([id, id])), np.tile(alone(slice(id, id + 1)), (2, 1)), rtol=1e-9)
+        np.testing.assert_allclose(together(np.array([id, id])), np.tile(alone(id), (2, 1)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("B", [1, 64])
+def test_the_stepper_at_full_size_in_float32(cell, B, rng):
+    model = create_char_rnn_model(65, rng, cell=cell, num_layers=2)
+    ids = rng.integers(65, size=(20, B))
+    expected = model.forward(ids, model.work(20, B))
+    step = model.stepper(B)
+    for of_step, logits in zip(ids, expected):
+        np.testing.assert_allclose(step(of_step if B > 1 else of_step[0]), logits, atol=1e-5)
+
+
+def test_steppers_do_not_disturb_one_another(rng):
+    model = create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=4)
+    one, other = model.stepper(1), model.stepper(1)
+    expected = one(2).copy()
+    one(3)
+    np.testing.assert_array_equal(other(2), expected)
+
+
+def test_the_stepper_does_not_change_the_state_that_it_starts_from(rng):
+    model = Model([Embedding(V, 3), LSTM(3, 4), Dense(4, V)], rng)
+    state = [{}, {"h": np.ones((1, 4), np.float32), "c": np.ones((1, 4), np.float32)}, {}]
+    model.stepper(1, state)(2)
+    assert all((h == 1).all() for h in state[1].values())
+
+
+def test_the_stepper_of_a_chain_without_memory(rng):
+    model = Model([Embedding(V, 3), Dense(3, 4, "tanh"), Dense(4, V)], rng)
+    ids = rng.integers(V, size=(3, 2))
+    expected, step = model.forward(ids, model.work(3, 2)), model.stepper(2)
+    for of_step, logits in zip(ids, expected):
+        np.testing.assert_allclose(step(of_step), logits, rtol=1e-6)
+    np.testing.assert_allclose(model.stepper(1)(ids[0, 0]), expected[0, :1], rtol=1e-6)
+
+
+@dataclass(frozen=True)
+class CountedIds(LeakyAverage):
+    """h_t = how often each id has come so far: a layer of one's own with a state, at the beginning of the chain."""
+
+    def forward(self, p, x, work):
+        for t, ids in enumerate(x):
+            work.h[t + 1] = work.h[t] + np.eye(self.dim)[ids]
+        return work.h[1:]
+
+
+def test_the_stepper_of_a_chain_that_begins_with_a_state(rng):
+    model = Model([CountedIds(V), Dense(V, V)], rng, np.float64)
+    ids = rng.integers(V, size=(4, 3))
+    expected, step = model.forward(ids, model.work(4, 3)), model.stepper(3)
+    alone = model.stepper(1)
+    for of_step, logits in zip(ids, expected):
+        np.testing.assert_allclose(step(of_step), logits)
+        np.testing.assert_allclose(alone(of_step[0]), logits[:1])
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])

@@ -69,12 +69,19 @@ def test_ids_come_from_the_softmax_of_the_logits_over_the_temperature(temperatur
 
 def test_draws_of_one_stream_and_of_one_step_after_another_are_independent(rng):
     noise = scaled_noise((1, 2), 1.0, rng)
-    drawn = np.array([draw(np.zeros((1, 2)), next(noise)).start for _ in range(20_000)])
+    drawn = np.array([draw(np.zeros((1, 2)), next(noise)) for _ in range(20_000)])
     np.testing.assert_allclose(np.bincount(2 * drawn[:-1] + drawn[1:]) / 20_000, 0.25, atol=0.015)
 
 
+def test_drawing_leaves_the_logits_as_they_are(rng):
+    logits = rng.normal(size=(3, 5)).astype(np.float32)
+    before = logits.copy()
+    draw(logits, next(scaled_noise((3, 5), 1.0, rng)))
+    np.testing.assert_array_equal(logits, before)
+
+
 def test_temperature_zero_is_greedy(model, rng):
-    assert draw(np.array([[0.1, 0.3, 0.2]]), next(scaled_noise((1, 3), 0, rng))) == slice(1, 2)
+    assert draw(np.array([[0.1, 0.3, 0.2]]), next(scaled_noise((1, 3), 0, rng))) == 1
     assert text(model, seed=1, temperature=0) == text(model, seed=2, temperature=0)
 
 
@@ -87,8 +94,14 @@ def test_the_ends_of_the_random_numbers_are_the_least_and_the_greatest_noise():
     ends = np.array([[[0, 0.5, 1 - 2**-24]]], np.float32)
     with np.errstate(all="raise"):
         noise = next(scaled_noise((1, 3), 1.0, SimpleNamespace(random=lambda shape, dtype: ends.copy())))
-    assert noise[0, 0] == -np.inf
-    np.testing.assert_allclose(noise[0, 1:], [-np.log(np.log(2)), 24 * np.log(2)], rtol=1e-5)
+    expected = [-np.log(25 * np.log(2)), -np.log(np.log(2)), 24 * np.log(2)]
+    np.testing.assert_allclose(noise[0], expected, rtol=1e-5)
+
+
+def test_what_is_excluded_is_not_drawn_even_with_the_least_noise():
+    zeros = SimpleNamespace(random=lambda shape, dtype: np.zeros(shape, dtype))
+    noise = next(scaled_noise((1, 3), 1.0, zeros))
+    assert draw(most_probable(np.array([[0.0, 5.0, 1.0]]), 1), noise) == 1
 
 
 @pytest.mark.parametrize(("start", "n"), [("abc", 30), ("a", 30), ("abc", 1)])
@@ -138,7 +151,7 @@ def test_a_vocabulary_of_another_size_is_refused(model, rng):
 def test_a_tiny_temperature_does_not_overflow(rng):
     with np.errstate(over="raise", invalid="raise"):
         noise = next(scaled_noise((1, 3), 1e-30, rng))
-        assert draw(np.array([[1e4, -1e4, 0]], np.float32), noise) == slice(0, 1)
+        assert draw(np.array([[1e4, -1e4, 0]], np.float32), noise) == 0
 
 
 def test_no_stream_is_refused(model, rng):

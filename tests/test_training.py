@@ -15,7 +15,6 @@ from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import SGD, Nadam
 from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.schedules import learning_rate
-from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import best_epoch, fit
 from tests.markov import MarkovChain
 
