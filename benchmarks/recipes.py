@@ -9,42 +9,61 @@ from stages.params import Value
 
 Recipe = Mapping[str, Value]
 
+# What all have in common: the text in order with carried state, AdamW, a warm-up and a cosine.
+_COMMON: Recipe = {
+    "train_size": 0.9,
+    "validation_size": 0.02,
+    "carry_state": True,
+    "optimizer": "adam",
+    "beta_2": 0.99,
+    "schedule": "cosine",
+}
+
 RECIPES: dict[str, Recipe] = {
-    "fast": {
-        "train_size": 0.9,
-        "validation_size": 0.02,
-        "carry_state": True,
-        "learning_rate": 0.003,
-        "schedule": "cosine",
+    "fast": _COMMON
+    | {
+        "embedding_dim": 64,
+        "window_size": 32,
+        "batch_size": 128,
+        "num_epochs": 2,
+        "learning_rate": 0.03,
+        "warmup_batches": 20,
+        "weight_decay": 0.01,
     },
-    "middle": {
-        "train_size": 0.9,
-        "validation_size": 0.02,
-        "hidden_dim": 256,
-        "carry_state": True,
-        "learning_rate": 0.003,
-        "schedule": "cosine",
-    },
-    "best": {
-        "train_size": 0.9,
-        "validation_size": 0.02,
-        "hidden_dim": 512,
+    "middle": _COMMON
+    | {
+        "embedding_dim": 32,
+        "hidden_dim": 320,
         "dropout": 0.3,
-        "carry_state": True,
-        "num_epochs": 20,
-        "learning_rate": 0.002,
-        "schedule": "cosine",
+        "window_size": 64,
+        "num_epochs": 5,
+        "learning_rate": 0.008,
+        "warmup_batches": 100,
+        "weight_decay": 0.01,
     },
-    "long": {
-        "train_size": 0.9,
-        "validation_size": 0.02,
+    "best": _COMMON
+    | {
         "num_layers": 2,
-        "hidden_dim": 512,
+        "embedding_dim": 64,
+        "hidden_dim": 384,
         "dropout": 0.4,
-        "carry_state": True,
-        "num_epochs": 40,
-        "learning_rate": 0.002,
-        "schedule": "cosine",
+        "window_size": 64,
+        "num_epochs": 9,
+        "learning_rate": 0.006,
+        "warmup_batches": 100,
+        "weight_decay": 0.02,
+    },
+    "long": _COMMON
+    | {
+        "num_layers": 2,
+        "embedding_dim": 64,
+        "hidden_dim": 384,
+        "dropout": 0.5,
+        "window_size": 64,
+        "num_epochs": 19,
+        "learning_rate": 0.006,
+        "warmup_batches": 100,
+        "weight_decay": 0.02,
     },
 }
 
