@@ -48,7 +48,8 @@ class GRU(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
-    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own. The
+    methods `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int

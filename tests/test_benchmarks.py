@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import preparation, sampling, scaling, training
+from benchmarks import harness, preparation, quality, sampling, scaling, training
 from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +20,7 @@ def results(name):
     ("document", "name", "key", "table"),
     [
         (README, "training", "shapes", training.summary),
+        (README, "quality", "rows", quality.table),
         (PERFORMANCE, "training", "shapes", training.table),
         (PERFORMANCE, "sampling", "figures", sampling.table),
         (PERFORMANCE, "preparation", "figures", preparation.table),
@@ -32,7 +33,11 @@ def test_the_tables_are_those_of_the_results(document, name, key, table):
     assert table(results(name)[key]) in document
 
 
-@pytest.mark.parametrize("name", ["training", "sampling", "preparation", "scaling"])
+def test_what_is_published_stands_beside_what_is_measured():
+    assert harness.table(quality.PUBLISHED) in README
+
+
+@pytest.mark.parametrize("name", ["training", "sampling", "preparation", "scaling", "quality"])
 def test_the_machine_is_named(name):
     machine = results(name)["machine"]
     assert f"{machine['processor']}, {machine['cores']} cores" in PERFORMANCE
