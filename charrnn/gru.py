@@ -1,4 +1,4 @@
-"""The gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8.
+"""The gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8, for inputs x_t.
 
     r_t = σ(x_t W_r + h_{t-1} U_r + b_r)                 reset gate:  how much of the past the candidate sees
     z_t = σ(x_t W_z + h_{t-1} U_z + b_z)                 update gate: how much of the past is kept
@@ -39,7 +39,6 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.layers import require_positive
 from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
 
 
@@ -48,8 +47,8 @@ class GRU(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
-    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own. The
-    methods `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
+    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -58,9 +57,6 @@ class GRU(Recurrent):
     initializer: Initializer = glorot_uniform
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
-
-    def __post_init__(self):
-        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
 
     @property
     def state_dims(self):
@@ -74,9 +70,7 @@ class GRU(Recurrent):
         return shapes
 
     def init(self, p, rng):
-        p.kernel[...] = self.initializer(p.kernel.shape, rng)
-        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
-        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+        super().init(p, rng)
         if self.reset_after:
             p.recurrent_bias[...] = self.bias_initializer(p.recurrent_bias.shape, rng)
 
@@ -84,12 +78,12 @@ class GRU(Recurrent):
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            gates=np.empty((3, T, B, H), dtype),  # x W + b, then the gates r, z, c
+            gates=np.empty((3, T, B, H), dtype),  # x W + b, then r, z, c
             recalled=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with reset_after q
-            dgates=np.empty((3, T, B, H), dtype),  # dr, dz, dc
+            dgates=np.empty((3, T, B, H), dtype),  # their local derivatives, in the end dr, dz, dc
             dq=np.empty((T, B, H), dtype) if self.reset_after else None,
             dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
-            products=np.empty((3, B, H), dtype),
+            products=np.empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
             dx=np.empty((T, B, D), dtype),
             dx_of_gate=np.empty((3, T * B, D), dtype),
         )
@@ -98,26 +92,27 @@ class GRU(Recurrent):
         project_to_gates(p, x, work.gates)
 
     def unroll(self, p, work):
+        # Products go block by block of U's columns into `blocks`, which are views of `products`, see charrnn.blocks.
         U = column_blocks(p.recurrent_kernel, rows=work.h.shape[1])
         product_rz, product_c = work.products[:2], work.products[2]
         U_rz, U_c = U[:2], U[2]
         blocks = in_blocks(work.products, U)
         blocks_rz, blocks_c = blocks[:2], blocks[2]
 
-        both_gates = work.gates[:2].swapaxes(0, 1)
+        both_gates = work.gates[:2].swapaxes(0, 1)  # (T, 2, B, H)
         for h_before, h, rz, r, z, c, recalled in zip(work.h[:-1], work.h[1:], both_gates, *work.gates, work.recalled):
             if self.reset_after:
                 np.matmul(h_before, U, out=blocks)
                 product_rz += rz
-                sigmoid(product_rz, out=rz)
-                np.add(product_c, p.recurrent_bias, out=recalled)
+                sigmoid(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
+                np.add(product_c, p.recurrent_bias, out=recalled)  # q = h_before U_c + u
                 np.multiply(r, recalled, out=product_c)
             else:
                 np.matmul(h_before, U_rz, out=blocks_rz)
                 product_rz += rz
-                sigmoid(product_rz, out=rz)
+                sigmoid(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
                 np.multiply(r, h_before, out=recalled)
-                np.matmul(recalled, U_c, out=blocks_c)
+                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ h_before) U_c
             product_c += c
             np.tanh(product_c, out=c)
 
@@ -131,13 +126,13 @@ class GRU(Recurrent):
         np.subtract(1, z, out=dc)
         np.subtract(h_before, c, out=dz)
         dz *= z
-        dz *= dc
+        dz *= dc  # (h_before - c) z (1 - z), still to be multiplied by dh
         np.multiply(c, c, out=dr)  # dr is free until its own turn comes
         np.subtract(1, dr, out=dr)
-        dc *= dr
+        dc *= dr  # (1 - z) (1 - c²), by dh
         np.subtract(1, r, out=dr)
         dr *= r
-        dr *= work.recalled if self.reset_after else h_before
+        dr *= work.recalled if self.reset_after else h_before  # r (1 - r) h_before, by dc U_cᵀ; or r (1 - r) q, by dc
         work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=h_before.shape[1])
 
     def unroll_backward(self, p, dy, work):
@@ -149,7 +144,10 @@ class GRU(Recurrent):
 
         r, z, _ = work.gates
         dr, _, dc = work.dgates
-        drz, dzc = work.dgates[:2].swapaxes(0, 1)[:, :, None], work.dgates[1:].swapaxes(0, 1)
+        drz, dzc = (
+            work.dgates[:2].swapaxes(0, 1)[:, :, None],
+            work.dgates[1:].swapaxes(0, 1),
+        )  # (T, 2, 1, B, H), (T, 2, B, H)
         for t in reversed(range(len(r))):
             dh += dy[t]
             dzc[t] *= dh

@@ -82,7 +82,7 @@ class Embedding:
     def backward(self, p, grad, x, dy, work):
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
         # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would. The numbers
-        # id · T·B + position are sorted by id, hold the position too, and need no memory beside their own.
+        # id · T·B + position are sorted in place; the remainder by T·B then gives the positions back.
         order = work.order
         np.multiply(work.ids, order.size, out=order)
         order += work.positions
@@ -199,7 +199,8 @@ class Dropout:
     """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
 
     Only the chain that is trained has this layer: what is evaluated, sampled from and stored is the model without it.
-    Every workspace draws from a stream of its own, split off `rng`, so that threads don't meet. x, y: (T, B, dim).
+    Alone among layers it changes: every workspace splits a stream of its own off `rng`, so that threads don't meet.
+    x, y: (T, B, dim).
     """
 
     dim: int

@@ -3,7 +3,7 @@
     o_t = σ(x_t W_o + h_{t-1} U_o + b_o)       output gate: how much of the cell is shown
     i_t = σ(x_t W_i + h_{t-1} U_i + b_i)       input gate:  how much of the candidate enters the cell
     f_t = σ(x_t W_f + h_{t-1} U_f + b_f)       forget gate: how much of the cell is kept
-    g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)    candidate
+    g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)    candidate, which the GRU calls c
     c_t = f_t ∘ c_{t-1} + i_t ∘ g_t            the cell, which gradients pass without a matrix in their way
     h_t = o_t ∘ tanh(c_t)
 
@@ -31,7 +31,6 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.layers import require_positive
 from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
 
 
@@ -41,8 +40,8 @@ class LSTM(Recurrent):
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
     (4, H), to which `init` adds `forget_bias` for f: a cell that keeps what it has is where learning should begin
-    (Jozefowicz, Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own. The
-    methods `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
+    (Jozefowicz, Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
+    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -51,9 +50,6 @@ class LSTM(Recurrent):
     initializer: Initializer = glorot_uniform
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
-
-    def __post_init__(self):
-        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
 
     @property
     def state_dims(self):
@@ -64,9 +60,7 @@ class LSTM(Recurrent):
         return {"kernel": (4, D, H), "recurrent_kernel": (4, H, H), "bias": (4, H)}
 
     def init(self, p, rng):
-        p.kernel[...] = self.initializer(p.kernel.shape, rng)
-        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
-        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+        super().init(p, rng)
         p.bias[2] += self.forget_bias
 
     def work(self, T, B, dtype):
@@ -74,12 +68,12 @@ class LSTM(Recurrent):
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             c=np.empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
-            gates=np.empty((4, T, B, H), dtype),  # x W + b, then the gates o, i, f, g
-            tanh_c=np.empty((T, B, H), dtype),
-            dgates=np.empty((4, T, B, H), dtype),  # do, di, df, dg
+            gates=np.empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
+            tanh_c=np.empty((T, B, H), dtype),  # backwards, what h_t sends to c_t: o (1 - tanh²(c)), in the end by dh
+            dgates=np.empty((4, T, B, H), dtype),  # their local derivatives, in the end do, di, df, dg
             dh=np.empty((B, H), dtype),  # the gradients of the states, at the end those of h[0] and c[0]
             dc=np.empty((B, H), dtype),
-            products=np.empty((4, B, H), dtype),
+            products=np.empty((4, B, H), dtype),  # of one time step, with U_o, U_i, U_f, U_g or their transposes
             dx=np.empty((T, B, D), dtype),
             dx_of_gate=np.empty((4, T * B, D), dtype),
         )
@@ -98,7 +92,7 @@ class LSTM(Recurrent):
         ):
             np.matmul(h_before, U, out=blocks)
             products += gates
-            sigmoid(products[:3], out=gates[:3])
+            sigmoid(products[:3], out=gates[:3])  # o, i, f = σ(x W + h_before U + b)
             o, i, f, g = gates
             np.tanh(products[3], out=g)
             np.multiply(f, c_before, out=c_t)
@@ -117,7 +111,7 @@ class LSTM(Recurrent):
         np.multiply(g, g, out=dg)
         np.subtract(1, dg, out=dg)
         dg *= i
-        tanh_c *= tanh_c  # from here on it holds o (1 - tanh²(c)), the derivative of h by c
+        tanh_c *= tanh_c
         np.subtract(1, tanh_c, out=tanh_c)
         tanh_c *= o
         work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=o.shape[1])
@@ -126,13 +120,13 @@ class LSTM(Recurrent):
         dh, dc, products = work.dh, work.dc, work.products
         blocks = in_blocks(products, work.U_T)
 
-        f, do, dc_of_dh = work.gates[2], work.dgates[0], work.tanh_c
+        f, do, dc_by_h = work.gates[2], work.dgates[0], work.tanh_c
         of_step = work.dgates.swapaxes(0, 1)
         for t in reversed(range(len(f))):
             dh += dy[t]
             do[t] *= dh
-            dc_of_dh[t] *= dh
-            dc += dc_of_dh[t]
+            dc_by_h[t] *= dh
+            dc += dc_by_h[t]
             of_step[t, 1:] *= dc
             dc *= f[t]
             np.matmul(of_step[t][:, None], work.U_T, out=blocks)

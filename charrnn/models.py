@@ -42,7 +42,8 @@ class Layer(Protocol):
     A layer may have `stepper(p, x, state)`, a faster way than `forward` to go on by one time step, for sampling. There,
     sequences are columns, because BLAS splits products with them better among its threads, and each begins with a 1, so
     that a bias is one more row of its matrix. `x` is [1; x] (1 + input_dim, B), the array in which the layer will find
-    the input of every step; `state` has an array (H, B) for each of `state_dims`, from which the first step goes on.
+    the input of every step; `state` has an array (H, B) for each of `state_dims`, from which the first step goes on and
+    which becomes the layer's own.
     Returned are x, or an array of the layer's own in which it wants the input instead; [1; y] (1 + output_dim, B); and
     a function that takes a step, from what is in x then to y.
 

@@ -20,7 +20,7 @@ from charrnn.pipeline import can_be_cut_in_time, gradients_piece_by_piece
 # What makes a second thread pay; with less, threads wait for Python more than they work. See docs/performance.md.
 MULTIPLY_ADDS_A_THREAD = 1 << 20  # of one recurrent product at one time step, for threads with sequences of their own
 NUMBERS_A_STEP = 1 << 12  # in a recurrent layer's output at one time step, for pieces of time
-STEPS_A_PIECE = 20
+LEAST_STEPS_A_PIECE = 20
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Part:
 def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
     """The buffers of `loss_and_gradient` for batches (T, B), cut into as many parts as pay."""
     width = max((layer.output_dim for layer in model.layers if getattr(layer, "state_dims", None)), default=0)
-    by_columns, by_steps = min(num_threads, B, B * width**2 // MULTIPLY_ADDS_A_THREAD), T // STEPS_A_PIECE
+    by_columns, by_steps = min(num_threads, B, B * width**2 // MULTIPLY_ADDS_A_THREAD), T // LEAST_STEPS_A_PIECE
     if by_columns > 1:
         cuts = [(slice(0, T), columns) for columns in _slices(B, by_columns)]
     elif by_steps > 1 and num_threads > 1 and B * width >= NUMBERS_A_STEP and can_be_cut_in_time(model):

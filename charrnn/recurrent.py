@@ -8,21 +8,32 @@ a candidate state), so that each gate's block is contiguous at every time step: 
 
 import numpy as np
 
+from charrnn.layers import require_positive
+
 
 class Recurrent:
     """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer:
 
     * `project(p, x, work)`: what the inputs x_1 … x_T bring about without the state;
     * `unroll(p, work)`: forwards in time from the incoming state; returns y;
-    * `local_derivatives(p, work)`: whatever of the backward pass does not depend on the gradients that come in;
+    * `local_derivatives(p, work)`: whatever of the backward pass does not depend on the gradients that come in, such as
+      the factors by which `unroll_backward` multiplies them, and transposed matrices;
     * `unroll_backward(p, dy, work)`: backwards in time. The buffers "d" + name of the states in `state_dims` hold the
       gradients of the outgoing states before, and those of the incoming states after it;
     * `gradients(p, grad, x, work)`: the gradients of the parameters; returns dx.
     """
 
+    def __post_init__(self):
+        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+
     @property
     def output_dim(self):
         return self.hidden_dim
+
+    def init(self, p, rng):
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
     def forward(self, p, x, work):
         self.project(p, x, work)

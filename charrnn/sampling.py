@@ -15,7 +15,7 @@ from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
-LEAST_UNIFORM = 2.0**-25  # in place of 0, which would give -∞ and so the same score to all that top_k and top_p exclude
+LEAST_UNIFORM = 2.0**-25  # in place of 0, whose noise is -∞, which is also the score of what top_k and top_p exclude
 
 Ids = np.intp | np.ndarray  # a number for one stream, (B,) for several
 
@@ -44,8 +44,8 @@ def generate(
     top_k
         Draw from the k most probable characters only, and those as probable as the last of them; 0 is all.
     top_p
-        Draw from the fewest characters that together have this probability only (Holtzman et al. 2020, section 3.1),
-        after the temperature; 1 is all.
+        Of those, draw from the fewest characters that together have this probability only (Holtzman et al. 2020,
+        section 3.1), after the temperature; 1 is all, and at temperature 0 it makes no difference.
 
     Raises
     ------

@@ -4,7 +4,7 @@
 
 Backwards in time, with da_t the gradient of what stands in the brackets of f:
 
-    dh_t = dy_t + da_{t+1} Uᵀ,  da_t = f'(dh_t),  dU = Σ_t h_{t-1}ᵀ da_t,  dW = Σ_t x_tᵀ da_t,  db = Σ_t da_t
+    dh_t = dy_t + da_{t+1} Uᵀ,  da_t = dh_t ∘ f'(a_t),  dU = Σ_t h_{t-1}ᵀ da_t,  dW = Σ_t x_tᵀ da_t,  db = Σ_t da_t
 
 The state before the first step, h_0, is the incoming one.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.layers import require_activation, require_positive
+from charrnn.layers import require_activation
 from charrnn.recurrent import Recurrent
 
 
@@ -35,7 +35,7 @@ class SimpleRNN(Recurrent):
     bias_initializer: Initializer = zeros
 
     def __post_init__(self):
-        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+        super().__post_init__()
         require_activation(self, self.activation)
 
     @property
@@ -45,11 +45,6 @@ class SimpleRNN(Recurrent):
     def shapes(self):
         D, H = self.input_dim, self.hidden_dim
         return {"kernel": (D, H), "recurrent_kernel": (H, H), "bias": (H,)}
-
-    def init(self, p, rng):
-        p.kernel[...] = self.initializer(p.kernel.shape, rng)
-        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
-        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
     def work(self, T, B, dtype):
         D, H = self.input_dim, self.hidden_dim
@@ -74,7 +69,7 @@ class SimpleRNN(Recurrent):
         return work.h[1:]
 
     def local_derivatives(self, p, work):
-        pass  # f'(dh_t) is a function of both the state and its gradient
+        pass  # an activation's own `backward` takes the state and its gradient together
 
     def unroll_backward(self, p, dy, work):
         activation_backward, dh = ACTIVATIONS[self.activation].backward, work.dh

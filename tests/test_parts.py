@@ -70,7 +70,7 @@ def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(r
 
 def in_time(monkeypatch):
     monkeypatch.setattr("charrnn.parts.NUMBERS_A_STEP", 1)
-    monkeypatch.setattr("charrnn.parts.STEPS_A_PIECE", 3)
+    monkeypatch.setattr("charrnn.parts.LEAST_STEPS_A_PIECE", 3)
 
 
 def in_sequences(monkeypatch):
