@@ -89,7 +89,7 @@ def fit(
     list of dict
         A row an epoch: `epoch`, `train_loss` (the mean over the epoch while the weights were changing),
         `validation_loss` (both nats per character; the validation text is read from `batch_size` places side by
-        side), `validation_accuracy`, `learning_rate` (of its last batch), and `gradient_norm`, the mean before clipping.
+        side), `validation_accuracy`, `learning_rate` (of its last batch), `gradient_norm` (the mean before clipping).
         `best_epoch` tells which row is that of the model.
 
     Raises
