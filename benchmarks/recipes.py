@@ -12,7 +12,7 @@ Recipe = Mapping[str, Value]
 # What all have in common: the text in order with carried state, AdamW, a warm-up and a cosine.
 _COMMON: Recipe = {
     "train_size": 0.9,
-    "validation_size": 0.02,
+    "validation_size": 0.01,
     "carry_state": True,
     "optimizer": "adam",
     "beta_2": 0.99,
@@ -49,18 +49,6 @@ RECIPES: dict[str, Recipe] = {
         "dropout": 0.4,
         "window_size": 64,
         "num_epochs": 9,
-        "learning_rate": 0.006,
-        "warmup_batches": 100,
-        "weight_decay": 0.02,
-    },
-    "long": _COMMON
-    | {
-        "num_layers": 2,
-        "embedding_dim": 64,
-        "hidden_dim": 384,
-        "dropout": 0.5,
-        "window_size": 64,
-        "num_epochs": 19,
         "learning_rate": 0.006,
         "warmup_batches": 100,
         "weight_decay": 0.02,

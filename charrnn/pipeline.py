@@ -42,28 +42,29 @@ def gradients_piece_by_piece(
             work = piece.work.layers[i]
             for name in layers[i].state_dims:
                 getattr(work, name)[0] = before[name] if before else 0
-            h = layers[i].unroll(piece.model.p[i], work)
+            output = layers[i].unroll(piece.model.p[i], work)
             before = {name: getattr(work, name)[-1] for name in layers[i].state_dims}
-            waiting[k] = submit(_after, piece, i, h, y[piece.steps])
+            waiting[k] = submit(_after, piece, i, output, y[piece.steps])
 
     for i in reversed(recurrent):
         later = None
         for k, piece in reversed(list(enumerate(pieces))):
-            dh = waiting[k].result()
+            dy = waiting[k].result()
             work = piece.work.layers[i]
             for name in layers[i].state_dims:
                 getattr(work, "d" + name)[...] = getattr(later, "d" + name) if later else 0
-            layers[i].unroll_backward(piece.model.p[i], dh, work)
+            layers[i].unroll_backward(piece.model.p[i], dy, work)
             later = work
             waiting[k] = submit(_gradients, piece, i)
     for gradients in waiting:
         gradients.result()
 
 
-def _forward(piece, i: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
-    """From layer i on to the next that goes through time; from the end of the chain, by the loss, back to the last."""
+def _forward(piece, first: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    """Run the layers from `first` up to the next recurrent one, and bring its inputs to its gates. If there is none,
+    compute the loss, go back to the last recurrent layer, and return the gradient of what that one has put out."""
     model, work = piece.model, piece.work
-    for i, layer in list(enumerate(model.layers))[i:]:
+    for i, layer in list(enumerate(model.layers))[first:]:
         work.inputs[i] = x
         if isinstance(layer, Recurrent):
             return layer.project(model.p[i], x, work.layers[i])
@@ -73,10 +74,10 @@ def _forward(piece, i: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | 
     return _backward(piece, len(model.layers) - 1, cross_entropy.backward(piece.loss, piece.share))
 
 
-def _after(piece, i: int, h: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+def _after(piece, i: int, output: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
     """What follows upon unrolling layer i."""
     piece.model.layers[i].local_derivatives(piece.model.p[i], piece.work.layers[i])
-    return _forward(piece, i + 1, h, targets)
+    return _forward(piece, i + 1, output, targets)
 
 
 def _gradients(piece, i: int) -> np.ndarray | None:
