@@ -27,12 +27,14 @@ Figures = list[dict[str, int | float | str]]
 def step_times(rounds: int) -> Figures:
     """Step time and characters a second, with one of H, B and T varied at a time."""
     shapes = {(name, value): CENTRE | {name: value} for name, values in VARIED.items() for value in values}
-    steps = {}
+    contenders = {}
     for varied, sizes in shapes.items():
         shape = Shape(**sizes)
         x, y = random_batch(shape)
-        steps[varied] = Charrnn(shape, x, y, reset_after=False).step
-    timings = harness.interleaved(steps, rounds=rounds, calls=3)
+        contenders[varied] = Charrnn(shape, x, y, reset_after=False)
+    steps = {varied: contender.step for varied, contender in contenders.items()}
+    turns = {varied: contender.turn for varied, contender in contenders.items()}
+    timings = harness.interleaved(steps, rounds=rounds, calls=3, turns=turns)
     return [
         shapes[varied]
         | {"varied": varied[0], "milliseconds": 1000 * timing.median}

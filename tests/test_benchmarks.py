@@ -33,6 +33,13 @@ def test_the_tables_are_those_of_the_results(document, name, key, table):
     assert table(results(name)[key]) in document
 
 
+def test_a_step_is_timed_within_its_turn_whichever_way_it_uses_threads(monkeypatch):
+    monkeypatch.setattr(scaling, "VARIED", {"H": (128, 256)})
+    monkeypatch.setattr(scaling, "CENTRE", {"H": 128, "B": 32, "T": 40})
+    monkeypatch.setattr(training, "available_cores", lambda: 2)
+    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 40), ("H", 256, 40)]
+
+
 def test_what_is_published_stands_beside_what_is_measured():
     assert harness.table(quality.PUBLISHED) in README
 
