@@ -124,7 +124,7 @@ def source(path: str) -> tuple[int | str, str]:
         If there is no such file, or standard input is closed.
     """
     if path != "-":
-        if not Path(path).exists():
+        if not os.path.exists(path):  # Path("") would be this folder
             raise InputError(f"{path!r} is not a file")
         return path, path
     if sys.stdin is None:

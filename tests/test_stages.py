@@ -203,7 +203,8 @@ def test_evaluate_any_text(finished, tmp_path):
     trained = load_model(finished / "models/char_rnn.npz")
     metrics = evaluate(trained.model, trained.vectorizer.encode("bad cab\né€ "))
     unknown, figures = shown.splitlines()
-    assert unknown == "4 characters that the model does not know are left out: 'x' (2), 'y' (1), '¤' (1)"
+    left_out = "characters that the model does not know are left out, and what surrounds them is joined"
+    assert unknown == f"4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
     assert figures.startswith(f"loss {metrics['loss']:.4f} nats") and figures.endswith("over 10 characters")
     piped = subprocess.run(
         command("evaluate", "--text", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad cab", capture_output=True
