@@ -26,18 +26,31 @@ def require_writable(path: Path) -> None:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` once the block has ended without an error.
 
-    A reader sees the old file or the new one, never half of one. Missing parent folders are made.
+    A reader sees the old file or the new one, never half of one, even after a loss of power. Missing parent folders are
+    made.
 
     Raises
     ------
     OSError
-        If `path` is a folder, or its own folder can't be made or written to.
+        If `path` is a folder, or its own folder can't be made or written to, or the disk is full.
     """
     path = Path(path)
     require_writable(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
+        with open(temporary, "ab") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before what was written
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # as for a full disk
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, if there is one, and whatever processes that were killed while they replaced it have left."""
+    for leftover in (path, *path.parent.glob(f".{path.name}.*.partial")):
+        leftover.unlink(missing_ok=True)

@@ -194,18 +194,37 @@ class TiedDense:
         return work.dx
 
 
+class Masks:
+    """Where dropout layers have their random numbers from: a generator for each workspace and step.
+
+    They follow from the seed and the number of the step, which who trains has to set, so that training can be taken up
+    at any step, and threads don't meet.
+    """
+
+    def __init__(self, seed: int):
+        self.seed, self.step, self.workspaces = seed, 0, 0
+
+    def new_number(self) -> int:
+        """A number for one more workspace."""
+        self.workspaces += 1
+        return self.workspaces
+
+    def generator(self, number: int) -> np.random.Generator:
+        """The generator of workspace `number` in this step."""
+        return np.random.Generator(np.random.PCG64((self.seed, self.step, number)))
+
+
 @dataclass(frozen=True)
 class Dropout:
     """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
 
     Only the chain that is trained has this layer: what is evaluated, sampled from and stored is the model without it.
-    Alone among layers it changes: every workspace splits a stream of its own off `rng`, so that threads don't meet.
     x, y: (T, B, dim).
     """
 
     dim: int
     rate: float
-    rng: np.random.Generator
+    masks: Masks
 
     def __post_init__(self):
         require_positive(self, dim=self.dim)
@@ -228,11 +247,11 @@ class Dropout:
 
     def work(self, T, B, dtype):
         mask, y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(3))
-        return SimpleNamespace(mask=mask, y=y, dx=dx, rng=self.rng.spawn(1)[0])
+        return SimpleNamespace(mask=mask, y=y, dx=dx, number=self.masks.new_number())
 
     def forward(self, p, x, work):
         mask = work.mask
-        work.rng.random(out=mask, dtype=mask.dtype)
+        self.masks.generator(work.number).random(out=mask, dtype=mask.dtype)
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1 / (1 - self.rate)
         return np.multiply(x, mask, out=work.y)

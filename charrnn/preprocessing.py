@@ -152,19 +152,22 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
 
 
-def batches(windows: np.ndarray, batch_size: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+def batches(
+    windows: np.ndarray, batch_size: int, rng: np.random.Generator | None = None, first: int = 0
+) -> Iterator[Batch]:
     """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
 
-    More than SHUFFLED_AT_ONCE windows are shuffled in stretches of that many, which come in random order themselves.
+    The `first` batches are left out; the others are what they would be with them. More than SHUFFLED_AT_ONCE windows are shuffled in stretches of that many, which come in random order themselves.
     """
     order = np.empty(0, np.intp)
     for stretch in _stretches(len(windows), rng):
         order = np.concatenate([order, stretch])
         whole_batches = len(order) // batch_size * batch_size
-        for start in range(0, whole_batches, batch_size):
+        for start in range(first * batch_size, whole_batches, batch_size):
             yield _batch(windows, order[start : start + batch_size])
+        first = max(0, first - whole_batches // batch_size)
         order = order[whole_batches:]
-    if len(order):
+    if len(order) and not first:
         yield _batch(windows, order)
 
 
@@ -208,17 +211,18 @@ def stream_length(n: int, num_streams: int) -> int:
     return (n - 1) // min(num_streams, n - 1)
 
 
-def streams(ids: np.ndarray, num_streams: int, window_size: int) -> Iterator[Batch]:
+def streams(ids: np.ndarray, num_streams: int, window_size: int, first: int = 0) -> Iterator[Batch]:
     """Read `num_streams` equal stretches of the text side by side, `window_size` characters at a time.
 
     Column b of each batch goes on where column b of the one before ended, so that a carried state fits. Every
-    character but the first is predicted once, save the up to num_streams - 1 last ones that do not fill a row.
+    character but the first is predicted once, save the up to num_streams - 1 last ones that do not fill a row. The
+    `first` batches are left out.
     """
     length = stream_length(len(ids), num_streams)
     num_streams = min(num_streams, len(ids) - 1)
     x = ids[: num_streams * length].reshape(num_streams, length).T
     y = ids[1 : num_streams * length + 1].reshape(num_streams, length).T
-    for start in range(0, length, window_size):
+    for start in range(first * window_size, length, window_size):
         part = slice(start, start + window_size)
         pair = np.array(x[part], order="C"), np.array(y[part], order="C")
         release(ids)

@@ -4,8 +4,6 @@ It holds one array for each named parameter, and under `description` a JSON text
 hyperparameters, and what tells the training text from others. Equal models make equal files, byte for byte.
 """
 
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,19 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.archive import DAMAGE, damaged, read_archive, write_archive
 from charrnn.errors import InputError
-from charrnn.files import replacing
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Embedding, LastStep, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Layer, Model, parameter_count
-from charrnn.preprocessing import TextVectorizer
+from charrnn.preprocessing import TextVectorizer, code_points
 from charrnn.simple_rnn import SimpleRNN
 
 FORMAT = 1
-DESCRIPTION = "description"
-# What NumPy, zipfile and json raise for files that are cut, altered or something else.
-DAMAGE = (ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile)
+DTYPES = ("float32", "float64")
 LAYERS = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
 
 
@@ -55,9 +51,7 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
         "params": dict(contents.params),
         "data": dict(contents.data),
     }
-    arrays = {DESCRIPTION: np.array(json.dumps(description)), **dict(contents.model.named_parameters())}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    write_archive(path, description, dict(contents.model.named_parameters()))
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
@@ -66,34 +60,48 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     Raises
     ------
     InputError
-        If the file is not a model file, or needs a layer that is not known.
+        If the file is not a model file, is damaged, of another format, has parameters that are not finite, or needs a
+        layer that is not known.
     OSError
         If it can't be read.
     """
     known = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
+    description, arrays = read_archive(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            description = json.loads(archive[DESCRIPTION].item())
-            if description["format"] != FORMAT:
-                raise InputError(f"{path} has format {description['format']}; this version reads format {FORMAT}")
-            layers = [_layer(d, known, path) for d in description["layers"]]
-            model = Model.from_parameters(layers, np.empty(parameter_count(layers), description["dtype"]))
-            for name, view in model.named_parameters():
-                stored = archive[name]
-                if stored.shape != view.shape:
-                    raise InputError(f"{path}: {name} has shape {stored.shape}; its layer needs {view.shape}")
-                view[...] = stored
-            vectorizer = TextVectorizer(description["vocabulary"])
-            if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
-                raise InputError(
-                    f"{path}: the vocabulary has {vectorizer.vocabulary_size} characters; its layers differ"
-                )
-            return ModelFile(model, vectorizer, description["params"], description["data"])
-    except InputError:
-        raise
+        return _contents(description, arrays, known)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except DAMAGE as error:
-        reason = str(error).partition(". ")[0]  # NumPy goes on with advice to trust the file
-        raise InputError(f"{path} is not a charrnn model file, or is damaged ({reason})") from None
+        raise InputError(damaged(path, error)) from None
+
+
+def _contents(
+    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Layer]]
+) -> ModelFile:
+    if description["format"] != FORMAT:
+        raise InputError(f"the format is {description['format']}; this version reads format {FORMAT}")
+    if description["dtype"] not in DTYPES:
+        raise InputError(f"the dtype is {description['dtype']!r}; it must be one of {', '.join(DTYPES)}")
+    vocabulary = description["vocabulary"]
+    code_points(vocabulary)
+    vectorizer = TextVectorizer(vocabulary)
+    layers = [_layer(described, known) for described in description["layers"]]
+    size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
+    if size != stored_size:
+        raise InputError(f"there are {stored_size} parameters; the layers need {size}")
+    model = Model.from_parameters(layers, np.empty(size, description["dtype"]))
+    for name, view in model.named_parameters():
+        stored = arrays[name]
+        if (stored.dtype, stored.shape) != (view.dtype, view.shape):
+            raise InputError(
+                f"{name} has dtype {stored.dtype} and shape {stored.shape}; its layer needs {view.dtype} and {view.shape}"
+            )
+        view[...] = stored
+    if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
+        raise InputError(f"the vocabulary has {vectorizer.vocabulary_size} characters; the layers differ")
+    if not np.isfinite(model.parameters).all():
+        raise InputError("there are parameters that are not finite")
+    return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
 
 
 def _describe(layer: Layer) -> dict[str, Any]:
@@ -104,8 +112,8 @@ def _describe(layer: Layer) -> dict[str, Any]:
     return {"class": type(layer).__name__, **told}
 
 
-def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]], path: str | Path) -> Layer:
-    name = description.pop("class")
+def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:
+    name, settings = description["class"], {key: value for key, value in description.items() if key != "class"}
     if name not in known:
-        raise InputError(f"{path} has a layer {name!r}; known are {', '.join(known)}")
-    return known[name](**description)
+        raise InputError(f"there is a layer {name!r}; known are {', '.join(known)}")
+    return known[name](**settings)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from math import ceil, inf, isfinite
 
 import numpy as np
 
+from charrnn.checkpoint import TrainingState
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
-from charrnn.layers import Dropout, LastStep
+from charrnn.layers import Dropout, LastStep, Masks
 from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weights
 from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
@@ -41,8 +42,9 @@ def fit(
     final_learning_rate: float = 0.0,
     patience: int = 0,
     num_threads: int = 1,
-    on_batch: Callable[[int, int, int, float], None] | None = None,
-    on_epoch: Callable[[History], None] | None = None,
+    resume: TrainingState | None = None,
+    on_batch: Callable[[TrainingState, float], None] | None = None,
+    on_epoch: Callable[[TrainingState], None] | None = None,
 ) -> History:
     """Train a model in place, measure it on the validation text after every epoch, and leave it as it was at its best.
 
@@ -79,10 +81,12 @@ def fit(
     num_threads
         How many threads may work on a batch, each on a part of it (`charrnn.parts`). Another number gives results that
         differ by rounding or, with dropout, because each part draws masks of its own.
+    resume
+        Go on from here, with everything else as it was then; it becomes part of this training.
     on_batch
-        Called after every batch with the epoch, the batch (both from 1), the number of batches and the loss.
+        Called after every batch with how far training has come and the loss of the batch.
     on_epoch
-        Called after every epoch with the history so far.
+        Called with how far training has come when the row of an epoch has been added to its history.
 
     Returns
     -------
@@ -132,73 +136,78 @@ def fit(
         num_batches = ceil(stream_length(len(train_ids), batch_size) / window_size)
     else:
         num_batches = ceil(len(train_windows) / batch_size)
-    highest_rate, memory, decayed = optimizer.learning_rate, optimizer.state(model.parameters), model.decayed()
-    history: History = []
-    best = model.parameters.copy()
-    dropout_seed = int(rng.spawn(1)[0].integers(2**63))
+    rate_at = partial(
+        learning_rate,
+        num_batches=num_epochs * num_batches,
+        schedule=schedule,
+        highest=optimizer.learning_rate,
+        final=final_learning_rate,
+        warmup_batches=warmup_batches,
+    )
+    decayed = model.decayed()
+    masks = Masks(seed=int(rng.spawn(1)[0].integers(2**63)))
+    trainee = _trainee(model, targets, dropout, masks)
+    parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
+    if resume:
+        now, rng.bit_generator.state = resume, resume.shuffling
+        model.parameters[...] = now.parameters
+        now.parameters = model.parameters
+    else:
+        now = TrainingState(
+            parameters=model.parameters,
+            best=model.parameters.copy(),
+            memory=optimizer.state(model.parameters),
+            shuffling=rng.bit_generator.state,
+            history=[],
+            num_batches=num_batches,
+        )
 
     try:
-        for epoch in range(1, num_epochs + 1):
-            parts = None  # so that the buffers of the epoch before are given up
-            # Masks are seeded anew in each epoch, so that training can be taken up at any.
-            trainee = _trainee(model, targets, dropout, np.random.default_rng((dropout_seed, epoch)))
-            parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
+        while now.epoch <= num_epochs and not _out_of_patience(now.history, patience):
             if carry_state:
-                pairs = streams(train_ids, batch_size, window_size)
+                pairs = streams(train_ids, batch_size, window_size, first=now.batch)
             else:
-                pairs = batches(train_windows, batch_size, rng)
+                pairs = batches(train_windows, batch_size, rng, first=now.batch)
 
-            state, total_loss, total_norm, positions = None, 0.0, 0.0, 0
             with workers(parts_of(window_size, batch_size)) as pool:
-                for batch, (x, y) in enumerate(pairs, start=1):
+                for x, y in pairs:
                     parts = parts_of(*x.shape)
-                    loss = loss_and_gradient(trainee, x, y, parts, state, pool)
+                    masks.step = step = (now.epoch - 1) * num_batches + now.batch + 1
+                    loss = loss_and_gradient(trainee, x, y, parts, now.state, pool)
                     norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
-                    _require_finite(f"epoch {epoch}, batch {batch}", loss, norm)
-                    rate = learning_rate(
-                        (epoch - 1) * num_batches + batch,
-                        num_epochs * num_batches,
-                        schedule=schedule,
-                        highest=highest_rate,
-                        final=final_learning_rate,
-                        warmup_batches=warmup_batches,
-                    )
+                    _require_finite(f"epoch {now.epoch}, batch {now.batch + 1}", loss, norm)
+                    rate = rate_at(step)
                     if weight_decay:
                         decay_weights(model.parameters, decayed, rate * weight_decay)
                     if rate != optimizer.learning_rate:
                         optimizer = replace(optimizer, learning_rate=rate)
-                    optimizer.update(model.parameters, trainee.gradient, memory)
-                    if carry_state:
-                        state = final_state(parts)
-
-                    total_loss += loss * x.size
-                    total_norm += norm
-                    positions += x.size
+                    optimizer.update(model.parameters, trainee.gradient, now.memory)
+                    now.add_batch(loss, norm, x.size, final_state(parts) if carry_state else None)
                     if on_batch:
-                        on_batch(epoch, batch, num_batches, loss)
+                        on_batch(now, loss)
 
             validation = evaluate(model, validation_ids, num_streams=batch_size)
-            _require_finite(f"epoch {epoch}", validation["loss"], norm)
-            history.append(
+            mean_norm = now.total_norm / num_batches
+            _require_finite(f"epoch {now.epoch}", validation["loss"], mean_norm)
+            now.history.append(
                 {
-                    "epoch": epoch,
-                    "train_loss": total_loss / positions,
+                    "epoch": now.epoch,
+                    "train_loss": now.total_loss / now.positions,
                     "validation_loss": validation["loss"],
                     "validation_accuracy": validation["accuracy"],
-                    "learning_rate": rate,
-                    "gradient_norm": total_norm / batch,
+                    "learning_rate": rate_at(now.epoch * num_batches),
+                    "gradient_norm": mean_norm,
                 }
             )
-            if best_epoch(history) is history[-1]:
-                best[...] = model.parameters
+            if best_epoch(now.history) is now.history[-1]:
+                now.best[...] = model.parameters
+            now.begin_epoch(now.epoch + 1, rng.bit_generator.state)
             if on_epoch:
-                on_epoch(history)
-            if patience and epoch - best_epoch(history)["epoch"] >= patience:
-                break
+                on_epoch(now)
     finally:  # however training ended
-        if history:
-            model.parameters[...] = best
-    return history
+        if now.history:
+            model.parameters[...] = now.best
+    return now.history
 
 
 def best_epoch(history: History) -> dict[str, float]:
@@ -206,7 +215,11 @@ def best_epoch(history: History) -> dict[str, float]:
     return min(history, key=lambda row: row["validation_loss"])
 
 
-def _trainee(model, targets: str, dropout: float, masks: np.random.Generator):
+def _out_of_patience(history: History, patience: int) -> bool:
+    return bool(patience and history) and len(history) - best_epoch(history)["epoch"] >= patience
+
+
+def _trainee(model, targets: str, dropout: float, masks: Masks):
     """What is trained: the model's own parameters, behind a chain with what only training needs."""
     layers = list(model.layers)
     if dropout:

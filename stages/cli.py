@@ -43,6 +43,11 @@ class Locations:
         return self.model_dir / self.model_filename
 
     @property
+    def checkpoint(self) -> Path:
+        """How far `train` has come, if it was stopped."""
+        return self.model.with_suffix(".checkpoint")
+
+    @property
     def trained(self) -> Path:
         """The model file that `evaluate` and `sample` read."""
         return self.weights_path or self.model

@@ -1,20 +1,29 @@
-"""Stage 3, train: fit a model to the training text, and write it with its learning curve."""
+"""Stage 3, train: fit a model to the training text, and write it with its learning curve.
+
+What was stopped or killed goes on from its last checkpoint when it is started again with the same hyperparameters.
+"""
 
 import os
+import signal
+import sys
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from tqdm import tqdm
 
+from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from charrnn.errors import InputError
-from charrnn.files import require_writable
+from charrnn.files import discard, require_writable
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
 from charrnn.training import best_epoch, fit
 from stages import cli
-from stages.files import write_csv, write_json
+from stages.files import code_version, hash_of, write_csv, write_json
+from stages.params import Param
 from stages.processed import read_ids, read_vocabulary
 
 PARAMS = (
@@ -33,7 +42,15 @@ def main() -> None:
     weights_help = "model file to start from instead of fresh weights"
     # Overflow is found and reported by `fit`. np.errstate would slow every NumPy call down; this does not.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
-    args = cli.parser(__doc__, PARAMS, weights_path=weights_help).parse_args()
+    parser = cli.parser(__doc__, PARAMS, weights_path=weights_help)
+    parser.add_argument(
+        "--checkpoint-seconds",
+        default="30",
+        metavar="FLOAT",
+        help="between two checkpoints, beside one after each epoch",
+    )
+    args = parser.parse_args()
+    checkpoint_seconds = Param("checkpoint_seconds", 30.0, "", at_least=0).parse(args.checkpoint_seconds)
     params = cli.values(args, PARAMS)
     where = cli.locations(args)
 
@@ -50,33 +67,81 @@ def main() -> None:
         model.parameters[...] = start.model.parameters
     print(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on", flush=True)
 
-    progress = Progress(params["log_interval"], params["num_epochs"])
+    run = {**params, "text": data, "start": where.weights_path and hash_of(where.weights_path), "code": code_version()}
+    resume = None
+    if where.checkpoint.exists():
+        try:
+            resume = load_checkpoint(where.checkpoint, run)
+            print(f"going on from {where.checkpoint}: epoch {resume.epoch}, {resume.batch} batches done", flush=True)
+        except InputError as error:
+            print(f"not going on from a checkpoint: {error}", flush=True)
 
-    def report(history):
-        write_csv(where.metrics_dir / "history.csv", history)
-        progress.epoch_done(history[-1])
+    progress = Progress(params["log_interval"], params["num_epochs"])
+    saved_at = time.monotonic()
+
+    def save(now: TrainingState) -> None:
+        nonlocal saved_at
+        save_checkpoint(where.checkpoint, run, now)
+        saved_at = time.monotonic()
+
+    def batch_done(now: TrainingState, loss: float) -> None:
+        progress.batch_done(now, loss)
+        if stopped():
+            save(now)
+            raise KeyboardInterrupt
+        if time.monotonic() - saved_at > checkpoint_seconds:
+            save(now)
+
+    def epoch_done(now: TrainingState) -> None:
+        save(now)
+        write_csv(where.metrics_dir / "history.csv", now.history)
+        progress.epoch_done(now)
 
     betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
-    history = fit(
-        model,
-        train_ids,
-        validation_ids,
-        rng=rng,
-        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
-        num_threads=available_cores(),
-        on_batch=progress.batch_done,
-        on_epoch=report,
-        **{name: params[name] for name in OF_FIT},
-    )
+    with stopped_between_batches() as stopped:
+        history = fit(
+            model,
+            train_ids,
+            validation_ids,
+            rng=rng,
+            optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
+            num_threads=available_cores(),
+            resume=resume,
+            on_batch=batch_done,
+            on_epoch=epoch_done,
+            **{name: params[name] for name in OF_FIT},
+        )
     save_model(where.model, ModelFile(model, vectorizer, params, data))
     best = best_epoch(history)
+    write_csv(where.metrics_dir / "history.csv", history)
     write_json(
         where.metrics_dir / "train.json",
         {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
         | {"parameters": len(model.parameters)},
     )
+    discard(where.checkpoint)
     if best is not history[-1]:
         print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
+
+
+@contextmanager
+def stopped_between_batches() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM only make the function that is yielded return True. Once more, and they stop at once."""
+    received = False
+
+    def stop(number, frame):
+        nonlocal received
+        if received:
+            raise KeyboardInterrupt
+        received = True
+        print("\nstopping after this batch", file=sys.stderr)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def available_cores() -> int:
@@ -92,16 +157,19 @@ class Progress:
         self.bar = None
         self.started = time.perf_counter()
 
-    def batch_done(self, epoch: int, batch: int, num_batches: int, loss: float) -> None:
+    def batch_done(self, now: TrainingState, loss: float) -> None:
         if self.bar is None:
-            self.bar = tqdm(total=num_batches, desc=f"epoch {epoch}/{self.num_epochs}", leave=False, disable=None)
-        if batch % self.log_interval == 0:
+            self.bar = tqdm(
+                total=now.num_batches, desc=f"epoch {now.epoch}/{self.num_epochs}", leave=False, disable=None
+            )
+        if now.batch % self.log_interval == 0:
             self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self.bar.update(batch - self.bar.n)
+            self.bar.update(now.batch - self.bar.n)
 
-    def epoch_done(self, row: dict[str, float]) -> None:
-        self.bar.close()
-        self.bar = None
+    def epoch_done(self, now: TrainingState) -> None:
+        if self.bar is not None:  # training may have gone on from the very end of the epoch
+            self.bar.close()
+        self.bar, row = None, now.history[-1]
         print(
             f"epoch {row['epoch']}/{self.num_epochs}: train loss {row['train_loss']:.4f}, "
             f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}, "

@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Dropout, Embedding, LastStep, TiedDense
+from charrnn.layers import Dense, Dropout, Embedding, LastStep, Masks, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import Nadam, clip_by_global_norm
@@ -111,7 +111,7 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
     the embedding is zero just where nothing of it has come through."""
     cut(monkeypatch)
     rng = np.random.default_rng(0)
-    layers = [Embedding(V, 4), GRU(4, 4), Dropout(4, 0.9, rng), Dense(4, V)]
+    layers = [Embedding(V, 4), GRU(4, 4), Dropout(4, 0.9, Masks(1)), Dense(4, V)]
     model = Model(layers, rng, np.float64)
     ids = rng.integers(V, size=(12, 4))
     parts = batch_work(model, 11, 4, num_threads=3)

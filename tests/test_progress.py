@@ -1,6 +1,7 @@
 """What training shows while it runs: a bar that moves now and then, and a line an epoch."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -38,9 +39,9 @@ def run(log_interval, num_epochs=2, num_batches=7):
     progress = train.Progress(log_interval, num_epochs)
     for epoch in range(1, num_epochs + 1):
         for batch in range(1, num_batches + 1):
-            progress.batch_done(epoch, batch, num_batches, loss=batch / 8)
+            progress.batch_done(SimpleNamespace(epoch=epoch, batch=batch, num_batches=num_batches), loss=batch / 8)
         row = dict(epoch=epoch, train_loss=1.5, validation_loss=1.75, validation_accuracy=0.5, learning_rate=0.1)
-        progress.epoch_done(row)
+        progress.epoch_done(SimpleNamespace(history=[row]))
 
 
 @pytest.mark.parametrize(("log_interval", "moves"), [(1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6]), (7, [7]), (8, [])])

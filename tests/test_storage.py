@@ -1,5 +1,12 @@
 """The model file: an exact round trip, equal bytes for equal models, and one clear error for anything else."""
 
+import io
+import json
+import pickle
+import random
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -61,7 +68,7 @@ def test_a_vocabulary_that_does_not_fit_the_layers_is_refused(tmp_path, rng, siz
     before, after = sizes
     model = Model([Embedding(before, 2), Dense(2, after)], rng)
     save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
-    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; its layers differ$"):
+    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; the layers differ$"):
         load_model(tmp_path / "m.npz")
 
 
@@ -107,28 +114,74 @@ def rewrite(path, **changes):
     np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
 
 
+def describe(path, **changes):
+    with np.load(path) as archive:
+        description = json.loads(archive["description"].item())
+    rewrite(path, description=np.array(json.dumps(description | changes)))
+
+
+def claim(path, shape):
+    """Have the file say that an array in it has this shape, checksums and all."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, header.getvalue() + bytes(24) if name == "2.dense.bias.npy" else content)
+
+
+def deflate(path):
+    """Have a file of a few kilobytes hold a hundred megabytes of zeros."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.npy", bytes(100_000_000))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda path: path.write_bytes(b""), "is not a charrnn model file, or is damaged"),
-        (lambda path: path.write_bytes(b"hello"), "is not a charrnn model file, or is damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a charrnn model file, or is damaged"),
-        (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn model file, or is damaged"),
-        (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn model file, or is damaged"),
+        (lambda path: path.write_bytes(b""), "is not a charrnn file, or is damaged"),
+        (lambda path: path.write_bytes(b"hello"), "is not a charrnn file, or is damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a charrnn file, or is damaged"),
+        (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn file, or is damaged"),
+        (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn file, or is damaged"),
         (
             lambda path: rewrite(path, description=np.array('{"format": 2}')),
-            "has format 2; this version reads format 1",
+            ": the format is 2; this version reads format 1",
         ),
-        (lambda path: rewrite(path, **{"2.dense.bias": None}), "is not a charrnn model file, or is damaged"),
+        (lambda path: rewrite(path, description=np.array("[]")), "its description is not a mapping"),
+        (lambda path: rewrite(path, **{"2.dense.bias": None}), ": there are 183 parameters; the layers need 189"),
+        (lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}), "there are 190 parameters; the layers need 189"),
         (
-            lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}),
-            "2.dense.bias has shape (7,); its layer needs (6,)",
+            lambda path: rewrite(path, **{"2.dense.kernel": np.zeros((6, 5), np.float32)}),
+            "2.dense.kernel has dtype float32 and shape (6, 5); its layer needs float32 and (5, 6)",
         ),
-        (lambda path: rewrite(path, **{"2.dense.kernel": np.zeros((6, 5))}), "has shape (6, 5); its layer needs (5,"),
         (
-            lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}),
-            "is not a charrnn model file, or is damaged",
+            lambda path: rewrite(path, **{"2.dense.bias": np.zeros(6)}),
+            "2.dense.bias has dtype float64 and shape (6,); its layer needs float32 and (6,)",
         ),
+        (
+            lambda path: rewrite(path, **{"2.dense.bias": np.full(6, np.nan, np.float32)}),
+            ": there are parameters that are not finite",
+        ),
+        (lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}), "2.dense.bias.npy holds objects"),
+        (lambda path: describe(path, dtype="float16"), "the dtype is 'float16'; it must be one of float32, float64"),
+        (lambda path: describe(path, vocabulary="\n aé漢\ud800"), "lone surrogate"),
+        (lambda path: describe(path, vocabulary=list("\n aé漢🙂")), "is not a charrnn file, or is damaged"),
+        (lambda path: describe(path, vocabulary="\n aé漢漢"), "vocabulary has a character twice"),
+        (lambda path: describe(path, params=3), "is not a charrnn file, or is damaged"),
+        (lambda path: describe(path, layers=[]), ": "),
+        (lambda path: describe(path, layers=["GRU"]), "is not a charrnn file, or is damaged"),
+        (
+            lambda path: describe(path, layers=[{"class": "Transformer"}]),
+            "there is a layer 'Transformer'; known are Emb",
+        ),
+        (
+            lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),
+            "there are 189 parameters; the layers need 1000000000001000000000000",
+        ),
+        (lambda path: claim(path, (10**15,)), "2.dense.bias.npy has not as many numbers as its shape says"),
+        (deflate, "it claims to hold more than it does"),
     ],
 )
 def test_anything_else_is_refused_with_one_line(path, damage, message):
@@ -137,3 +190,75 @@ def test_anything_else_is_refused_with_one_line(path, damage, message):
         load_model(path)
     assert str(path) in str(error.value) and message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def mutated(content, rng):
+    """Some bits flipped, bytes set, pieces cut out, doubled or exchanged, or the end cut off."""
+    content = bytearray(content)
+    for _ in range(rng.choice([1, 1, 1, 2, 5, 30])):
+        kind, i, j = rng.randrange(6), rng.randrange(len(content)), rng.randrange(len(content))
+        if kind <= 1:
+            content[i] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            content[i] = rng.choice([0, 1, 127, 128, 255])
+        elif kind == 3:
+            content[i : i + 8] = rng.choice([bytes(8), b"\xff" * 8, content[j : j + 8]])
+        elif kind == 4:
+            del content[max(i, 100) : i + rng.randrange(1, 40)]
+        elif rng.random() < 0.3:
+            del content[max(i, 100) :]
+        else:
+            content[i:i] = content[j : j + 40]
+    return bytes(content)
+
+
+def test_fuzz(path, monkeypatch):
+    """A damaged file loads to identical values, where what is damaged does not matter, or is refused in one line, with
+    little memory; nothing in it is ever unpickled."""
+    for name in ("load", "loads", "Unpickler"):
+        monkeypatch.setattr(pickle, name, None)
+    rng, original, expected, refused = random.Random(5), path.read_bytes(), load_model(path), 0
+    tracemalloc.start()
+    for _ in range(4000):
+        path.write_bytes(mutated(original, rng))
+        try:
+            loaded = load_model(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+        else:
+            assert loaded.model.layers == expected.model.layers
+            assert loaded.model.parameters.tobytes() == expected.model.parameters.tobytes()
+            assert (loaded.vectorizer, loaded.params, loaded.data) == (VECTORIZER, PARAMS, expected.data)
+    assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    tracemalloc.stop()
+    assert 2000 < refused < 4000
+
+
+def test_fuzz_the_description(path):
+    """The same for a description whose values are anything, with checksums that fit."""
+    rng = random.Random(6)
+    with np.load(path) as archive:
+        description = json.loads(archive["description"].item())
+    odd = [None, True, -1, 0, 1, 3, 10**30, 0.5, float("nan"), "", "GRU", [], [1], {}, [[[]]], "\ud800"]
+
+    def spoiled(value):
+        if isinstance(value, dict) and value and rng.random() < 0.8:
+            key = rng.choice(list(value))
+            return value | {key: spoiled(value[key])}
+        if isinstance(value, list) and value and rng.random() < 0.8:
+            i = rng.randrange(len(value))
+            return [*value[:i], spoiled(value[i]), *value[i + 1 :]]
+        return rng.choice(odd)
+
+    refused = 0
+    for _ in range(1000):
+        key = rng.choice(list(description))
+        describe(path, **{key: spoiled(description[key])})
+        try:
+            load_model(path)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+        describe(path, **description)
+    assert refused > 500

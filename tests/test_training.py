@@ -1,6 +1,5 @@
 """Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
 
-import weakref
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -128,7 +127,7 @@ def test_carried_state_is_that_of_one_long_pass(rng):
         batch_size=1,
         window_size=10,
         carry_state=True,
-        on_batch=lambda epoch, batch, num_batches, loss: losses.append(loss),
+        on_batch=lambda now, loss: losses.append(loss),
     )
     whole = -np.log(model.predict(ids[:-1])[np.arange(40), ids[1:]])
     np.testing.assert_allclose(losses, whole.reshape(4, 10).mean(axis=1), rtol=1e-5)
@@ -157,8 +156,8 @@ def test_history_tells_each_epoch(texts, rng):
         window_size=100,
         stride=100,
         batch_size=8,
-        on_batch=lambda *progress: batches.append(progress),
-        on_epoch=lambda rows: epochs.append(len(rows)),
+        on_batch=lambda now, loss: batches.append((now.epoch, now.batch, now.num_batches, loss)),
+        on_epoch=lambda now: epochs.append(len(now.history)),
     )
     assert [row["epoch"] for row in history] == epochs == [1, 2, 3]
     assert [progress[:3] for progress in batches] == [(e, b, 3) for e in (1, 2, 3) for b in (1, 2, 3)]
@@ -191,7 +190,7 @@ def test_the_gradient_norm_is_the_mean_over_the_batches_of_an_epoch_before_clipp
 def test_the_number_of_batches_is_known_beforehand_where_state_is_carried(n, batch_size, expected, rng):
     ids, told = rng.integers(V, size=n), []
     options = dict(num_epochs=1, batch_size=batch_size, window_size=10, carry_state=True)
-    fit(small_model(), ids, ids, rng=rng, on_batch=lambda *progress: told.append(progress[:3]), **options)
+    fit(small_model(), ids, ids, rng=rng, on_batch=lambda now, _: told.append((now.epoch, now.batch, now.num_batches)), **options)
     assert told == [(1, batch, expected) for batch in range(1, expected + 1)]
 
 
@@ -352,18 +351,13 @@ def test_however_training_ends_the_model_is_that_of_the_best_epoch(rng, monkeypa
     np.testing.assert_array_equal(model.parameters, after[1])
 
 
-def test_the_buffers_of_an_epoch_are_given_up_before_the_next(rng, monkeypatch):
-    ids, workspaces, alive = rng.integers(V, size=201), [], []
-
-    def watched(*args):
-        parts = batch_work(*args)
-        workspaces.append(weakref.ref(parts[0].work))
-        alive.append(sum(workspace() is not None for workspace in workspaces))
-        return parts
-
-    monkeypatch.setattr("charrnn.training.batch_work", watched)
+def test_buffers_are_made_once_for_each_shape_of_a_batch(rng, monkeypatch):
+    ids, shapes = rng.integers(V, size=101), []
+    monkeypatch.setattr(
+        "charrnn.training.batch_work", lambda trainee, T, B, n: shapes.append((T, B)) or batch_work(trainee, T, B, n)
+    )
     fit(small_model(), ids, ids, rng=rng, num_epochs=3, window_size=10, batch_size=4)
-    assert alive == [1, 1, 1]
+    assert shapes == [(10, 4), (10, 2)]
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
@@ -379,7 +373,7 @@ def test_the_model_is_that_of_the_best_epoch_and_patience_ends_training(patience
         num_epochs=6,
         window_size=10,
         patience=patience,
-        on_epoch=lambda history: after.append(model.parameters.copy()),
+        on_epoch=lambda now: after.append(model.parameters.copy()),
     )
     assert len(history) == len(after) == epochs
     best = 5 if epochs == 6 else 2

@@ -1,0 +1,127 @@
+"""Resuming: training that goes on from any of its checkpoints ends with the same bytes as if it had never stopped."""
+
+import numpy as np
+import pytest
+
+from charrnn.checkpoint import load_checkpoint, save_checkpoint
+from charrnn.errors import InputError
+from charrnn.models import create_char_rnn_model
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.training import fit
+
+V = 5
+RUN = {"hidden_dim": 6, "text": {"corpus_sha256": "0"}, "start": None}
+TEXT = np.random.default_rng(1).integers(V, size=241, dtype=np.uint8)
+
+
+class Killed(BaseException):
+    pass
+
+
+def trained(path=None, stop_at=None, optimizer="nadam", cell="gru", **options):
+    """The bytes that training ends with. It saves a checkpoint after every batch and epoch, and is killed at the event
+    of that number."""
+    rng, events = np.random.default_rng(3), 0
+    model = create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=6, num_layers=2, cell=cell)
+
+    def event(now, *_):
+        nonlocal events
+        if path is not None:
+            save_checkpoint(path, RUN, now)
+        if stop_at == events:
+            raise Killed
+        events += 1
+
+    resume = load_checkpoint(path, RUN) if path is not None and path.exists() else None
+    history = fit(
+        model,
+        TEXT,
+        TEXT[:50],
+        rng=rng,
+        optimizer=OPTIMIZERS[optimizer](learning_rate=0.02),
+        batch_size=5,
+        window_size=10,
+        resume=resume,
+        on_batch=event,
+        on_epoch=event,
+        **dict(num_epochs=3) | options,
+    )
+    return model.parameters.tobytes(), history, rng.bit_generator.state
+
+
+SETTINGS = [
+    dict(stride=7, dropout=0.3, schedule="cosine", warmup_batches=4, weight_decay=0.1, clip_norm=0.5),
+    dict(carry_state=True, dropout=0.3, schedule="step"),
+    dict(carry_state=True, cell="lstm", optimizer="momentum"),
+    dict(stride=10, targets="last", optimizer="adagrad", cell="rnn"),
+    dict(stride=10, optimizer="rmsprop", num_epochs=4, patience=1, clip_norm=0.1),
+]
+
+
+@pytest.mark.parametrize("options", SETTINGS, ids=lambda options: ",".join(options))
+def test_training_killed_after_any_batch_or_epoch_ends_as_if_it_had_not_been(tmp_path, options):
+    expected = trained(**options)
+    num_events = 0
+    for stop_at in range(100):
+        path = tmp_path / f"{stop_at}"
+        try:
+            trained(path, stop_at, **options)
+            break
+        except Killed:
+            num_events += 1
+        assert trained(path, **options) == expected
+    assert num_events >= 2 * 6
+
+
+def test_training_killed_again_and_again_gets_done(tmp_path):
+    expected, path, times = trained(dropout=0.3, stride=7), tmp_path / "checkpoint", 0
+    while True:
+        try:
+            assert trained(path, stop_at=1, dropout=0.3, stride=7) == expected
+            break
+        except Killed:
+            times += 1
+    assert times > 5
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    with pytest.raises(Killed):
+        trained(tmp_path / "checkpoint", stop_at=8, carry_state=True)
+    return tmp_path / "checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (RUN | {"hidden_dim": 7}, "hidden_dim"),
+        (RUN | {"text": {"corpus_sha256": "1"}, "start": "2"}, "start, text"),
+        (RUN | {"code": "new"}, "code"),
+        ({name: RUN[name] for name in ("text", "start")}, "hidden_dim"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_by_what_differs(checkpoint, other, named):
+    with pytest.raises(InputError) as error:
+        load_checkpoint(checkpoint, other)
+    assert str(error.value) == f"{checkpoint} is of a run with another {named}"
+
+
+@pytest.mark.parametrize("size", [0, 100, -1])
+def test_a_damaged_checkpoint_is_refused_with_one_line(checkpoint, size):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:size])
+    with pytest.raises(InputError, match="checkpoint is not a charrnn file, or is damaged"):
+        load_checkpoint(checkpoint, RUN)
+
+
+def test_a_failed_save_leaves_the_checkpoint_before(checkpoint, monkeypatch):
+    before = checkpoint.read_bytes()
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(OSError, match="No space left on device: .*checkpoint"):
+        save_checkpoint(checkpoint, RUN, load_checkpoint(checkpoint, RUN))
+    assert checkpoint.read_bytes() == before
+    assert list(checkpoint.parent.iterdir()) == [checkpoint]
