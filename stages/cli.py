@@ -154,6 +154,6 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
     except MemoryError as error:
         sys.exit(f"error: out of memory: {error}")
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("; ".join(["\ninterrupted", *interrupt.args]), file=sys.stderr)
         sys.exit(130)

@@ -5,7 +5,6 @@ What was stopped or killed goes on from its last checkpoint when it is started a
 
 import os
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -88,7 +87,7 @@ def main() -> None:
         progress.batch_done(now, loss)
         if stopped():
             save(now)
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("what is done is kept, and the same command goes on from there")
         if time.monotonic() - saved_at > checkpoint_seconds:
             save(now)
 
@@ -134,7 +133,6 @@ def stopped_between_batches() -> Iterator[Callable[[], bool]]:
         if received:
             raise KeyboardInterrupt
         received = True
-        print("\nstopping after this batch", file=sys.stderr)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -191,7 +191,7 @@ def test_a_layer_of_ones_own(rng, tmp_path):
     assert history[-1]["validation_loss"] < history[0]["validation_loss"] < np.log(3) + 0.1
     path = tmp_path / "model.npz"
     save_model(path, ModelFile(model, TextVectorizer("abc"), {}, {}))
-    with pytest.raises(InputError, match="has a layer 'LeakyAverage'"):
+    with pytest.raises(InputError, match="there is a layer 'LeakyAverage'"):
         load_model(path)
     np.testing.assert_array_equal(load_model(path, [LeakyAverage]).model.predict(ids), model.predict(ids))
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from math import log
 from pathlib import Path
@@ -46,6 +47,7 @@ TINY = {
     "start_string": '"a"',
 }
 PREPARED = {f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json")}
+MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.checkpoint"
 TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
 EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
 
@@ -512,12 +514,12 @@ def unchanged(folder):
             for stage in ("evaluate", "sample", "train --weights-path models/char_rnn.npz")
         ),
         *(
-            (rewrite("models/char_rnn.npz", damage), stage, "models/char_rnn.npz is not a charrnn model file")
+            (rewrite("models/char_rnn.npz", damage), stage, "models/char_rnn.npz is not a charrnn file")
             for stage in ("evaluate", "sample", "train --weights-path models/char_rnn.npz")
             for damage in (cut, spoil)
         ),
-        (unchanged, "sample --weights-path corpus.txt", "corpus.txt is not a charrnn model file"),
-        (unchanged, "sample --weights-path data/processed/test.npy", "test.npy is not a charrnn model file"),
+        (unchanged, "sample --weights-path corpus.txt", "corpus.txt is not a charrnn file"),
+        (unchanged, "sample --weights-path data/processed/test.npy", "test.npy is not a charrnn file"),
         (unchanged, "train --hidden-dim 9 --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
         (prepare_another_text, "train --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
         (prepare_another_text, "evaluate", "models/char_rnn.npz was trained on another text, or another split of it"),
@@ -569,10 +571,77 @@ def interrupted(finished, tmp_path_factory):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_interrupted_training_fails_in_one_line_and_leaves_no_model(interrupted, finished):
+def test_interrupted_training_fails_in_one_line_and_leaves_a_checkpoint_but_no_model(interrupted, finished):
     folder, code, errors = interrupted
-    assert code != 0
+    assert code == 130
     (line,) = errors.strip().splitlines()
-    assert "interrupted" in line
+    assert line == "interrupted; what is done is kept, and the same command goes on from there"
     left = files(folder)
-    assert set(left) - {"metrics/history.csv"} == set(files(finished)) - TRAINED
+    assert set(left) - {"metrics/history.csv", CHECKPOINT} == set(files(finished)) - TRAINED
+    assert CHECKPOINT in left
+
+
+LONGER = ("--num-epochs", 6, "--dropout", 0.2, "--checkpoint-seconds", 0)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(finished, tmp_path_factory):
+    """What longer training leaves that nothing has stopped, and how long that took."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("uninterrupted") / "project")
+    began = time.monotonic()
+    run(folder, "train", *LONGER)
+    seconds = time.monotonic() - began
+    assert CHECKPOINT not in files(folder)
+    return files(folder), seconds
+
+
+def killed_after(seconds, folder, *flags):
+    """Start training and kill it after so many seconds, unless it has ended; whether it was killed."""
+    with subprocess.Popen(command("train", *flags), cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.returncode != 0
+
+
+def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, uninterrupted):
+    expected, seconds = uninterrupted
+    moments, kills = random.Random(8), 0
+    for name in TRAINED:
+        remove(name)(project)
+    for _ in range(20):
+        kills += killed_after(moments.uniform(0.2, 1.0) * seconds, project, *LONGER)
+        assert TRAINED & set(files(project)) <= TRAINED
+        (project / MODEL).unlink(missing_ok=True)  # as DVC would before it starts again
+    printed = run(project, "train", *LONGER)
+    assert kills >= 10 and ("going on from models/char_rnn.checkpoint" in printed or CHECKPOINT not in files(project))
+    left = {name: content for name, content in files(project).items() if not name.endswith(".partial")}
+    assert left == expected
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to be waited for")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_training_that_was_told_to_stop_goes_on_from_there(number, project, uninterrupted):
+    with subprocess.Popen(
+        command("train", *LONGER[:-1], 1000), cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, encoding="utf-8"
+    ) as process:
+        while not process.stdout.readline().startswith("epoch 2/"):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+    assert "going on from models/char_rnn.checkpoint: epoch " in run(project, "train", *LONGER)
+    assert files(project) == uninterrupted[0]
+
+
+def test_a_checkpoint_of_another_run_is_left_aside_with_a_word(interrupted, tmp_path, finished):
+    project = shutil.copytree(interrupted[0], tmp_path / "project")
+    printed = run(project, "train")
+    assert "not going on from a checkpoint: models/char_rnn.checkpoint is of a run with another num_epochs\n" in printed
+    assert files(project) == files(finished)
+
+
+def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
+    (project / CHECKPOINT).write_bytes(b"half")
+    assert "not going on from a checkpoint: models/char_rnn.checkpoint is not a charrnn file" in run(project, "train")
+    assert files(project) == files(finished)
