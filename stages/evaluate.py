@@ -5,14 +5,14 @@ from collections import Counter
 import numpy as np
 
 from charrnn.corpus import read_text
-from charrnn.errors import InputError
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.memorisation import longest_copy, new_share
 from charrnn.sampling import generate
-from charrnn.storage import ModelFile, load_model
+from charrnn.storage import ModelFile
 from stages import cli
 from stages.files import write_csv, write_json
-from stages.processed import read_ids, read_vocabulary
+from stages.processed import read_ids
+from stages.trained import load_trained, require_same_data
 
 PARAMS = ("window_size", "seed")
 SAMPLE_SIZE = 20_000  # characters
@@ -33,16 +33,11 @@ def main() -> None:
     params = cli.values(args, PARAMS)
     where = cli.locations(args)
 
-    trained = load_model(where.trained)
+    trained = load_trained(where)
     if args.text is not None:
         score(trained, args.text)
         return
-    _, data = read_vocabulary(where.vocabulary)
-    if data != trained.data:
-        raise InputError(
-            f"{where.trained} was trained on another text, or another split of it, than the one in {where.processed}; "
-            "train again"
-        )
+    require_same_data(trained, where)
     train_ids, test_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "test"))
 
     metrics = evaluate(trained.model, test_ids)

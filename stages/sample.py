@@ -9,9 +9,9 @@ from charrnn.corpus import read_text
 from charrnn.errors import InputError
 from charrnn.files import replacing
 from charrnn.sampling import generate, generate_streams, until
-from charrnn.storage import load_model
 from stages import cli
 from stages.params import Param
+from stages.trained import load_trained
 
 PARAMS = ("start_string", "num_to_generate", "temperature", "top_k", "top_p", "seed")
 BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
@@ -39,7 +39,7 @@ def main() -> None:
         args.temperature = temperature
         settings.append(cli.values(args, PARAMS))
 
-    trained = load_model(cli.locations(args).trained)
+    trained = load_trained(cli.locations(args))
     written = []
 
     def write(text: str) -> None:

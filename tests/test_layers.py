@@ -183,7 +183,11 @@ def test_embedding_takes_ids_of_any_integer_type(dtype, rng):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dropout_leaves_out_its_share_and_scales_the_rest(dtype, rng):
-    layer, x, dy = Dropout(50, 0.3, Masks(1)), np.full((40, 20, 50), 2.0, dtype), rng.normal(size=(40, 20, 50)).astype(dtype)
+    layer, x, dy = (
+        Dropout(50, 0.3, Masks(1)),
+        np.full((40, 20, 50), 2.0, dtype),
+        rng.normal(size=(40, 20, 50)).astype(dtype),
+    )
     work = layer.work(40, 20, dtype)
     y = layer.forward(None, x, work)
     assert y.dtype == dtype

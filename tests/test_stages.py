@@ -242,7 +242,7 @@ def test_flags_override_params_yaml(project):
     assert trained.params == {name: of_file[name] for name in trained.params} | given
     assert [type(layer).__name__ for layer in trained.model.layers] == ["Embedding", "SimpleRNN", "Dense"]
     assert len(rows(project / "metrics/history.csv")) == 1
-    run(project, "evaluate", "--window-size", 3)
+    run(project, "evaluate", "--window-size", 3, "--weights-path", MODEL)
     assert len(rows(project / "metrics/context.csv")) == 3
 
 
@@ -376,16 +376,22 @@ def test_evaluate_and_sample_use_given_weights(project):
     usual = {"sample": run(project, "sample"), "evaluate": run(project, "evaluate", "--metrics-dir", "usual")}
     before = files(project)
     for stage in ("evaluate", "sample"):
-        by_name, by_path = (
-            run(project, stage, *flags, "--metrics-dir", flags[0].strip("-"))
-            for flags in (["--model-filename", "other.npz"], ["--weights-path", "models/other.npz"])
-        )
-        assert by_name == by_path != usual[stage]
+        assert run(project, stage, "--weights-path", "models/other.npz", "--metrics-dir", "given") != usual[stage]
     after = files(project)
     for name in ("evaluation.json", "context.csv"):
-        metrics = [after.pop(f"{folder}/{name}") for folder in ("model-filename", "weights-path")]
-        assert metrics[0] == metrics[1] != before[f"usual/{name}"]
+        assert after.pop(f"given/{name}") != before[f"usual/{name}"]
     assert after == before
+
+
+def test_a_model_with_other_hyperparameters_than_params_yaml_needs_its_name(project):
+    run(project, "train", "--seed", 7, "--model-filename", "other.npz", "--metrics-dir", "elsewhere")
+    for stage in ("evaluate", "sample"):
+        ended = start(project, stage, "--model-filename", "other.npz")
+        assert ended.returncode == 1
+        assert ended.stderr == (
+            "error: models/other.npz was trained with seed 7, but params.yaml has 42; train again, or name the model with "
+            "--weights-path to take it as it is\n"
+        )
 
 
 def test_every_location_can_be_chosen(tmp_path):
@@ -435,6 +441,15 @@ def spoil(content):
 
 def prepare_another_split(folder):
     run(folder, "prepare", "--train-size", "0.5")
+
+
+def change_param(name, value):
+    def change(folder):
+        path = folder / "params.yaml"
+        changed = re.sub(rf"(?m)^{name}: .*$", f"{name}: {value}", path.read_text(encoding="utf-8"))
+        path.write_text(changed, encoding="utf-8")
+
+    return change
 
 
 def prepare_another_text(folder):
@@ -523,6 +538,21 @@ def unchanged(folder):
         (unchanged, "train --hidden-dim 9 --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
         (prepare_another_text, "train --weights-path models/char_rnn.npz", "another vocabulary or other layers"),
         (prepare_another_text, "evaluate", "models/char_rnn.npz was trained on another text, or another split of it"),
+        (prepare_another_text, "sample", "models/char_rnn.npz was trained on another text, or another split of it"),
+        *(
+            (
+                change_param("batch_size", 9),
+                stage,
+                "was trained with batch_size 8, but params.yaml has 9; train again, or",
+            )
+            for stage in ("evaluate", "sample", "evaluate --text corpus.txt")
+        ),
+        (change_param("train_size", 0.7), "sample", "was trained with train_size 0.8, but params.yaml has 0.7; train"),
+        (
+            prepare_another_text,
+            "evaluate --weights-path models/char_rnn.npz",
+            "was trained on another text, or another",
+        ),
         (prepare_another_split, "evaluate", "models/char_rnn.npz was trained on another text, or another split of it"),
         (unchanged, "train --optimizer sgd --learning-rate 1e38 --clip-norm 0", "training diverged in epoch 1, batch "),
         (unchanged, "train --window-size 5 --stride 6", "stride is 6; it must be at most window_size, 5"),

@@ -190,7 +190,14 @@ def test_the_gradient_norm_is_the_mean_over_the_batches_of_an_epoch_before_clipp
 def test_the_number_of_batches_is_known_beforehand_where_state_is_carried(n, batch_size, expected, rng):
     ids, told = rng.integers(V, size=n), []
     options = dict(num_epochs=1, batch_size=batch_size, window_size=10, carry_state=True)
-    fit(small_model(), ids, ids, rng=rng, on_batch=lambda now, _: told.append((now.epoch, now.batch, now.num_batches)), **options)
+    fit(
+        small_model(),
+        ids,
+        ids,
+        rng=rng,
+        on_batch=lambda now, _: told.append((now.epoch, now.batch, now.num_batches)),
+        **options,
+    )
     assert told == [(1, batch, expected) for batch in range(1, expected + 1)]
 
 
