@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.dvc_project import environment, first_outs, first_run, repository  # noqa: F401 (these are fixtures)
+
 settings.register_profile("charrnn", deadline=None)
 settings.load_profile("charrnn")
 
