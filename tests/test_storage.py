@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import random
 import tracemalloc
@@ -106,6 +107,16 @@ def test_the_file_that_was_written_takes_the_place_of_the_old_one(path):
         assert reader.read() == before
     assert path.stat().st_ino == written
     assert path.read_bytes() == b"new"
+
+
+def test_what_was_written_is_on_the_disk_before_it_is_renamed(path, monkeypatch):
+    """Otherwise a loss of power may leave the new name and nothing under it."""
+    calls, fsync, rename = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", os.fstat(file).st_ino)) or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda a, b: calls.append(("rename", os.stat(a).st_ino)) or rename(a, b))
+    save_model(path, contents(seed=1))
+    inode = path.stat().st_ino
+    assert calls == [("fsync", inode), ("rename", inode)]
 
 
 def rewrite(path, **changes):
