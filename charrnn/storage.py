@@ -94,7 +94,8 @@ def _contents(
         stored = arrays[name]
         if (stored.dtype, stored.shape) != (view.dtype, view.shape):
             raise InputError(
-                f"{name} has dtype {stored.dtype} and shape {stored.shape}; its layer needs {view.dtype} and {view.shape}"
+                f"{name} has dtype {stored.dtype} and shape {stored.shape}; "
+                f"its layer needs {view.dtype} and {view.shape}"
             )
         view[...] = stored
     if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
@@ -104,7 +105,7 @@ def _contents(
     return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
 
 
-def _describe(layer: Layer) -> dict[str, Any]:
+def _describe(layer: Any) -> dict[str, Any]:
     """The class and the plain fields of a layer, defaults left out, and initializers, which have done their work."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}
