@@ -664,6 +664,16 @@ def test_training_that_was_told_to_stop_goes_on_from_there(number, project, unin
     assert files(project) == uninterrupted[0]
 
 
+def test_one_blas_thread_or_two_give_the_same_bytes(project):
+    """At a size at which BLAS would use both, and sum in another order."""
+    left = []
+    for num_threads in ("1", "2"):
+        flags = ("--hidden-dim", 64, "--batch-size", 32, "--window-size", 100, "--num-epochs", 4)
+        run(project, "train", *flags, OPENBLAS_NUM_THREADS=num_threads, OMP_NUM_THREADS=num_threads)
+        left.append(files(project))
+    assert left[0] == left[1]
+
+
 def test_a_checkpoint_of_another_run_is_left_aside_with_a_word(interrupted, tmp_path, finished):
     project = shutil.copytree(interrupted[0], tmp_path / "project")
     printed = run(project, "train")
