@@ -570,6 +570,34 @@ def test_what_can_not_work_ends_with_one_line(project, change, call, words):
     assert files(project) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a file")
+@pytest.mark.parametrize(
+    ("stage", "path"),
+    [
+        ("download", "data/raw/input.txt"),
+        ("prepare", "data/processed/train.npy"),
+        ("train", CHECKPOINT),
+        ("evaluate", "metrics/evaluation.json"),
+        ("sample --output metrics/sample.txt", "metrics/sample.txt"),
+    ],
+)
+def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, project):
+    import resource
+
+    before = files(project)
+    ended = subprocess.run(
+        command(*stage.split(), *(["--seed", 8] if stage.startswith("sample") else [])),
+        cwd=project,
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)),  # as good as a full disk
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: {path}: File too large\n"
+    assert files(project) == before
+
+
 def test_a_download_without_a_source_lists_why(project):
     before = files(project)
     ended = start(project, "download", "--data-url", "nowhere.txt")
