@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Array = np.ndarray
+from charrnn.arrays import Array
 
 
 def linear(x: Array, out: Array | None = None) -> Array:

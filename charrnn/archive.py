@@ -35,8 +35,9 @@ def write_archive(path: str | Path, description: Mapping[str, Any], arrays: Mapp
     OSError
         If it can't be written.
     """
+    contents: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(description)), **arrays}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **{DESCRIPTION: np.array(json.dumps(description)), **arrays})
+        np.savez(file, **contents)
 
 
 def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

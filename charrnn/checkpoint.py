@@ -83,7 +83,7 @@ def save_checkpoint(path: str | Path, run: Mapping[str, Any], now: TrainingState
         "format": FORMAT,
         "run": dict(run),
         "memory": {name: value for name, value in memory.items() if not isinstance(value, np.ndarray)},
-        "state": now.state and [list(of_layer) for of_layer in now.state],
+        "state": [list(of_layer) for of_layer in state] or None,
         "now": {field.name: getattr(now, field.name) for field in fields(now) if field.name not in ARRAYS},
     }
     write_archive(path, description, arrays)

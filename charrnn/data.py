@@ -44,7 +44,7 @@ def fetch(sources: Sequence[str], destination: str | Path, warn: Callable[[str],
     OSError
         If `destination` can't be written.
     """
-    failures = []
+    failures: list[str] = []
     for source in sources:
         if failures:
             warn(f"can't read {failures[-1]}; trying {source}")

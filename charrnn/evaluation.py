@@ -2,18 +2,23 @@
 
 from collections.abc import Iterable, Iterator
 from math import exp, log
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from charrnn.arrays import State
 from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
+
+if TYPE_CHECKING:  # models.py imports this module
+    from charrnn.models import Model, Workspace
 
 LN2 = log(2)
 POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch: bounds memory, changes no result
 
 
-def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
+def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
     """Read a text once, with carried state, and predict each of its characters but the first.
 
     With `num_streams` above 1 the text is read from that many places side by side, which is faster; each place
@@ -21,8 +26,6 @@ def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float
 
     Parameters
     ----------
-    model
-        A `charrnn.models.Model`.
     ids
         (n,) ids, n at least 2; may be a memory map.
 
@@ -57,7 +60,7 @@ def evaluate(model, ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float
     }
 
 
-def context_curve(model, ids: np.ndarray, window_size: int) -> dict[str, np.ndarray]:
+def context_curve(model: "Model", ids: np.ndarray, window_size: int) -> dict[str, np.ndarray]:
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
     Averaged over windows that each start from a zero state, so that the first entry has seen one character and the
@@ -71,18 +74,19 @@ def context_curve(model, ids: np.ndarray, window_size: int) -> dict[str, np.ndar
     return {"loss": loss / len(cut), "accuracy": correct / len(cut)}
 
 
-def _predictions(model, pairs: Iterable[Batch], carry_state: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _predictions(model: "Model", pairs: Iterable[Batch], carry_state: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each batch the loss of each position, in a buffer that the next batch overwrites, and whether its most
     probable character came true, both (T, B)."""
     V = model.layers[-1].output_dim
     cross_entropy = SparseCategoricalCrossentropy()
-    work, state = None, None
+    work: Workspace | None = None
+    state: State | None = None
     for x, y in pairs:
         require_ids(x, V)
         require_ids(y, V)
         if work is None or work.inputs[0].shape != x.shape:
-            work = model.work(*x.shape)
-            loss_work = cross_entropy.work(*x.shape, V, model.dtype)
+            T, B = x.shape
+            work, loss_work = model.work(T, B), cross_entropy.work(T, B, V, model.dtype)
         logits = model.forward(x, work, state)
         cross_entropy.forward(logits, y, loss_work)
         yield loss_work.losses, logits.argmax(axis=-1) == y

@@ -37,6 +37,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from charrnn.activations import sigmoid
+from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
@@ -59,22 +60,22 @@ class GRU(Recurrent):
     bias_initializer: Initializer = zeros
 
     @property
-    def state_dims(self):
+    def state_dims(self) -> dict[str, int]:
         return {"h": self.hidden_dim}
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         D, H = self.input_dim, self.hidden_dim
         shapes = {"kernel": (3, D, H), "recurrent_kernel": (3, H, H), "bias": (3, H)}
         if self.reset_after:
             shapes["recurrent_bias"] = (H,)
         return shapes
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         super().init(p, rng)
         if self.reset_after:
             p.recurrent_bias[...] = self.bias_initializer(p.recurrent_bias.shape, rng)
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
@@ -88,10 +89,10 @@ class GRU(Recurrent):
             dx_of_gate=np.empty((3, T * B, D), dtype),
         )
 
-    def project(self, p, x, work):
+    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
         project_to_gates(p, x, work.gates)
 
-    def unroll(self, p, work):
+    def unroll(self, p: Arrays, work: Arrays) -> Array:
         # Products go block by block of U's columns into `blocks`, which are views of `products`, see charrnn.blocks.
         U = column_blocks(p.recurrent_kernel, rows=work.h.shape[1])
         product_rz, product_c = work.products[:2], work.products[2]
@@ -121,7 +122,7 @@ class GRU(Recurrent):
             h += c
         return work.h[1:]
 
-    def local_derivatives(self, p, work):
+    def local_derivatives(self, p: Arrays, work: Arrays) -> None:
         (r, z, c), h_before, (dr, dz, dc) = work.gates, work.h[:-1], work.dgates
         np.subtract(1, z, out=dc)
         np.subtract(h_before, c, out=dz)
@@ -135,7 +136,7 @@ class GRU(Recurrent):
         dr *= work.recalled if self.reset_after else h_before  # r (1 - r) h_before, by dc U_cᵀ; or r (1 - r) q, by dc
         work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=h_before.shape[1])
 
-    def unroll_backward(self, p, dy, work):
+    def unroll_backward(self, p: Arrays, dy: Array, work: Arrays) -> None:
         dh, products = work.dh, work.products
         U_T_rz, U_T_c = work.U_T[:2], work.U_T[2]
         blocks = in_blocks(products, work.U_T)
@@ -164,7 +165,7 @@ class GRU(Recurrent):
             dh += of_z
             dh += of_c
 
-    def gradients(self, p, grad, x, work):
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
         H = self.hidden_dim
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
@@ -176,7 +177,7 @@ class GRU(Recurrent):
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
         return gradients_of_projection(p, grad, x, work.dgates, work)
 
-    def stepper(self, p, x, state):
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
         # Rows of one array, of which each product takes a run: [1; x; 1; h] gives r and z, [r ∘ h; 1; x] gives c.
         rows = np.ones((H + 1 + D + 1 + H, B), dtype)
@@ -198,7 +199,7 @@ class GRU(Recurrent):
         r, z = rz[:H], rz[H:]
         add, subtract, multiply, tanh = np.add, np.subtract, np.multiply, np.tanh  # Python finds local names faster
 
-        def step():
+        def step() -> None:
             of_rz.dot(x_and_h, rz)
             tanh(rz, rz)
             add(rz, one, rz)  # 2 r, 2 z

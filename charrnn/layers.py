@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from charrnn.activations import ACTIVATIONS
+from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, random_uniform, zeros
 
@@ -27,7 +28,7 @@ def require_activation(layer: object, name: str) -> None:
         raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
 
 
-def affine_stepper(x, W, b, activation="linear"):
+def affine_stepper(x: Array, W: Array, b: Array, activation: str = "linear") -> Stepper:
     """The `stepper` of y = f(x W + b), see `charrnn.models.Layer`: [1, y] = [1, x] [[1, b], [0, W]], and f upon y."""
     matrix = np.zeros((1 + len(W), 1 + len(b)), x.dtype)
     matrix[0, 0], matrix[0, 1:], matrix[1:, 1:] = 1, b, W
@@ -35,7 +36,7 @@ def affine_stepper(x, W, b, activation="linear"):
     x_rows, y_rows = x.T, np.empty((x.shape[1], 1 + len(b)), x.dtype)
     y, activate = y_rows[:, 1:], None if activation == "linear" else ACTIVATIONS[activation].forward
 
-    def step():
+    def step() -> None:
         x_rows.dot(matrix, y_rows)
         if activate:
             activate(y, out=y)
@@ -56,16 +57,16 @@ class Embedding:
     initializer: Initializer = random_uniform
     tied: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         return {"table": (self.input_dim, self.output_dim)}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.table[...] = self.initializer(p.table.shape, rng)
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         return SimpleNamespace(
             ids=np.empty((T, B), np.intp),
             y=np.empty((T, B, self.output_dim), dtype),
@@ -74,12 +75,12 @@ class Embedding:
             dy_in_order=np.empty((T * B, self.output_dim), dtype),
         )
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         work.ids[...] = x
         # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
         return np.take(p.table, work.ids, axis=0, out=work.y, mode="clip")
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> None:
         # d table[v] = Σ dy over the places where x = v. Sorting brings equal ids together, so that each sum is one
         # contiguous run: the cost does not grow with the vocabulary, as that of a one-hot product would. The numbers
         # id · T·B + position are sorted in place; the remainder by T·B then gives the positions back.
@@ -111,25 +112,25 @@ class Dense:
     initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
         require_activation(self, self.activation)
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         return {"kernel": (self.input_dim, self.output_dim), "bias": (self.output_dim,)}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.kernel[...] = self.initializer(p.kernel.shape, rng)
         p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         outputs = (T, B, self.output_dim)
         work = SimpleNamespace(y=np.empty(outputs, dtype), dx=np.empty((T, B, self.input_dim), dtype))
         if self.activation != "linear":
             work.da = np.empty(outputs, dtype)
         return work
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         rows = x.reshape(-1, self.input_dim)  # all time steps in one product
         np.matmul(rows, p.kernel, out=work.y.reshape(-1, self.output_dim))
         work.y += p.bias
@@ -137,10 +138,10 @@ class Dense:
             ACTIVATIONS[self.activation].forward(work.y, out=work.y)
         return work.y
 
-    def stepper(self, p, x, state):
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return affine_stepper(x, p.kernel, p.bias, self.activation)
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
         da = dy  # the gradient of a = x W + b
         if self.activation != "linear":
             da = ACTIVATIONS[self.activation].backward(work.y, dy, out=work.da)
@@ -162,31 +163,31 @@ class TiedDense:
     output_dim: int
     bias_initializer: Initializer = zeros
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
 
     @property
-    def shared(self):
+    def shared(self) -> Shapes:
         return {"table": (self.output_dim, self.input_dim)}
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         return {"bias": (self.output_dim,)}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype), dx=np.empty((T, B, self.input_dim), dtype))
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         np.matmul(x.reshape(-1, self.input_dim), p.table.T, out=work.y.reshape(-1, self.output_dim))
         work.y += p.bias
         return work.y
 
-    def stepper(self, p, x, state):
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return affine_stepper(x, p.table.T, p.bias)
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
         rows = dy.reshape(-1, self.output_dim)
         np.matmul(rows.T, x.reshape(-1, self.input_dim), out=grad.table)
         np.sum(rows, axis=0, out=grad.bias)
@@ -201,7 +202,7 @@ class Masks:
     at any step, and threads don't meet.
     """
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int) -> None:
         self.seed, self.step, self.workspaces = seed, 0, 0
 
     def new_number(self) -> int:
@@ -226,37 +227,37 @@ class Dropout:
     rate: float
     masks: Masks
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, dim=self.dim)
         if not 0 <= self.rate < 1:
             raise InputError(f"dropout is {self.rate!r}; it must be at least 0 and below 1")
 
     @property
-    def input_dim(self):
+    def input_dim(self) -> int:
         return self.dim
 
     @property
-    def output_dim(self):
+    def output_dim(self) -> int:
         return self.dim
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         return {}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         pass
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         mask, y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(3))
         return SimpleNamespace(mask=mask, y=y, dx=dx, number=self.masks.new_number())
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         mask = work.mask
         self.masks.generator(work.number).random(out=mask, dtype=mask.dtype)
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1 / (1 - self.rate)
         return np.multiply(x, mask, out=work.y)
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
         return np.multiply(dy, work.mask, out=work.dx)
 
 
@@ -267,28 +268,28 @@ class LastStep:
     dim: int
 
     @property
-    def input_dim(self):
+    def input_dim(self) -> int:
         return self.dim
 
     @property
-    def output_dim(self):
+    def output_dim(self) -> int:
         return self.dim
 
-    def output_steps(self, T):
+    def output_steps(self, T: int) -> int:
         return 1
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         return {}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         pass
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         return SimpleNamespace(dx=np.zeros((T, B, self.dim), dtype))
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         return x[-1:]
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
         work.dx[-1] = dy[0]
         return work.dx

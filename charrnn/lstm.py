@@ -29,6 +29,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from charrnn.activations import sigmoid
+from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
@@ -52,18 +53,18 @@ class LSTM(Recurrent):
     bias_initializer: Initializer = zeros
 
     @property
-    def state_dims(self):
+    def state_dims(self) -> dict[str, int]:
         return {"h": self.hidden_dim, "c": self.hidden_dim}
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         D, H = self.input_dim, self.hidden_dim
         return {"kernel": (4, D, H), "recurrent_kernel": (4, H, H), "bias": (4, H)}
 
-    def init(self, p, rng):
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         super().init(p, rng)
         p.bias[2] += self.forget_bias
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
@@ -78,10 +79,10 @@ class LSTM(Recurrent):
             dx_of_gate=np.empty((4, T * B, D), dtype),
         )
 
-    def project(self, p, x, work):
+    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
         project_to_gates(p, x, work.gates)
 
-    def unroll(self, p, work):
+    def unroll(self, p: Arrays, work: Arrays) -> Array:
         U = column_blocks(p.recurrent_kernel, rows=work.h.shape[1])
         products = work.products
         blocks = in_blocks(products, U)
@@ -101,7 +102,7 @@ class LSTM(Recurrent):
             np.multiply(o, tanh_c, out=h_t)
         return work.h[1:]
 
-    def local_derivatives(self, p, work):
+    def local_derivatives(self, p: Arrays, work: Arrays) -> None:
         (o, i, _, g), (do, di, df, dg), tanh_c = work.gates, work.dgates, work.tanh_c
         np.subtract(1, work.gates[:3], out=work.dgates[:3])
         work.dgates[:3] *= work.gates[:3]
@@ -116,7 +117,7 @@ class LSTM(Recurrent):
         tanh_c *= o
         work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=o.shape[1])
 
-    def unroll_backward(self, p, dy, work):
+    def unroll_backward(self, p: Arrays, dy: Array, work: Arrays) -> None:
         dh, dc, products = work.dh, work.dc, work.products
         blocks = in_blocks(products, work.U_T)
 
@@ -134,12 +135,12 @@ class LSTM(Recurrent):
             dh += products[2]
             dh += products[3]
 
-    def gradients(self, p, grad, x, work):
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
         H, dgates = self.hidden_dim, work.dgates
         np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
         return gradients_of_projection(p, grad, x, dgates, work)
 
-    def stepper(self, p, x, state):
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
         x_and_h = np.ones((1 + D + 1 + H, B), dtype)  # [1; x; 1; h], for a single product
         x, y = x_and_h[: 1 + D], x_and_h[1 + D :]
@@ -155,7 +156,7 @@ class LSTM(Recurrent):
         oif, (o, i, f, g) = gates[: 3 * H], np.split(gates, 4)
         add, multiply, tanh = np.add, np.multiply, np.tanh  # Python finds local names faster
 
-        def step():
+        def step() -> None:
             of_gates.dot(x_and_h, gates)
             tanh(gates, gates)
             multiply(oif, half, oif)

@@ -9,6 +9,8 @@ some log2(n) operations on whole arrays. Two different passages of prose have eq
 pairs. (Those of the Thue-Morse sequence have from 1,024 ids on.)
 """
 
+from typing import Any
+
 import numpy as np
 
 from charrnn.preprocessing import release
@@ -58,7 +60,8 @@ def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
     largest = int(ids.max())  # the random numbers up to a larger one begin alike
     values = np.random.default_rng(0).integers(2**64, size=largest + 1, dtype=np.uint64)
     power, length = values[ids], 1  # hash_length for length = 1, 2, 4, …
-    result, done = None, 0  # hash_done for the bits of n seen so far
+    result: Any = None
+    done = 0  # result is hash_done for the bits of n seen so far
     while True:
         if n & length:
             if result is None:

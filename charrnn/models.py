@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from types import SimpleNamespace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from charrnn.activations import softmax
+from charrnn.arrays import Array, Arrays, DType, State, Stepper
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
@@ -18,8 +18,6 @@ from charrnn.lstm import LSTM
 from charrnn.preprocessing import require_ids
 from charrnn.simple_rnn import SimpleRNN
 from charrnn.training import fit
-
-State = list[dict[str, np.ndarray]]  # one dict a layer: the name of each of its states -> (B, width)
 
 
 class Layer(Protocol):
@@ -61,18 +59,16 @@ class Layer(Protocol):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """The name and shape of each parameter."""
 
-    def init(self, p: SimpleNamespace, rng: np.random.Generator) -> None:
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         """Fill every parameter with its first values."""
 
-    def work(self, T: int, B: int, dtype: np.typing.DTypeLike) -> SimpleNamespace:
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         """The buffers that one forward pass over (T, B) leaves for its backward pass."""
 
-    def forward(self, p: SimpleNamespace, x: np.ndarray, work: SimpleNamespace) -> np.ndarray:
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         """x (T, B, input_dim) -> y (T, B, output_dim), which may lie in a buffer of `work`."""
 
-    def backward(
-        self, p: SimpleNamespace, grad: SimpleNamespace, x: np.ndarray, dy: np.ndarray, work: SimpleNamespace
-    ) -> np.ndarray | None:
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array | None:
         """Overwrite every gradient in `grad` and return dx, given the x and the work of the last forward pass."""
 
 
@@ -80,8 +76,8 @@ class Layer(Protocol):
 class Workspace:
     """Everything that one forward pass over T time steps of B sequences leaves for its backward pass."""
 
-    layers: list[SimpleNamespace]
-    inputs: list[np.ndarray | None]
+    layers: list[Arrays]
+    inputs: list[Any]  # of the layers, arrays once there was a forward pass
     output_steps: int  # T, or what is left of it where a layer drops time steps
 
 
@@ -114,19 +110,19 @@ class Model:
         If there is no layer or two neighbours do not fit.
     """
 
-    def __init__(self, layers: Sequence[Layer], rng: np.random.Generator, dtype: np.typing.DTypeLike = np.float32):
+    def __init__(self, layers: Sequence[Layer], rng: np.random.Generator, dtype: DType = np.float32) -> None:
         self._build(layers, np.zeros(parameter_count(layers), dtype))
         for layer, p in zip(self.layers, self.p):
             layer.init(p, rng)
 
     @classmethod
-    def from_parameters(cls, layers: Sequence[Layer], parameters: np.ndarray) -> "Model":
+    def from_parameters(cls, layers: Sequence[Layer], parameters: Array) -> "Model":
         """A model on an existing flat vector, which it shares rather than copies."""
         model = cls.__new__(cls)
         model._build(layers, parameters)
         return model
 
-    def _build(self, layers: Sequence[Layer], parameters: np.ndarray) -> None:
+    def _build(self, layers: Sequence[Layer], parameters: Array) -> None:
         self.layers = tuple(layers)
         if not self.layers:
             raise InputError("Model: layers is empty; at least one layer is needed")
@@ -151,10 +147,11 @@ class Model:
         self.p = self._views(self.parameters)
         self.grad = self._views(self.gradient)
 
-    def _views(self, flat: np.ndarray) -> list[SimpleNamespace]:
-        views, start = [], 0
+    def _views(self, flat: Array) -> list[Arrays]:
+        views: list[Arrays] = []
+        start = 0
         for layer in self.layers:
-            of_layer = SimpleNamespace(**{name: getattr(views[0], name) for name in getattr(layer, "shared", ())})
+            of_layer = Arrays(**{name: getattr(views[0], name) for name in getattr(layer, "shared", ())})
             for name, shape in layer.shapes().items():
                 setattr(of_layer, name, flat[start : start + prod(shape)].reshape(shape))
                 start += prod(shape)
@@ -166,13 +163,13 @@ class Model:
         """The dtype of parameters, activations and logits."""
         return self.parameters.dtype
 
-    def named_parameters(self) -> Iterator[tuple[str, np.ndarray]]:
+    def named_parameters(self) -> Iterator[tuple[str, Array]]:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
         for position, (layer, p) in enumerate(zip(self.layers, self.p)):
             for name in layer.shapes():
                 yield f"{position}.{type(layer).__name__.lower()}.{name}", getattr(p, name)
 
-    def decayed(self) -> np.ndarray:
+    def decayed(self) -> Array:
         """Which parameters weight decay is for: a bool each, True unless the name ends in "bias"."""
         every = [np.full(view.size, not name.endswith("bias")) for name, view in self.named_parameters()]
         return np.concatenate(every)
@@ -189,7 +186,7 @@ class Model:
             T = layer.output_steps(T) if hasattr(layer, "output_steps") else T
         return Workspace(of_layers, [None] * len(self.layers), output_steps=T)
 
-    def forward(self, x: np.ndarray, work: Workspace, state: State | None = None) -> np.ndarray:
+    def forward(self, x: Array, work: Workspace, state: State | None = None) -> Array:
         """Logits (T, B, V) of the ids x (T, B), in a buffer of `work`.
 
         Every sequence starts from `state`, or from zeros without one; `final_state` tells where it ended.
@@ -208,7 +205,7 @@ class Model:
             for layer, w in zip(self.layers, work.layers)
         ]
 
-    def stepper(self, B: int, state: State | None = None) -> Callable[[np.ndarray | int], np.ndarray]:
+    def stepper(self, B: int, state: State | None = None) -> Callable[[Array | np.intp | int], Array]:
         """The model for sampling, a time step at a time: a function of the ids of B sequences that returns their logits
         (B, V) and carries the state on.
 
@@ -225,7 +222,7 @@ class Model:
         table = of_ids if first == 0 else np.insert(of_ids.T, 0, 1, axis=0)  # [1; x] of every id
 
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
-        steps = []
+        steps: list[Callable[[], None]] = []
         for i in range(first, len(self.layers)):
             layer, y_before = self.layers[i], y
             of_layer = {name: np.zeros((dim, B), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
@@ -241,7 +238,7 @@ class Model:
         logits = y[1:].T
         of_id = list(table.T[..., None])
 
-        def step(ids):
+        def step(ids: Array | np.intp | int) -> Array:
             if B == 1:
                 looked_up[...] = of_id[ids]  # in a third of the time that `take` needs
             else:
@@ -252,14 +249,14 @@ class Model:
 
         return step
 
-    def backward(self, dlogits: np.ndarray, work: Workspace) -> np.ndarray:
+    def backward(self, dlogits: Array, work: Workspace) -> Array:
         """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
-        dy = dlogits
+        dy: Any = dlogits  # ids, with which the first layer begins, have no gradient
         for i in reversed(range(len(self.layers))):
             dy = self.layers[i].backward(self.p[i], self.grad[i], work.inputs[i], dy, work.layers[i])
         return self.gradient
 
-    def predict(self, ids: np.ndarray, state: State | None = None) -> np.ndarray:
+    def predict(self, ids: Array, state: State | None = None) -> Array:
         """Probabilities of the next id: (T, V) for ids (T,), (T, B, V) for B sequences of ids (T, B).
 
         Raises
@@ -276,7 +273,7 @@ class Model:
     evaluate = evaluate
 
 
-def _stepper_from_forward(layer: Layer, p: SimpleNamespace, x: np.ndarray, state: dict[str, np.ndarray]):
+def _stepper_from_forward(layer: Layer, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
     """What `layer.stepper(p, x, state)` would return, if it had one."""
     dtype = next(iter(state.values()), x).dtype
     work, y = layer.work(1, x.shape[-1], dtype), np.ones((1 + layer.output_dim, x.shape[-1]), dtype)
@@ -284,7 +281,7 @@ def _stepper_from_forward(layer: Layer, p: SimpleNamespace, x: np.ndarray, state
     for name, h in state.items():
         getattr(work, name)[-1] = h.T
 
-    def step():
+    def step() -> None:
         for name in state:
             buffer = getattr(work, name)
             buffer[0] = buffer[-1]
@@ -293,7 +290,7 @@ def _stepper_from_forward(layer: Layer, p: SimpleNamespace, x: np.ndarray, state
     return x, y, step
 
 
-CELLS = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
+CELLS: dict[str, Callable[[int, int], Layer]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
 
 
 def create_char_rnn_model(
@@ -305,7 +302,7 @@ def create_char_rnn_model(
     num_layers: int = 1,
     cell: str = "gru",
     tie_weights: bool = False,
-    dtype: np.typing.DTypeLike = np.float32,
+    dtype: DType = np.float32,
 ) -> Model:
     """The standard network: embedding → recurrent layers → dense layer, whose softmax is fused with the loss.
 
@@ -324,7 +321,7 @@ def create_char_rnn_model(
     recurrent = [CELLS[cell](*pair) for pair in zip(widths, widths[1:])]
     if tie_weights:
         narrowed = [Dense(hidden_dim, embedding_dim)] if hidden_dim != embedding_dim else []
-        outputs = [*narrowed, TiedDense(embedding_dim, vocabulary_size)]
+        outputs: list[Layer] = [*narrowed, TiedDense(embedding_dim, vocabulary_size)]
     else:
         outputs = [Dense(hidden_dim, vocabulary_size)]
     return Model([Embedding(vocabulary_size, embedding_dim, tied=tie_weights), *recurrent, *outputs], rng, dtype)

@@ -6,11 +6,11 @@ those of PyTorch, learning rates aside, and are tested against it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from functools import partial
 from math import isfinite
 from types import SimpleNamespace
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -22,7 +22,11 @@ Vector = np.ndarray
 class Optimizer(Protocol):
     """What an optimizer offers. It must be a dataclass if its learning rate is to follow a schedule."""
 
-    learning_rate: float
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def learning_rate(self) -> float:
+        """η"""
 
     def state(self, parameters: Vector) -> SimpleNamespace:
         """What is remembered before the first step."""
@@ -79,12 +83,13 @@ class SGD:
     momentum: float = 0.0
     nesterov: bool = False
 
-    __post_init__ = require_valid
+    def __post_init__(self) -> None:
+        require_valid(self)
 
-    def state(self, parameters):
+    def state(self, parameters: Vector) -> SimpleNamespace:
         return SimpleNamespace(velocity=np.zeros_like(parameters), scratch=np.empty_like(parameters))
 
-    def update(self, parameters, gradient, state):
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         u, step = state.velocity, state.scratch
         u *= self.momentum
         u += gradient
@@ -104,12 +109,13 @@ class Adagrad:
     learning_rate: float = 0.01
     epsilon: float = 1e-10
 
-    __post_init__ = require_valid
+    def __post_init__(self) -> None:
+        require_valid(self)
 
-    def state(self, parameters):
+    def state(self, parameters: Vector) -> SimpleNamespace:
         return SimpleNamespace(sum=np.zeros_like(parameters), scratch=np.empty_like(parameters))
 
-    def update(self, parameters, gradient, state):
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         s, step = state.sum, state.scratch
         np.multiply(gradient, gradient, out=step)
         s += step
@@ -128,12 +134,13 @@ class RMSprop:
     decay: float = 0.99
     epsilon: float = 1e-8
 
-    __post_init__ = require_valid
+    def __post_init__(self) -> None:
+        require_valid(self)
 
-    def state(self, parameters):
+    def state(self, parameters: Vector) -> SimpleNamespace:
         return SimpleNamespace(v=np.zeros_like(parameters), scratch=np.empty_like(parameters))
 
-    def update(self, parameters, gradient, state):
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         step = state.scratch
         np.multiply(gradient, gradient, out=step)
         average(state.v, step, self.decay, scratch=step)
@@ -157,9 +164,10 @@ class Adam:
     beta_2: float = 0.999
     epsilon: float = 1e-8
 
-    __post_init__ = require_valid
+    def __post_init__(self) -> None:
+        require_valid(self)
 
-    def state(self, parameters):
+    def state(self, parameters: Vector) -> SimpleNamespace:
         return SimpleNamespace(
             step=0,
             m=np.zeros_like(parameters),
@@ -167,21 +175,21 @@ class Adam:
             scratch=np.empty_like(parameters),
         )
 
-    def update(self, parameters, gradient, state):
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         step = state.scratch
         self.advance(gradient, state)
         np.divide(state.m, self.denominator(state), out=step)
         step *= self.learning_rate / (1 - self.beta_1**state.step)
         parameters -= step
 
-    def advance(self, gradient, state):
+    def advance(self, gradient: Vector, state: SimpleNamespace) -> None:
         """Count the step and let the gradient into the moments m and v."""
         state.step += 1
         average(state.m, gradient, self.beta_1, scratch=state.scratch)
         np.multiply(gradient, gradient, out=state.scratch)
         average(state.v, state.scratch, self.beta_2, scratch=state.scratch)
 
-    def denominator(self, state):
+    def denominator(self, state: SimpleNamespace) -> Vector:
         """√v̂ + ε, in the scratch vector."""
         root = state.scratch
         np.divide(state.v, 1 - self.beta_2**state.step, out=root)
@@ -200,13 +208,13 @@ class Nadam(Adam):
 
     momentum_decay: float = 0.004
 
-    def state(self, parameters):
+    def state(self, parameters: Vector) -> SimpleNamespace:
         state = super().state(parameters)
         state.momentum_product = 1.0
         state.direction = np.empty_like(parameters)
         return state
 
-    def update(self, parameters, gradient, state):
+    def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         self.advance(gradient, state)
         momentum, next_momentum = self.momentum(state.step), self.momentum(state.step + 1)
         state.momentum_product *= momentum
@@ -219,7 +227,7 @@ class Nadam(Adam):
         step *= self.learning_rate
         parameters -= step
 
-    def momentum(self, t):
+    def momentum(self, t: int) -> float:
         """μ_t"""
         return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
 

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from charrnn.arrays import Array, Arrays, State
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.pipeline import can_be_cut_in_time, gradients_piece_by_piece
+
+if TYPE_CHECKING:  # models.py imports training.py, which imports this module
+    from charrnn.models import Model, Workspace
 
 # What makes a second thread pay; with less, threads wait for Python more than they work. See docs/performance.md.
 MULTIPLY_ADDS_A_THREAD = 1 << 20  # of one recurrent product at one time step, for threads with sequences of their own
@@ -30,12 +33,12 @@ class Part:
     steps: slice
     columns: slice
     share: float  # of the batch
-    model: Any  # on the parameters of the model that is trained, with a gradient of its own if it is not the first
-    work: Any
-    loss: SimpleNamespace
+    model: "Model"  # on the parameters of the model that is trained, with a gradient of its own if it is not the first
+    work: "Workspace"
+    loss: Arrays
 
 
-def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
+def batch_work(model: "Model", T: int, B: int, num_threads: int = 1) -> list[Part]:
     """The buffers of `loss_and_gradient` for batches (T, B), cut into as many parts as pay."""
     width = max((layer.output_dim for layer in model.layers if getattr(layer, "state_dims", None)), default=0)
     by_columns, by_steps = min(num_threads, B, B * width**2 // MULTIPLY_ADDS_A_THREAD), T // LEAST_STEPS_A_PIECE
@@ -45,7 +48,7 @@ def batch_work(model, T: int, B: int, num_threads: int = 1) -> list[Part]:
         cuts = [(steps, slice(0, B)) for steps in _slices(T, by_steps)]
     else:
         cuts = [(slice(0, T), slice(0, B))]
-    parts = []
+    parts: list[Part] = []
     for steps, columns in cuts:
         size = steps.stop - steps.start, columns.stop - columns.start
         of_part = model if not parts else model.with_layers(model.layers)
@@ -66,7 +69,14 @@ def _in_time(parts: list[Part]) -> bool:
     return parts[-1].steps.start > 0
 
 
-def loss_and_gradient(model, x, y, parts: list[Part], state=None, pool: ThreadPoolExecutor | None = None) -> float:
+def loss_and_gradient(
+    model: "Model",
+    x: Array,
+    y: Array,
+    parts: list[Part],
+    state: State | None = None,
+    pool: ThreadPoolExecutor | None = None,
+) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
     x and y are (T, B) ids, `parts` comes from `batch_work`, and `pool` from `workers`. A model that keeps only the last
@@ -81,6 +91,7 @@ def loss_and_gradient(model, x, y, parts: list[Part], state=None, pool: ThreadPo
         part.model.backward(cross_entropy.backward(part.loss, part.share), part.work)
 
     if _in_time(parts):
+        assert pool  # see `workers`
         gradients_piece_by_piece(parts, x, y, state, pool.submit)
     else:
         list((pool.map if pool else map)(of_columns, parts))
@@ -102,7 +113,7 @@ def workers(parts: list[Part]) -> Iterator[ThreadPoolExecutor | None]:
             yield pool
 
 
-def final_state(parts: list[Part]):
+def final_state(parts: list[Part]) -> State:
     """The state in which the batch of the last `loss_and_gradient` ended."""
     if _in_time(parts):
         return parts[-1].model.final_state(parts[-1].work)

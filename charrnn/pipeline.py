@@ -13,14 +13,18 @@ With several recurrent layers, one after the other goes through all pieces.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from charrnn.arrays import Array, State
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.recurrent import Recurrent
 
+if TYPE_CHECKING:  # both import this module
+    from charrnn.models import Model
+    from charrnn.parts import Part
 
-def can_be_cut_in_time(model) -> bool:
+
+def can_be_cut_in_time(model: "Model") -> bool:
     """Whether every layer with memory is a `Recurrent` one, there is one, and no layer drops time steps."""
     with_memory = [layer for layer in model.layers if getattr(layer, "state_dims", None)]
     same_length = not any(hasattr(layer, "output_steps") for layer in model.layers)
@@ -28,65 +32,66 @@ def can_be_cut_in_time(model) -> bool:
 
 
 def gradients_piece_by_piece(
-    pieces: Sequence, x: np.ndarray, y: np.ndarray, state, submit: Callable[..., Future]
+    pieces: Sequence["Part"], x: Array, y: Array, state: State | None, submit: Callable[..., Future[Any]]
 ) -> None:
     """Leave in the workspaces of the pieces (`charrnn.parts.Part`) of a batch x, y (T, B) the loss, and in the models
     of the pieces their share of the gradient; `submit` is that of a pool, of which one thread is enough."""
     layers = pieces[0].model.layers
-    recurrent = [i for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
+    recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
     waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces]
-    for i in recurrent:
+    for i, layer in recurrent:
         before = state and state[i]
         for k, piece in enumerate(pieces):
             waiting[k].result()
             work = piece.work.layers[i]
-            for name in layers[i].state_dims:
+            for name in layer.state_dims:
                 getattr(work, name)[0] = before[name] if before else 0
-            output = layers[i].unroll(piece.model.p[i], work)
-            before = {name: getattr(work, name)[-1] for name in layers[i].state_dims}
-            waiting[k] = submit(_after, piece, i, output, y[piece.steps])
+            output = layer.unroll(piece.model.p[i], work)
+            before = {name: getattr(work, name)[-1] for name in layer.state_dims}
+            waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
 
-    for i in reversed(recurrent):
+    for i, layer in reversed(recurrent):
         later = None
         for k, piece in reversed(list(enumerate(pieces))):
             dy = waiting[k].result()
             work = piece.work.layers[i]
-            for name in layers[i].state_dims:
+            for name in layer.state_dims:
                 getattr(work, "d" + name)[...] = getattr(later, "d" + name) if later else 0
-            layers[i].unroll_backward(piece.model.p[i], dy, work)
+            layer.unroll_backward(piece.model.p[i], dy, work)
             later = work
-            waiting[k] = submit(_gradients, piece, i)
+            waiting[k] = submit(_gradients, piece, i, layer)
     for gradients in waiting:
         gradients.result()
 
 
-def _forward(piece, first: int, x: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+def _forward(piece: "Part", first: int, x: Array, targets: Array) -> Array | None:
     """Run the layers from `first` up to the next recurrent one, and bring its inputs to its gates. If there is none,
     compute the loss, go back to the last recurrent layer, and return the gradient of what that one has put out."""
     model, work = piece.model, piece.work
     for i, layer in list(enumerate(model.layers))[first:]:
         work.inputs[i] = x
         if isinstance(layer, Recurrent):
-            return layer.project(model.p[i], x, work.layers[i])
+            layer.project(model.p[i], x, work.layers[i])
+            return None
         x = layer.forward(model.p[i], x, work.layers[i])
     cross_entropy = SparseCategoricalCrossentropy()
     cross_entropy.forward(x, targets, piece.loss)
     return _backward(piece, len(model.layers) - 1, cross_entropy.backward(piece.loss, piece.share))
 
 
-def _after(piece, i: int, output: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
-    """What follows upon unrolling layer i."""
-    piece.model.layers[i].local_derivatives(piece.model.p[i], piece.work.layers[i])
+def _after(piece: "Part", i: int, layer: Recurrent, output: Array, targets: Array) -> Array | None:
+    """What follows upon unrolling `layer`, which is layer i."""
+    layer.local_derivatives(piece.model.p[i], piece.work.layers[i])
     return _forward(piece, i + 1, output, targets)
 
 
-def _gradients(piece, i: int) -> np.ndarray | None:
-    """What follows upon unrolling layer i backwards."""
+def _gradients(piece: "Part", i: int, layer: Recurrent) -> Array | None:
+    """What follows upon unrolling it backwards."""
     model, work = piece.model, piece.work
-    return _backward(piece, i - 1, model.layers[i].gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
+    return _backward(piece, i - 1, layer.gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
 
 
-def _backward(piece, i: int, dy: np.ndarray | None) -> np.ndarray | None:
+def _backward(piece: "Part", i: int, dy: Any) -> Array | None:
     """From layer i back to the next that goes through time, or to the beginning."""
     model, work = piece.model, piece.work
     while i >= 0 and not isinstance(model.layers[i], Recurrent):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class TextVectorizer:
 
     vocabulary: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.vocabulary:
             raise InputError("vocabulary is empty; it must have at least one character")
         if len(set(self.vocabulary)) < len(self.vocabulary):
@@ -190,7 +191,8 @@ def release(array: np.ndarray) -> None:
 
     Nothing is lost: the operating system may keep the file in its cache, and reading again brings it back.
     """
-    mapped, source = None, array
+    mapped: Any = None
+    source: Any = array
     while source is not None and not isinstance(source, mmap.mmap):
         mapped, source = source, getattr(source, "base", None)
     if source is not None and getattr(mapped, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):

@@ -6,40 +6,68 @@ a candidate state), so that each gate's block is contiguous at every time step: 
 (G, T, B, H).
 """
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 
+from charrnn.arrays import Array, Arrays
+from charrnn.initializers import Initializer
 from charrnn.layers import require_positive
 
 
-class Recurrent:
-    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer:
+class Recurrent(ABC):
+    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer."""
 
-    * `project(p, x, work)`: what the inputs x_1 … x_T bring about without the state;
-    * `unroll(p, work)`: forwards in time from the incoming state; returns y;
-    * `local_derivatives(p, work)`: whatever of the backward pass does not depend on the gradients that come in, such as
-      the factors by which `unroll_backward` multiplies them, and transposed matrices;
-    * `unroll_backward(p, dy, work)`: backwards in time. The buffers "d" + name of the states in `state_dims` hold the
-      gradients of the outgoing states before, and those of the incoming states after it;
-    * `gradients(p, grad, x, work)`: the gradients of the parameters; returns dx.
-    """
+    input_dim: int
+    hidden_dim: int
+    initializer: Initializer
+    recurrent_initializer: Initializer
+    bias_initializer: Initializer
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
 
     @property
-    def output_dim(self):
+    def output_dim(self) -> int:
         return self.hidden_dim
 
-    def init(self, p, rng):
+    @property
+    @abstractmethod
+    def state_dims(self) -> dict[str, int]:
+        """The name of each state, and its width."""
+
+    @abstractmethod
+    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
+        """What the inputs x_1 … x_T bring about without the state."""
+
+    @abstractmethod
+    def unroll(self, p: Arrays, work: Arrays) -> Array:
+        """Forwards in time from the incoming state; returns y."""
+
+    @abstractmethod
+    def local_derivatives(self, p: Arrays, work: Arrays) -> None:
+        """Whatever of the backward pass does not depend on the gradients that come in, such as the factors by which
+        `unroll_backward` multiplies them, and transposed matrices."""
+
+    @abstractmethod
+    def unroll_backward(self, p: Arrays, dy: Array, work: Arrays) -> None:
+        """Backwards in time. The buffers "d" + name of the states in `state_dims` hold the gradients of the outgoing
+        states before, and those of the incoming states after it."""
+
+    @abstractmethod
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        """The gradients of the parameters; returns dx."""
+
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.kernel[...] = self.initializer(p.kernel.shape, rng)
         p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
         p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
-    def forward(self, p, x, work):
+    def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         self.project(p, x, work)
         return self.unroll(p, work)
 
-    def backward(self, p, grad, x, dy, work):
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
         for name in self.state_dims:
             getattr(work, "d" + name)[...] = 0
         self.local_derivatives(p, work)
@@ -47,14 +75,14 @@ class Recurrent:
         return self.gradients(p, grad, x, work)
 
 
-def project_to_gates(p, x, gates):
+def project_to_gates(p: Arrays, x: Array, gates: Array) -> None:
     """gates = x W + b, for x (T, B, D) and gates (G, T, B, H)."""
     G, D, H = p.kernel.shape
     np.matmul(x.reshape(-1, D), p.kernel, out=gates.reshape(G, -1, H))
     gates += p.bias[:, None, None, :]
 
 
-def gradients_of_projection(p, grad, x, dgates, work):
+def gradients_of_projection(p: Arrays, grad: Arrays, x: Array, dgates: Array, work: Arrays) -> Array:
     """dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t go to `grad`; dx = Σ_gates dgates Wᵀ is returned."""
     G, D, H = p.kernel.shape
     dgates = dgates.reshape(G, -1, H)
@@ -65,7 +93,7 @@ def gradients_of_projection(p, grad, x, dgates, work):
     return work.dx
 
 
-def side_by_side(stack):
+def side_by_side(stack: Array) -> Array:
     """The matrices of a stack (G, K, N) as one matrix (K, G N), for one product instead of G."""
     G, K, N = stack.shape
     return stack.swapaxes(0, 1).reshape(K, G * N)

@@ -11,7 +11,9 @@ from itertools import islice
 import numpy as np
 
 from charrnn.activations import softmax
+from charrnn.arrays import State
 from charrnn.errors import InputError
+from charrnn.models import Model
 from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
@@ -21,7 +23,7 @@ Ids = np.intp | np.ndarray  # a number for one stream, (B,) for several
 
 
 def generate(
-    model,
+    model: Model,
     vectorizer: TextVectorizer,
     start_string: str,
     num_to_generate: int,
@@ -58,7 +60,7 @@ def generate(
 
 
 def generate_streams(
-    model,
+    model: Model,
     vectorizer: TextVectorizer,
     start_string: str,
     num_to_generate: int,
@@ -81,7 +83,7 @@ def generate_streams(
 
 
 def _draw(
-    model,
+    model: Model,
     vectorizer: TextVectorizer,
     start_string: str,
     num_streams: int,
@@ -112,7 +114,7 @@ def _draw(
 
     by_rank, by_probability = 0 < top_k < vectorizer.vocabulary_size, top_p < 1 and temperature > 0
 
-    def rows():
+    def rows() -> Iterator[Ids]:
         logits, state = _read(model, ids)
         logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
         for noise in scaled_noise(logits.shape, temperature, rng):
@@ -127,7 +129,7 @@ def _draw(
     return rows()
 
 
-def _read(model, ids: np.ndarray):
+def _read(model: Model, ids: np.ndarray) -> tuple[np.ndarray, State]:
     """The logits (1, V) after the last of the ids (T,), and the state in which these leave the model."""
     work = model.work(len(ids), 1)
     return model.forward(ids[:, None], work)[-1].copy(), model.final_state(work)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from charrnn.activations import ACTIVATIONS
+from charrnn.arrays import Array, Arrays, DType, Shapes
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import require_activation
 from charrnn.recurrent import Recurrent
@@ -34,19 +35,19 @@ class SimpleRNN(Recurrent):
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         require_activation(self, self.activation)
 
     @property
-    def state_dims(self):
+    def state_dims(self) -> dict[str, int]:
         return {"h": self.hidden_dim}
 
-    def shapes(self):
+    def shapes(self) -> Shapes:
         D, H = self.input_dim, self.hidden_dim
         return {"kernel": (D, H), "recurrent_kernel": (H, H), "bias": (H,)}
 
-    def work(self, T, B, dtype):
+    def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
@@ -56,11 +57,11 @@ class SimpleRNN(Recurrent):
             dx=np.empty((T, B, D), dtype),
         )
 
-    def project(self, p, x, work):
+    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
         np.matmul(x.reshape(-1, self.input_dim), p.kernel, out=work.a.reshape(-1, self.hidden_dim))
         work.a += p.bias
 
-    def unroll(self, p, work):
+    def unroll(self, p: Arrays, work: Arrays) -> Array:
         activate = ACTIVATIONS[self.activation].forward
         for h_before, h, a in zip(work.h[:-1], work.h[1:], work.a):
             np.matmul(h_before, p.recurrent_kernel, out=work.product)
@@ -68,17 +69,17 @@ class SimpleRNN(Recurrent):
             activate(h, out=h)
         return work.h[1:]
 
-    def local_derivatives(self, p, work):
+    def local_derivatives(self, p: Arrays, work: Arrays) -> None:
         pass  # an activation's own `backward` takes the state and its gradient together
 
-    def unroll_backward(self, p, dy, work):
+    def unroll_backward(self, p: Arrays, dy: Array, work: Arrays) -> None:
         activation_backward, dh = ACTIVATIONS[self.activation].backward, work.dh
         for h, da, dy_t in zip(work.h[:0:-1], work.a[::-1], dy[::-1]):
             dh += dy_t
             activation_backward(h, dh, out=da)
             np.matmul(da, p.recurrent_kernel.T, out=dh)
 
-    def gradients(self, p, grad, x, work):
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
         D, H = self.input_dim, self.hidden_dim
         da = work.a.reshape(-1, H)
         np.matmul(work.h[:-1].reshape(-1, H).T, da, out=grad.recurrent_kernel)

@@ -104,7 +104,7 @@ def _contents(
     return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
 
 
-def _describe(layer: Layer) -> dict[str, Any]:
+def _describe(layer: Any) -> dict[str, Any]:
     """The class and the plain fields of a layer, defaults left out, and initializers, which have done their work."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from math import ceil, inf, isfinite
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +17,16 @@ from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.schedules import SCHEDULES, learning_rate
 
+if TYPE_CHECKING:  # models.py imports this module
+    from charrnn.models import Layer, Model
+
 TARGETS = ("every", "last")
 
 History = list[dict[str, float]]
 
 
 def fit(
-    model,
+    model: "Model",
     train_ids: np.ndarray,
     validation_ids: np.ndarray,
     *,
@@ -107,6 +111,7 @@ def fit(
     counts = dict(
         num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride, num_threads=num_threads
     )
+    value: Any
     for name, value in counts.items():
         _require_integer(name, value, at_least=1)
     for name, value in dict(warmup_batches=warmup_batches, patience=patience).items():
@@ -219,7 +224,7 @@ def _out_of_patience(history: History, patience: int) -> bool:
     return bool(patience and history) and len(history) - best_epoch(history)["epoch"] >= patience
 
 
-def _trainee(model, targets: str, dropout: float, masks: Masks):
+def _trainee(model: "Model", targets: str, dropout: float, masks: Masks) -> "Model":
     """What is trained: the model's own parameters, behind a chain with what only training needs."""
     layers = list(model.layers)
     if dropout:
