@@ -28,6 +28,22 @@ def require_activation(layer: object, name: str) -> None:
         raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
 
 
+def affine(x: Array, W: Array, b: Array, y: Array) -> Array:
+    """y = x W + b, all time steps in one product."""
+    np.matmul(x.reshape(-1, len(W)), W, out=y.reshape(-1, len(b)))
+    y += b
+    return y
+
+
+def affine_backward(x: Array, W: Array, dy: Array, dW: Array, db: Array, dx: Array) -> Array:
+    """dW = Σ xᵀ dy, db = Σ dy, and dx = dy Wᵀ, which is returned."""
+    rows = dy.reshape(-1, len(db))
+    np.matmul(x.reshape(-1, len(W)).T, rows, out=dW)
+    np.sum(rows, axis=0, out=db)
+    np.matmul(rows, W.T, out=dx.reshape(-1, len(W)))
+    return dx
+
+
 def affine_stepper(x: Array, W: Array, b: Array, activation: str = "linear") -> Stepper:
     """The `stepper` of y = f(x W + b), see `charrnn.models.Layer`: [1, y] = [1, x] [[1, b], [0, W]], and f upon y."""
     matrix = np.zeros((1 + len(W), 1 + len(b)), x.dtype)
@@ -131,9 +147,7 @@ class Dense:
         return work
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
-        rows = x.reshape(-1, self.input_dim)  # all time steps in one product
-        np.matmul(rows, p.kernel, out=work.y.reshape(-1, self.output_dim))
-        work.y += p.bias
+        affine(x, p.kernel, p.bias, work.y)
         if self.activation != "linear":
             ACTIVATIONS[self.activation].forward(work.y, out=work.y)
         return work.y
@@ -145,11 +159,7 @@ class Dense:
         da = dy  # the gradient of a = x W + b
         if self.activation != "linear":
             da = ACTIVATIONS[self.activation].backward(work.y, dy, out=work.da)
-        da = da.reshape(-1, self.output_dim)
-        np.matmul(x.reshape(-1, self.input_dim).T, da, out=grad.kernel)
-        np.sum(da, axis=0, out=grad.bias)
-        np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, self.input_dim))
-        return work.dx
+        return affine_backward(x, p.kernel, da, grad.kernel, grad.bias, work.dx)
 
 
 @dataclass(frozen=True)
@@ -180,19 +190,13 @@ class TiedDense:
         return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype), dx=np.empty((T, B, self.input_dim), dtype))
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
-        np.matmul(x.reshape(-1, self.input_dim), p.table.T, out=work.y.reshape(-1, self.output_dim))
-        work.y += p.bias
-        return work.y
+        return affine(x, p.table.T, p.bias, work.y)
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return affine_stepper(x, p.table.T, p.bias)
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
-        rows = dy.reshape(-1, self.output_dim)
-        np.matmul(rows.T, x.reshape(-1, self.input_dim), out=grad.table)
-        np.sum(rows, axis=0, out=grad.bias)
-        np.matmul(rows, p.table, out=work.dx.reshape(-1, self.input_dim))
-        return work.dx
+        return affine_backward(x, p.table.T, dy, grad.table.T, grad.bias, work.dx)
 
 
 class Masks:

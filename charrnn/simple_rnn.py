@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.layers import require_activation
+from charrnn.layers import affine, affine_backward, require_activation
 from charrnn.recurrent import Recurrent
 
 
@@ -58,8 +58,7 @@ class SimpleRNN(Recurrent):
         )
 
     def project(self, p: Arrays, x: Array, work: Arrays) -> None:
-        np.matmul(x.reshape(-1, self.input_dim), p.kernel, out=work.a.reshape(-1, self.hidden_dim))
-        work.a += p.bias
+        affine(x, p.kernel, p.bias, work.a)
 
     def unroll(self, p: Arrays, work: Arrays) -> Array:
         activate = ACTIVATIONS[self.activation].forward
@@ -80,10 +79,6 @@ class SimpleRNN(Recurrent):
             np.matmul(da, p.recurrent_kernel.T, out=dh)
 
     def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        D, H = self.input_dim, self.hidden_dim
-        da = work.a.reshape(-1, H)
-        np.matmul(work.h[:-1].reshape(-1, H).T, da, out=grad.recurrent_kernel)
-        np.matmul(x.reshape(-1, D).T, da, out=grad.kernel)
-        np.sum(da, axis=0, out=grad.bias)
-        np.matmul(da, p.kernel.T, out=work.dx.reshape(-1, D))
-        return work.dx
+        H, da = self.hidden_dim, work.a
+        np.matmul(work.h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grad.recurrent_kernel)
+        return affine_backward(x, p.kernel, da, grad.kernel, grad.bias, work.dx)

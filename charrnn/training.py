@@ -18,7 +18,7 @@ from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.schedules import SCHEDULES, learning_rate
 
 if TYPE_CHECKING:  # models.py imports this module
-    from charrnn.models import Layer, Model
+    from charrnn.models import Model
 
 TARGETS = ("every", "last")
 
@@ -111,7 +111,7 @@ def fit(
     counts = dict(
         num_epochs=num_epochs, batch_size=batch_size, window_size=window_size, stride=stride, num_threads=num_threads
     )
-    value: Any
+    value: Any  # each setting has its own type
     for name, value in counts.items():
         _require_integer(name, value, at_least=1)
     for name, value in dict(warmup_batches=warmup_batches, patience=patience).items():
