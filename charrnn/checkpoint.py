@@ -1,4 +1,4 @@
-"""How far an unfinished training has come, in memory and in a file, so that it can go on from there as if never stopped.
+"""How far an unfinished training has come, in memory and in a file, so that it can go on as if it had never stopped.
 
 Both runs end with the same bytes, because whatever changes during training is here or follows from the number of the
 batch, as the learning rate and the masks of dropout do.

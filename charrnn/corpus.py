@@ -4,6 +4,7 @@ import codecs
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,10 @@ PIECE = 1 << 20  # bytes read at a time
 
 
 def read_text(
-    path: str | Path, name: str | None = None, on_piece: Callable[[bytes], object] | None = None
+    path: str | Path | int, name: str | None = None, on_piece: Callable[[bytes], object] | None = None
 ) -> Iterator[str]:
     """The text of a UTF-8 file in pieces, line ends as they are. Errors call the file `name`, or by its path.
+    An open file's descriptor may stand for its path.
 
     `on_piece` is called with the bytes of each piece before they are decoded; the last piece is empty.
 
@@ -46,7 +48,7 @@ def read_text(
             offset += len(piece)
 
 
-def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, str | int], TextVectorizer]:
+def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
     """What one reading tells of a corpus: how to know it again, and the vectorizer of all its characters.
 
     The former is the `sha256` and size in `bytes` of the file, and its `characters`. Errors call the file `name`, or by

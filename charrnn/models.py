@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -318,7 +319,7 @@ def create_char_rnn_model(
     if not isinstance(num_layers, int | np.integer) or num_layers < 1:
         raise InputError(f"num_layers is {num_layers!r}; it must be an integer of at least 1")
     widths = [embedding_dim] + [hidden_dim] * num_layers
-    recurrent = [CELLS[cell](*pair) for pair in zip(widths, widths[1:])]
+    recurrent = [CELLS[cell](*pair) for pair in pairwise(widths)]
     if tie_weights:
         narrowed = [Dense(hidden_dim, embedding_dim)] if hidden_dim != embedding_dim else []
         outputs: list[Layer] = [*narrowed, TiedDense(embedding_dim, vocabulary_size)]

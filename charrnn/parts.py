@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +63,7 @@ def batch_work(model: "Model", T: int, B: int, num_threads: int = 1) -> list[Par
 
 def _slices(n: int, num_slices: int) -> list[slice]:
     bounds = [n * i // num_slices for i in range(num_slices + 1)]
-    return [slice(*pair) for pair in zip(bounds, bounds[1:])]
+    return [slice(*pair) for pair in pairwise(bounds)]
 
 
 def _in_time(parts: list[Part]) -> bool:

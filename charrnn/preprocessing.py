@@ -158,7 +158,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
 
-    The `first` batches are left out; the others are what they would be with them. More than SHUFFLED_AT_ONCE windows are shuffled in stretches of that many, which come in random order themselves.
+    The `first` batches are left out; the others are what they would be with them. More than SHUFFLED_AT_ONCE windows
+    are shuffled in stretches of that many, which come in random order themselves.
     """
     order = np.empty(0, np.intp)
     for stretch in _stretches(len(windows), rng):

@@ -94,7 +94,8 @@ def _contents(
         stored = arrays[name]
         if (stored.dtype, stored.shape) != (view.dtype, view.shape):
             raise InputError(
-                f"{name} has dtype {stored.dtype} and shape {stored.shape}; its layer needs {view.dtype} and {view.shape}"
+                f"{name} has dtype {stored.dtype} and shape {stored.shape}; "
+                f"its layer needs {view.dtype} and {view.shape}"
             )
         view[...] = stored
     if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:

@@ -90,7 +90,7 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _add_flag(group, param: Param, help: str) -> None:
+def _add_flag(group: argparse._ArgumentGroup, param: Param, help: str) -> None:
     default = " ".join(param.default) if isinstance(param.default, list) else param.default
     text = f"{help} (default: {default})".replace("%", "%%")
     if isinstance(param.default, bool):
@@ -139,7 +139,8 @@ def source(path: str) -> tuple[int | str, str]:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; what a user can mend, and Ctrl-C, end it with one line and an exit code that tells DVC it failed."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # the terminal or file may lack characters of the text
+    # The terminal or file may lack characters of the text. (To mypy, standard output could be anything with `write`.)
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         main()
         sys.stdout.flush()

@@ -60,7 +60,8 @@ def main() -> None:
 
 def score(trained: ModelFile, path: str) -> None:
     """Print how well the model predicts a text."""
-    parts, unknown = [], Counter()
+    parts: list[np.ndarray] = []
+    unknown: Counter[str] = Counter()
     for piece in read_text(*cli.source(path)):
         ids, others = trained.vectorizer.encode_known(piece)
         parts.append(ids)
@@ -82,7 +83,9 @@ def in_words(metrics: dict[str, float]) -> str:
     )
 
 
-def memorisation(trained: ModelFile, train_ids: np.ndarray, test_ids: np.ndarray, rng) -> dict[str, float]:
+def memorisation(
+    trained: ModelFile, train_ids: np.ndarray, test_ids: np.ndarray, rng: np.random.Generator
+) -> dict[str, float]:
     """How much a long sample, which goes on from the beginning of the test text, copies from the training text."""
     start = trained.vectorizer.decode(test_ids[:100])
     sample = trained.vectorizer.encode(

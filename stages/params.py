@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from charrnn.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
-Value = int | float | bool | str | list[str]
+Value = Any  # int, float, bool, str or list[str]: that of the param's default
 
 
 @dataclass(frozen=True)

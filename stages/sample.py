@@ -1,6 +1,7 @@
 """Stage 5, sample: let the trained model write, going on from a start string."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def main() -> None:
         rng, start = np.random.default_rng(params.pop("seed")), params["start_string"]
         heading = f"temperature {params['temperature']:g}:\n" if args.temperatures else ""
         if num_samples == 1:
-            samples = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
+            samples: Iterable[Iterable[str]] = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
         else:
             samples = generate_streams(trained.model, trained.vectorizer, num_streams=num_samples, rng=rng, **params)
         for j, continuation in enumerate(samples):

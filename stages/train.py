@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import numpy as np
 from tqdm import tqdm
@@ -128,7 +129,7 @@ def stopped_between_batches() -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM only make the function that is yielded return True. Once more, and they stop at once."""
     received = False
 
-    def stop(number, frame):
+    def stop(number: int, frame: FrameType | None) -> None:
         nonlocal received
         if received:
             raise KeyboardInterrupt
@@ -150,9 +151,9 @@ def available_cores() -> int:
 class Progress:
     """A progress bar while an epoch runs, if the output is a terminal, and a line when it is done."""
 
-    def __init__(self, log_interval: int, num_epochs: int):
+    def __init__(self, log_interval: int, num_epochs: int) -> None:
         self.log_interval, self.num_epochs = log_interval, num_epochs
-        self.bar = None
+        self.bar: tqdm | None = None
         self.started = time.perf_counter()
 
     def batch_done(self, now: TrainingState, loss: float) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -11,7 +12,7 @@ from stages import train
 class Bar:
     """As much of a tqdm as is needed to see how far it got and how often it moved."""
 
-    opened = []
+    opened: ClassVar[list] = []
 
     def __init__(self, total, **options):
         self.total, self.n, self.moves, self.postfixes, self.closed = total, 0, [], [], False

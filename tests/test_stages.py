@@ -389,8 +389,8 @@ def test_a_model_with_other_hyperparameters_than_params_yaml_needs_its_name(proj
         ended = start(project, stage, "--model-filename", "other.npz")
         assert ended.returncode == 1
         assert ended.stderr == (
-            "error: models/other.npz was trained with seed 7, but params.yaml has 42; train again, or name the model with "
-            "--weights-path to take it as it is\n"
+            "error: models/other.npz was trained with seed 7, but params.yaml has 42; train again, or name the model "
+            "with --weights-path to take it as it is\n"
         )
 
 
