@@ -32,26 +32,38 @@ RECIPES: dict[str, Recipe] = {
     },
     "middle": _COMMON
     | {
-        "embedding_dim": 32,
+        "embedding_dim": 96,
         "hidden_dim": 320,
         "dropout": 0.3,
         "window_size": 64,
         "num_epochs": 5,
         "learning_rate": 0.008,
         "warmup_batches": 100,
-        "weight_decay": 0.01,
+        "weight_decay": 0.05,
     },
     "best": _COMMON
     | {
         "num_layers": 2,
-        "embedding_dim": 64,
+        "embedding_dim": 128,
         "hidden_dim": 384,
         "dropout": 0.4,
         "window_size": 64,
         "num_epochs": 9,
         "learning_rate": 0.006,
         "warmup_batches": 100,
-        "weight_decay": 0.02,
+        "weight_decay": 0.05,
+    },
+    "long": _COMMON
+    | {
+        "num_layers": 2,
+        "embedding_dim": 256,
+        "hidden_dim": 384,
+        "dropout": 0.5,
+        "window_size": 64,
+        "num_epochs": 16,
+        "learning_rate": 0.006,
+        "warmup_batches": 100,
+        "weight_decay": 0.05,
     },
 }
 
