@@ -3,6 +3,7 @@
 import codecs
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,26 @@ def read_text(
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
-    with open(path, "rb") as file:
-        while True:
-            piece = file.read(PIECE)
-            if on_piece:
-                on_piece(piece)
-            pending = len(decoder.getstate()[0])  # bytes of a character that the piece before has begun
-            try:
-                yield decoder.decode(piece, final=not piece)
-            except UnicodeDecodeError as error:
-                position = offset - pending + error.start
-                raise InputError(f"{name or path} is not UTF-8: {error.reason} at byte {position}") from None
-            if not piece:
-                return
-            offset += len(piece)
+    for piece in chain(_pieces(path, str(name or path)), [b""]):
+        if on_piece:
+            on_piece(piece)
+        pending = len(decoder.getstate()[0])  # bytes of a character that the piece before has begun
+        try:
+            yield decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            position = offset - pending + error.start
+            raise InputError(f"{name or path} is not UTF-8: {error.reason} at byte {position}") from None
+        offset += len(piece)
+
+
+def _pieces(path: str | Path | int, name: str) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(PIECE):
+                yield piece
+    except OSError as error:
+        error.filename = name  # which a failed read does not tell
+        raise
 
 
 def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
@@ -57,7 +64,7 @@ def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any],
     Raises
     ------
     InputError
-        If the file is empty or not UTF-8.
+        If the file is not UTF-8, or has fewer than two different characters, of which there is nothing to learn.
     OSError
         If the file can't be read.
     """
@@ -77,6 +84,9 @@ def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any],
             raise InputError(f"{name or path} is empty; a corpus must have characters")
 
     vectorizer = TextVectorizer.fit(counted(read_text(path, name, hash_and_count)))
+    if vectorizer.vocabulary_size < 2:
+        only = f"no character but {vectorizer.vocabulary!r}"
+        raise InputError(f"{name or path} has {only}; a corpus must have at least two different ones")
     return {"sha256": digest.hexdigest(), "bytes": num_bytes, "characters": num_characters}, vectorizer
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # models.py imports this module
     from charrnn.models import Model, Workspace
 
 LN2 = log(2)
-POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch: bounds memory, changes no result
+POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch; this and the next bound memory, and change no result
+LOGITS_AT_ONCE = 1 << 24  # T·B·V
 
 
 def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
@@ -45,7 +46,7 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[s
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     loss, correct, characters = 0.0, 0, 0
-    pairs = streams(ids, num_streams, max(1, POSITIONS_AT_ONCE // num_streams))
+    pairs = streams(ids, num_streams, max(1, _positions_at_once(model) // num_streams))
     for losses, hits in _predictions(model, pairs, carry_state=True):
         loss += float(losses.sum(dtype=np.float64))
         correct += int(hits.sum())
@@ -68,10 +69,15 @@ def context_curve(model: "Model", ids: np.ndarray, window_size: int) -> dict[str
     """
     loss, correct = np.zeros(window_size), np.zeros(window_size)
     cut = windows(ids, window_size, stride=max(1, window_size // 8))
-    for losses, hits in _predictions(model, batches(cut, max(1, POSITIONS_AT_ONCE // window_size)), carry_state=False):
+    pairs = batches(cut, max(1, _positions_at_once(model) // window_size))
+    for losses, hits in _predictions(model, pairs, carry_state=False):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
     return {"loss": loss / len(cut), "accuracy": correct / len(cut)}
+
+
+def _positions_at_once(model: "Model") -> int:
+    return min(POSITIONS_AT_ONCE, LOGITS_AT_ONCE // model.layers[-1].output_dim)
 
 
 def _predictions(model: "Model", pairs: Iterable[Batch], carry_state: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -6,18 +6,20 @@ from charrnn.data import fetch
 from stages import cli
 from stages.files import write_json
 
-PARAMS = ("data_url",)
+PARAMS = ("data_url", "max_corpus_mb")
 
 
 def main() -> None:
     args = cli.parser(__doc__, PARAMS).parse_args()
-    sources = cli.values(args, PARAMS)["data_url"]
+    params = cli.values(args, PARAMS)
+    sources = params["data_url"]
     where = cli.locations(args)
 
     about = fetch(
         [sources] if isinstance(sources, str) else sources,
         where.raw,
         warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+        max_mb=params["max_corpus_mb"],
     )
     write_json(where.metrics_dir / "data.json", about)
     print(f"{about['characters']:,} characters from {about['source']}")

@@ -44,8 +44,9 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a flat mapping."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n"
+    with replacing(path) as temporary:  # the lone surrogates of a path that is not UTF-8 as JSON writes them, \udc80
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from charrnn.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
+LARGEST_FILE = 1 << 16  # bytes; the time to read YAML grows with them
+LONGEST_QUOTE = 200  # characters of what is wrong, in an error
 Value = Any  # int, float, bool, str or list[str]: that of the param's default
 
 
@@ -41,7 +45,7 @@ class Param:
         kind = {int: "an integer", float: "a number", bool: "true or false", str: "a text that is not empty"}
         text = kind.get(type(self.default), "a text or a list of texts, none of them empty")
         limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
-        limited = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+        limited = " and ".join(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)
         return f"{text} {limited}".strip()
 
     def parse(self, value: object) -> Value:
@@ -54,7 +58,7 @@ class Param:
         """
         parsed = self._convert(value)
         if parsed is None or not self._in_range(parsed):
-            raise InputError(f"{self.name} is {value!r}; it must be {self.allowed}")
+            raise InputError(f"{self.name} is {_quoted(value)}; it must be {self.allowed}")
         return parsed
 
     def _convert(self, value: object) -> Value | None:
@@ -85,13 +89,28 @@ class Param:
         )
 
 
+def _quoted(value: object) -> str:
+    try:
+        return _cut(repr(value))
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        return "a number of too many digits"
+
+
+def _cut(text: str) -> str:
+    """The first line of a text, or as much of it as an error should have."""
+    line = next(iter(text.splitlines()), "")
+    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."
+
+
 TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+WIDEST = 10**6  # of a layer or a batch; NumPy can't count the elements of much larger arrays
 
 PARAMS = {
     param.name: param
     for param in (
         Param("data_url", [TINY_SHAKESPEARE, BUNDLED_PLAY], "the corpus: the first of these URLs or paths that works"),
+        Param("max_corpus_mb", 10_000.0, "the largest corpus that is read, in millions of bytes", above=0),
         Param(
             "train_size",
             0.8,
@@ -101,9 +120,9 @@ PARAMS = {
         ),
         Param("validation_size", 0.2, "share of those that is validation", above=0, below=1),
         Param("cell", "gru", "the recurrent layers", choices=("gru", "lstm", "rnn")),
-        Param("num_layers", 1, "recurrent layers on top of each other", at_least=1),
-        Param("embedding_dim", 16, "width of a character's embedding", at_least=1),
-        Param("hidden_dim", 128, "width of the recurrent state", at_least=1),
+        Param("num_layers", 1, "recurrent layers on top of each other", at_least=1, at_most=1000),
+        Param("embedding_dim", 16, "width of a character's embedding", at_least=1, at_most=WIDEST),
+        Param("hidden_dim", 128, "width of the recurrent state", at_least=1, at_most=WIDEST),
         Param("dropout", 0.0, "share of each recurrent layer's outputs left out in training", at_least=0, below=1),
         Param("tie_weights", False, "predict with the table of the embedding, instead of weights of its own"),
         Param("window_size", 100, "characters that gradients flow back through", at_least=1),
@@ -112,7 +131,7 @@ PARAMS = {
             "targets", "every", "which positions of a window predict their next character", choices=("every", "last")
         ),
         Param("carry_state", False, "read the text in order and carry the state on, instead of shuffling windows"),
-        Param("batch_size", 32, "windows in a mini-batch", at_least=1),
+        Param("batch_size", 32, "windows in a mini-batch", at_least=1, at_most=WIDEST),
         Param("num_epochs", 10, "passes over the training text", at_least=1),
         Param(
             "optimizer",
@@ -152,7 +171,7 @@ PARAMS = {
         Param("seed", 42, "where all randomness begins: first weights, shuffling, dropout, sampling", at_least=0),
         Param("log_interval", 10, "mini-batches between two updates of the progress bar", at_least=1),
         Param("start_string", "ROMEO:", "what a sample begins with"),
-        Param("num_to_generate", 64, "characters to write after start_string", at_least=1),
+        Param("num_to_generate", 64, "characters to write after start_string", at_least=1, at_most=10**18),
         Param("temperature", 1.0, "1 samples what the model believes, less is more cautious, 0 greedy", at_least=0),
         Param("top_k", 0, "draw only from so many of the most probable characters; 0 is all", at_least=0),
         Param(
@@ -177,7 +196,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     values = _read(path)
     unknown = [key for key in values if key not in PARAMS]
     if unknown:
-        raise InputError(f"{path}: {str(unknown[0])!r} is not a hyperparameter; known are {', '.join(PARAMS)}")
+        raise InputError(f"{path}: {_quoted(unknown[0])} is not a hyperparameter; known are {', '.join(PARAMS)}")
     missing = [name for name in PARAMS if name not in values]
     if missing:
         default = PARAMS[missing[0]].default
@@ -189,20 +208,53 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    # ruamel.yaml follows YAML 1.2 and refuses duplicate keys, as DVC does when it reads the same file.
     try:
-        values = YAML(typ="safe", pure=True).load(path)
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; run this from the folder that holds it") from None
+    if len(content) > LARGEST_FILE:
+        raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes, the most that may be in it")
+    # ruamel.yaml follows YAML 1.2 and refuses duplicate keys, as DVC does when it reads the same file.
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _FlatConstructor
+    yaml.composer.warn_double_anchors = False  # the second is as good YAML as the first
+    try:
+        values = yaml.load(content)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = (error.problem or "not YAML").splitlines()[0]
-        raise InputError(f"{path}, line {line}: {problem}") from None
-    except (YAMLError, ValueError, KeyError, RecursionError) as error:
-        raise InputError(f"{path} is not YAML: {str(error).splitlines()[0]}") from None
+        raise InputError(f"{path}, line {line}: {_cut(error.problem or 'not YAML')}") from None
+    except Exception as error:  # ruamel.yaml lets errors of every kind out, a KeyError for YAML 9.9
+        raise InputError(f"{path} is not YAML: {_cut(str(error))}") from None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no hyperparameters; `python -m stages.params` prints the default ones")
     return values
+
+
+class _FlatConstructor(SafeConstructor):
+    """Makes plain values of YAML, and refuses what is nested deeper than hyperparameters are.
+
+    A few aliases of aliases would stand for more than any memory holds, as soon as an error quotes them.
+    """
+
+    def construct_document(self, node: Node) -> Any:
+        if not isinstance(node, MappingNode):
+            return None
+        for key, value in node.value:
+            for part in (key, *value.value) if isinstance(value, SequenceNode) else (key, value):
+                if not isinstance(part, ScalarNode):
+                    problem = "nested too deep; a name may have a number, a text, true, false, or a list of texts"
+                    raise ConstructorError(None, None, problem, part.start_mark)
+        return super().construct_document(node)
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, ArithmeticError):  # what is raised for, say, the date 2001-02-30
+            kind = str(node.tag).rpartition(":")[2]
+            raise ConstructorError(
+                None, None, f"no {kind} can be made of {_quoted(node.value)}", node.start_mark
+            ) from None
 
 
 def default_file() -> str:

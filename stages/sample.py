@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="PATH", help="write what is printed to this file too")
     args = parser.parse_args()
     args.start_string = _start_string(args)
-    num_samples = Param("num_samples", 1, "", at_least=1).parse(args.num_samples)
+    num_samples = Param("num_samples", 1, "", at_least=1, at_most=10**6).parse(args.num_samples)
     if args.temperatures and args.temperature is not None:
         raise InputError("--temperature and --temperatures are given; they exclude each other")
     settings = []

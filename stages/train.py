@@ -56,6 +56,11 @@ def main() -> None:
 
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
     vectorizer, data = read_vocabulary(where.vocabulary)
+    if len(validation_ids) <= params["window_size"]:
+        raise InputError(
+            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
+            "be below that: make it smaller or take a longer text"
+        )
     require_writable(where.model)  # fail now rather than when training is over
 
     rng = np.random.default_rng(params["seed"])

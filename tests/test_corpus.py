@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,11 @@ def test_an_empty_file_has_no_text(path):
         (b"abcd\xe2\x82efg", "invalid continuation byte at byte 4"),
         (b"abc\xc3", "unexpected end of data at byte 3"),
         (b"abcdef\xf0\x9f\x8e", "unexpected end of data at byte 6"),
+        (b"abc\xed\xa0\xbd\xed\xb8\x80", "invalid continuation byte at byte 3"),  # CESU-8: the surrogates of an emoji
+        (b"ab\xed\xb0\x80", "invalid continuation byte at byte 2"),
+        (b"a\xc0\x80", "invalid start byte at byte 1"),  # a NUL of two bytes
+        ("ab".encode("utf-16"), "invalid start byte at byte 0"),
+        ("aé".encode("utf-16-le"), "invalid continuation byte at byte 2"),
     ],
 )
 def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, piece):
@@ -85,7 +91,7 @@ def test_pieces_do_not_change_where_utf8_ends(path, before, broken, after, piece
         list(read_text(path))
 
 
-@given(TEXTS, PIECES)
+@given(TEXTS.filter(lambda text: len(set(text)) > 1), PIECES)
 @example(TEXT, 3)
 def test_a_text_is_described_by_its_hash_and_sizes(path, text, piece):
     content = text.encode()
@@ -112,6 +118,23 @@ def test_an_empty_file_is_no_corpus(path, name):
 def test_a_missing_file_is_an_os_error(tmp_path, read):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a Linux file that can be opened but not read")
+@pytest.mark.parametrize(("name", "shown"), [(None, "/proc/self/mem"), ("the text", "the text")])
+def test_a_file_that_can_not_be_read_is_named(name, shown):
+    with pytest.raises(OSError) as caught:
+        list(read_text("/proc/self/mem", name))
+    assert caught.value.filename == shown
+
+
+@pytest.mark.parametrize("content", ["x", "aaaa", "🎭" * 9, "\n\n"])
+def test_one_and_the_same_character_is_no_corpus(path, content):
+    path.write_bytes(content.encode())
+    with pytest.raises(InputError) as caught:
+        describe(path, "the text")
+    only = f"no character but {content[0]!r}"
+    assert str(caught.value) == f"the text has {only}; a corpus must have at least two different ones"
 
 
 def vectorized(path, text, lengths, piece):

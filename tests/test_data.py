@@ -1,5 +1,6 @@
 """Fetching a corpus from this machine and from a web server that can misbehave in every way."""
 
+import contextlib
 import gzip
 import hashlib
 import socket
@@ -7,6 +8,8 @@ import threading
 from collections import Counter
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import repeat
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -83,16 +86,16 @@ def fetched(source, destination):
     return about
 
 
-def reason(source, destination):
+def reason(source, destination, **options):
     """Fetch a bad source, and return why that failed."""
     before = contents(destination.parent)
     with pytest.raises(InputError) as caught:
-        fetch([source], destination, warn=pytest.fail)
+        fetch([source], destination, warn=pytest.fail, **options)
     assert contents(destination.parent) == before
-    headline, failure = str(caught.value).splitlines()
-    assert headline == "data_url: no source could be read"
-    assert failure.startswith(f"  {source}: ")
-    return failure.removeprefix(f"  {source}: ")
+    (line,) = str(caught.value).splitlines()
+    headline = f"data_url: no source could be read: {source!r}: "
+    assert line.startswith(headline)
+    return line.removeprefix(headline)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content_Length": "22"}], ids=["until the end", "of known length"])
@@ -133,6 +136,13 @@ def test_a_redirect_is_followed(web, destination, status):
 def test_what_the_server_refuses_is_not_tried_again(web, destination, status):
     assert f"HTTP {status}" in reason(page(web, status=status), destination)
     assert web.hits == {"/page": 1}
+
+
+def test_whatever_a_server_answers_is_told_in_one_line(web, destination):
+    web.pages["/page"] = lambda handler: handler.wfile.write(
+        b"HTTP/1.0 404 two\rlines \x1b[31m" + b"x" * 5000 + b"\r\n\r\n"
+    )
+    assert reason(f"{web.url}/page", destination) == "HTTP 404 two lines  [31m" + "x" * 476
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -214,8 +224,10 @@ def test_a_server_that_falls_silent_is_given_up(web, destination, monkeypatch, b
     "body, why",
     [
         (b"", "the text is empty; a corpus must have characters"),
+        (b"x", "the text has no character but 'x'; a corpus must have at least two different ones"),
         (b"caf\xe9 noir", "the text is not UTF-8: invalid continuation byte at byte 3"),
         (b"caf\xc3", "the text is not UTF-8: unexpected end of data at byte 3"),
+        ("café".encode("utf-16"), "the text is not UTF-8: invalid start byte at byte 0"),
     ],
 )
 def test_what_is_not_a_text_is_refused(web, destination, tmp_path, body, why):
@@ -243,6 +255,11 @@ def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
         ("ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or a path"),
         ("s3://bucket/text", "s3:// is not supported; a source is an http, https or file URL, or a path"),
         ("http://", "No host supplied"),
+        pytest.param(
+            "/proc/self/mem",
+            "Input/output error",
+            marks=pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a Linux file that opens but fails"),
+        ),
     ],
 )
 def test_a_source_that_can_not_be_read_is_named(tmp_path, destination, monkeypatch, source, why):
@@ -251,9 +268,74 @@ def test_a_source_that_can_not_be_read_is_named(tmp_path, destination, monkeypat
     assert why in reason(source, destination)
 
 
-@pytest.mark.parametrize("source", ["http://[::1", "http://two..dots/", "nul\0character"], ids=["IPv6", "host", "path"])
+@pytest.mark.parametrize(
+    "source",
+    ["http://[::1", "http://two..dots/", "nul\0character", "two\nlines", "lone\ud800", "http://h:99999/", "://", " "],
+    ids=["IPv6", "host", "nul", "newline", "surrogate", "port", "scheme", "space"],
+)
 def test_a_malformed_source_is_an_error_like_any_other(destination, source):
     assert reason(source, destination)
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "TEXT/HTML"])
+def test_an_html_page_is_refused(web, destination, content_type):
+    url = page(web, body=b"<html>Sign in to read this</html>", Content_Type=content_type)
+    assert reason(url, destination) == "it is an HTML page; a corpus must be plain text"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain; charset=utf-8", "application/octet-stream", ""])
+def test_any_other_type_is_read(web, destination, content_type):
+    assert fetched(page(web, Content_Type=content_type), destination)
+
+
+TOO_LARGE = "it has more than 2.1e-05 MB, the limit that max_corpus_mb sets"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content_Length": "22"}], ids=["until the end", "of known length"])
+def test_a_source_may_be_as_large_as_the_limit_and_no_larger(web, destination, tmp_path, headers):
+    path, url = tmp_path / "local.txt", page(web, **headers)
+    path.write_bytes(TEXT)
+    for source in (url, str(path), path.as_uri()):
+        assert reason(source, destination, max_mb=21e-6) == TOO_LARGE
+    for source in (url, str(path), path.as_uri()):
+        assert fetch([source], destination, warn=pytest.fail, max_mb=22e-6) == {"source": source, **ABOUT}
+
+
+def test_a_length_above_the_limit_is_refused_before_the_body(web, destination):
+    assert reason(page(web, body=b"", Content_Length="23"), destination, max_mb=21e-6) == TOO_LARGE
+
+
+def test_the_limit_is_that_of_the_unpacked_text(web, destination):
+    body = gzip.compress(bytes(1_000_000))
+    url = page(web, body=body, Content_Encoding="gzip", Content_Length=str(len(body)))
+    assert "more than 0.5 MB" in reason(url, destination, max_mb=0.5)
+
+
+def test_an_endless_body_is_left_and_the_next_source_tried(web, destination, tmp_path):
+    def never_end(handler):
+        answer(handler, body=b"")
+        with contextlib.suppress(OSError):  # the reader has gone
+            for piece in repeat(b"abcdefgh" * 1000):
+                handler.wfile.write(piece)
+
+    (tmp_path / "local.txt").write_bytes(TEXT)
+    web.pages["/endless"] = never_end
+    warnings = []
+    about = fetch([f"{web.url}/endless", str(tmp_path / "local.txt")], destination, warnings.append, max_mb=0.5)
+    assert about["characters"] == 18
+    assert contents(destination.parent) == {destination.name: TEXT}
+    assert len(warnings) == 1 and "more than 0.5 MB" in warnings[0]
+
+
+def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkeypatch):
+    (tmp_path / "local.txt").write_bytes(TEXT)
+    monkeypatch.setattr(data, "PIECE", "nothing is read")
+    assert reason(str(tmp_path / "local.txt"), destination, max_mb=21e-6) == TOO_LARGE
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without end")
+def test_an_endless_file_is_refused(destination):
+    assert "more than 0.5 MB" in reason("/dev/zero", destination, max_mb=0.5)
 
 
 def test_the_first_good_source_wins(web, destination):
@@ -263,7 +345,7 @@ def test_the_first_good_source_wins(web, destination):
     warnings = []
     assert fetch([gone, good, never], destination, warnings.append) == {"source": good, **ABOUT}
     assert contents(destination.parent) == {destination.name: TEXT}
-    assert warnings == [f"can't read {gone}: HTTP 404 Not Found; trying {good}"]
+    assert warnings == [f"can't read {gone!r}: HTTP 404 Not Found; trying {good!r}"]
     assert web.hits == {"/gone": 1, "/page": 1}
 
 
@@ -282,12 +364,12 @@ def test_every_source_that_failed_is_listed_with_its_reason(web, destination):
     warnings = []
     with pytest.raises(InputError) as caught:
         fetch([url, "nowhere.txt", "gopher://hole"], destination, warnings.append)
-    _, *failures = str(caught.value).splitlines()
-    assert failures == [
-        f"  {url}: HTTP 404 Not Found",
-        "  nowhere.txt: No such file or directory",
-        "  gopher://hole: gopher:// is not supported; a source is an http, https or file URL, or a path",
+    failures = [
+        f"'{url}': HTTP 404 Not Found",
+        "'nowhere.txt': No such file or directory",
+        "'gopher://hole': gopher:// is not supported; a source is an http, https or file URL, or a path",
     ]
+    assert str(caught.value) == f"data_url: no source could be read: {'; '.join(failures)}"
     assert len(warnings) == 2
     assert contents(destination.parent) == before
 

@@ -1,8 +1,11 @@
 """The table of hyperparameters: what each accepts, and what is said of what it does not accept."""
 
+import random
 import re
 import subprocess
 import sys
+import tracemalloc
+from collections import Counter
 from math import inf, nan
 from pathlib import Path
 
@@ -13,27 +16,29 @@ from charrnn.errors import InputError
 from charrnn.models import CELLS
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.training import TARGETS
-from stages.params import PARAMS, default_file, load_params
+from stages.params import LARGEST_FILE, PARAMS, default_file, load_params
 
 ROOT = Path(__file__).parents[1]
 POSITIVE = "an integer of at least 1"
+WIDTH = "an integer of at least 1 and at most 1,000,000"
 SHARE = "a number above 0 and below 1"
 SOURCES = "a text or a list of texts, none of them empty"
 ALLOWED = {
     "data_url": SOURCES,
+    "max_corpus_mb": "a number above 0",
     "train_size": SHARE,
     "validation_size": SHARE,
     "cell": "one of gru, lstm, rnn",
-    "num_layers": POSITIVE,
-    "embedding_dim": POSITIVE,
-    "hidden_dim": POSITIVE,
+    "num_layers": "an integer of at least 1 and at most 1,000",
+    "embedding_dim": WIDTH,
+    "hidden_dim": WIDTH,
     "dropout": "a number of at least 0 and below 1",
     "window_size": POSITIVE,
     "stride": POSITIVE,
     "targets": "one of every, last",
     "tie_weights": "true or false",
     "carry_state": "true or false",
-    "batch_size": POSITIVE,
+    "batch_size": WIDTH,
     "num_epochs": POSITIVE,
     "optimizer": "one of nadam, adam, rmsprop, adagrad, sgd, momentum, nesterov",
     "learning_rate": "a number above 0",
@@ -47,7 +52,7 @@ ALLOWED = {
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
     "start_string": "a text that is not empty",
-    "num_to_generate": POSITIVE,
+    "num_to_generate": "an integer of at least 1 and at most 1,000,000,000,000,000,000",
     "temperature": "a number of at least 0",
     "top_k": "an integer of at least 0",
     "top_p": "a number above 0 and at most 1",
@@ -127,11 +132,14 @@ def test_every_default_is_allowed(param):
 
 BAD = [
     *((name, value) for name in OF_TYPE[int] for value in (True, 1.0, nan, inf, None, "", "x", "1.5", "1e3", [1], -1)),
-    *((name, 0) for name in OF_TYPE[int] if ALLOWED[name] == POSITIVE),
+    *((name, 0) for name in OF_TYPE[int] if ALLOWED[name].startswith(POSITIVE)),
+    *((name, 10**6 + 1) for name, allowed in ALLOWED.items() if allowed == WIDTH),
+    ("num_layers", 1001),
+    ("num_to_generate", 10**18 + 1),
     *((name, value) for name in OF_TYPE[float] for value in (True, nan, inf, -inf, None, "", "nan", "-inf", "x", [1])),
     *((name, -1e-9) for name in OF_TYPE[float]),
     *((name, value) for name in ("train_size", "validation_size") for value in (0, 0.0, 1, 1.0, "1", 80)),
-    ("learning_rate", 0),
+    *((name, 0) for name in ("learning_rate", "max_corpus_mb")),
     *((name, value) for name in ("dropout", "beta_2") for value in (1, 1.0, "1")),
     *(("top_p", value) for value in (0, "0.0", 1.001, 2)),
     *((name, value) for name in OF_TYPE[bool] for value in (0, 1, 1.0, None, "", "yes", "1", [True])),
@@ -225,7 +233,7 @@ def test_an_unknown_key_is_refused_with_all_known_ones(file):
     assert message.endswith(f" is not a hyperparameter; known are {', '.join(PARAMS)}")
 
 
-@pytest.mark.parametrize("key", ["1", "null", "? [a, b]\n", '"two\\nlines"'])
+@pytest.mark.parametrize("key", ["1", "null", "2001-01-01", '"two\\nlines"', "k" * 1000])
 def test_an_unknown_key_of_any_kind_is_refused_in_one_line(file, key):
     assert "is not a hyperparameter" in refusal(load_params, file(f"{default_file()}{key}: 64\n"))
 
@@ -243,7 +251,7 @@ def test_a_key_that_is_there_twice_is_refused(file):
         assert part in message
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "- seed\n", "seed", "42\n"])
+@pytest.mark.parametrize("content", ["", "# nothing\n", "- seed\n", "seed", "42\n", "!!omap [seed: 1]", "!!set {seed}"])
 def test_a_file_without_keys_is_refused(file, content):
     path = file(content)
     assert refusal(load_params, path).startswith(f"{path} holds no hyperparameters")
@@ -262,13 +270,95 @@ def test_a_file_that_is_not_utf8_is_refused(file, content):
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["seed: 2001-99-01", "seed: !!int ten", "carry_state: !!bool ten", "seed: 1" + "0" * 5000],
-    ids=["date", "int", "bool", "digits"],
+    "value, why",
+    [
+        ("2001-99-01", "no timestamp can be made of '2001-99-01'"),
+        ("!!int ten", "no int can be made of 'ten'"),
+        ("!!int ''", "no int can be made of ''"),
+        ("!!float ''", "no float can be made of ''"),
+        ("!!bool ten", "no bool can be made of 'ten'"),
+        ("1" + "0" * 5000, f"no int can be made of '1{170 * '0'}"),
+        ("!!python/object/apply:os.abort []", "could not determine a constructor for the tag"),
+        (r'"\Uffffffff"', "Python int too large"),
+        (r'"\U00110000"', "chr() arg not in range"),
+    ],
 )
-def test_what_yaml_can_not_build_is_refused(file, line):
-    path = file(with_line(line))
-    assert refusal(load_params, path).startswith(str(path))
+def test_what_yaml_can_not_build_is_refused(file, value, why):
+    path = file(with_line(f"seed: {value}"))
+    message = refusal(load_params, path)
+    assert message.startswith(str(path)) and why in message
+
+
+@pytest.mark.parametrize("value", ["0x" + "f" * 60_000, "[0x" + "f" * 60_000 + "]"], ids=["number", "list"])
+def test_a_number_that_python_does_not_write_is_refused(file, value):
+    path = file(with_line(f"seed: {value}"))
+    assert refusal(load_params, path) == f"{path}: seed is a number of too many digits; it must be {ALLOWED['seed']}"
+
+
+def test_a_long_value_is_not_shown_whole(file):
+    path = file(with_line(f"seed: {'x' * 60_000}"))
+    assert refusal(load_params, path) == f"{path}: seed is '{'x' * 199}...; it must be {ALLOWED['seed']}"
+
+
+BOMB = "[&a0 [x, x, x, x, x, x, x, x], " + ", ".join(f"&a{i} [{f'*a{i - 1},' * 8}]" for i in range(1, 7)) + "]"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"seed: {BOMB}",
+        f"seed: {{x: {BOMB}}}",
+        f"seed: 1\nseed: {BOMB}",
+        f"? {{x: {BOMB}, x: 1}}\n: 1",
+        f"? {BOMB}\n: 1",
+        f"<<: {{seed: {BOMB}}}",
+        "seed: &a [*a]",
+        "seed: &a {*a : 1}",
+        "seed: {[a, {b: c}]: 1}",
+        "seed: " + "[" * 100,
+        "seed: " + "[" * 100 + "]" * 100,
+        "data_url: [[a]]",
+        "data_url: !!omap [a: b]",
+        "data_url: {a: b}",
+        "data_url: !!set {a}",
+    ],
+)
+def test_what_is_nested_is_refused_in_bounded_memory(file, lines):
+    path = file(lines)
+    tracemalloc.start()
+    try:
+        message = refusal(load_params, path)
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert message.startswith(f"{path}, line ") and len(message) < 300
+
+
+@pytest.mark.parametrize("unit", ["[", "seed: ", "- ", "a: &a\n", "#\n"])
+def test_a_deep_or_large_file_is_refused(file, unit):
+    content = unit * (LARGEST_FILE // len(unit))
+    path = file(content)
+    assert "has more than" not in refusal(load_params, path)
+    assert refusal(load_params, file(content + unit)) == (
+        f"{path} has more than {LARGEST_FILE:,} bytes, the most that may be in it"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without end")
+def test_an_endless_file_is_refused():
+    assert refusal(load_params, Path("/dev/zero")).startswith("/dev/zero has more than")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_changes_nothing(file, encoding):
+    assert load_params(file(default_file().encode(encoding))) == load_params(file(default_file()))
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_anchor_may_be_there_twice(file):
+    text = with_line("seed: &a 1").replace("patience: 0", "patience: &a 2").replace("top_k: 0", "top_k: *a")
+    loaded = load_params(file(text))
+    assert (loaded["seed"], loaded["patience"], loaded["top_k"]) == (1, 2, 1)  # the last one before the alias
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -285,3 +375,65 @@ def test_the_choices_are_those_of_the_library():
 
 def test_params_yaml_has_every_key_in_order():
     assert list(YAML(typ="safe").load(ROOT / "params.yaml")) == list(PARAMS)
+
+
+PIECES = [
+    "\0", "\ufeff", "\x85", "\u2028", "\t", "\r", "\n", " ", "\n  ", "\n- ", "# ", ": ", "? ", "- ", ", ", "é", "🎭",
+    "\\", "'", '"', "[", "]", "{", "}", "|", ">", "|9\n", "=", "~", "%", "@", "`", "<<: ", "---\n", "...\n", "{{", "]]",
+    "&a ", "*a", "&a [*a]", "<<: *a\n", "! ", "!<x> ", "!e!x ", "!!int ", "!!float ", "!!bool ", "!!null ", "!!str ",
+    "!!set ", "!!omap ", "!!binary ", "!!timestamp ", "!!python/object/apply:os.abort ", "!!python/name:os.abort ",
+    "%YAML 1.1\n---\n", "%YAML 9.9\n---\n", "%TAG ! tag:yaml.org,2002:python/\n---\n", r'"\ud800"', r'"\U00110000"',
+    "1e-3", "1e999", "-0.0", ".nan", "-.inf", "0x" + "f" * 4000, "9" * 5000, "9" * 300, "1_0", "0o7", "1:30:00",
+    "2001-02-30", "null", "true", "yes", "''", "x" * 3000, "[" * 400, "- " * 400, "&a [" * 90, "seed: 1\n", "s: 1\n",
+]  # fmt: skip
+BYTES = [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf8\x88", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\x80"]
+FAIR = ["0", "1", "2", "0.5", "1e-3", "'3'", "true", "cosine", "gru", "[a, b]", "&a 1", "!!str a", "!!float 0.25"]
+SHORT_FILE = re.sub(r"#.*\n|\n(?=\n)", "", default_file())
+
+
+def with_odd_bytes(rng):
+    """params.yaml with up to three accidents: bytes that change, are lost, come twice, or come from elsewhere."""
+    content = SHORT_FILE.encode()
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        start = rng.randrange(len(content))
+        end = min(len(content), start + rng.choice([0, 0, 1, 2, 10, 100]))
+        odd = rng.choice([b"", rng.randbytes(rng.randint(1, 4)), rng.choice(BYTES), *[rng.choice(PIECES).encode()] * 4])
+        content = content[:start] + rng.choice([odd, content[start:end] * 2]) + content[end:]
+    return rng.choice([content] * 9 + [content[: rng.randrange(len(content))]]), list(PARAMS)
+
+
+def with_odd_values(rng):
+    """params.yaml with something else as the value of up to three keys."""
+    text, changed = SHORT_FILE, rng.sample(list(PARAMS), rng.choice([1, 1, 2, 3]))
+    for name in changed:
+        odd = "".join(rng.choice(PIECES) for _ in range(rng.choice([1, 1, 2, 3])))
+        fair = rng.choice(FAIR)
+        value = rng.choice([odd, fair, fair, fair + odd])
+        line = f"{name}: {value}\n".replace("\\", r"\\")
+        text = re.sub(rf"(?m)^{name}:.*\n(  - .*\n)*", line, text)
+    return text.encode(), changed
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mutated", [with_odd_bytes, with_odd_values])
+@pytest.mark.parametrize("seed", range(10))
+def test_any_file_is_read_or_refused_in_one_line(file, mutated, seed):
+    rng = random.Random(seed)
+    ends = Counter()
+    for _ in range(150):
+        content, changed = mutated(rng)
+        path = file(content)
+        try:
+            loaded = load_params(path)
+        except InputError as error:
+            assert str(error).startswith(str(path)), content
+            assert len(str(error).splitlines()) == 1 and len(str(error)) < len(str(path)) + 800, content
+            ends["refused"] += 1
+        else:
+            assert list(loaded) == list(PARAMS), content
+            for name, value in loaded.items():
+                default = PARAMS[name].default
+                assert value == PARAMS[name].parse(value) and (value == default or name in changed), content
+                assert type(value) in ((list, str) if name == "data_url" else (type(default),)), content
+            ends["read"] += 1
+    assert min(ends["refused"], ends["read"]) >= 5

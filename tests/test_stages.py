@@ -1,6 +1,7 @@
 """The five stages as a user and DVC run them: programs of their own, in a folder of its own, on a tiny text."""
 
 import csv
+import errno
 import hashlib
 import importlib
 import json
@@ -11,8 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from math import log
 from pathlib import Path
 
@@ -34,6 +38,7 @@ ENVIRONMENT = os.environ | {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+OF_A_FOLDER = os.strerror(errno.EACCES if os.name == "nt" else errno.EISDIR)  # what reading one as a file ends with
 TEXT = "".join(random.Random(0).choices("abc déf€\n", k=3000))
 SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
 TINY = {
@@ -457,13 +462,44 @@ def prepare_another_text(folder):
     run(folder, "prepare")
 
 
+def replace_by_folder(name):
+    """A change to a folder: with a folder of this name instead of a file."""
+
+    def change(folder):
+        remove(name)(folder)
+        (folder / name).mkdir()
+
+    return change
+
+
+def in_params(name, value):
+    """A change to a folder: with this in params.yaml."""
+    return rewrite(
+        "params.yaml", lambda text: re.sub(rf"(?m)^{name}: .*$", lambda _: f"{name}: {value}", text.decode()).encode()
+    )
+
+
 def unchanged(folder):
     pass
+
+
+BAD_SOURCES = {
+    "nowhere.txt": "No such file or directory",
+    "data": OF_A_FOLDER,
+    "models/char_rnn.npz": "the text is not UTF-8: ",
+    "ftp://127.0.0.1/text": "ftp:// is not supported; a source is an http, https or file URL, or a path",
+    "http://[::1": "Invalid IPv6 URL",
+    "http://": "Invalid URL 'http://': No host supplied",
+}
 
 
 @pytest.mark.parametrize(
     "change, call, words",
     [
+        *((unchanged, f"download --data-url {source}", f"'{source}': {why}") for source, why in BAD_SOURCES.items()),
+        (unchanged, "download --data-url=", "data_url is ['']; it must be a text or a list of texts, none of them emp"),
+        (unchanged, "download --max-corpus-mb 0", "max_corpus_mb is '0'; it must be a number above 0"),
+        (unchanged, "download --max-corpus-mb 1e-3", "'corpus.txt': it has more than 0.001 MB, the limit that max_cor"),
         (unchanged, "prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
         (unchanged, "prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
         (unchanged, "train --cell lstn", "cell is 'lstn'; it must be one of gru, lstm, rnn"),
@@ -479,9 +515,35 @@ def unchanged(folder):
             "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below",
         ),
         (unchanged, "train --hidden-dim 8.5", "hidden_dim is '8.5'; it must be an integer of at least 1"),
-        (unchanged, "train --hidden-dim 100000000", "memory"),
+        (unchanged, "train --hidden-dim 1000000 --num-layers 1000", "memory"),
         (unchanged, "train --seed -1", "seed is '-1'; it must be an integer of at least 0"),
-        (unchanged, "train --window-size 1920", "window_size is 1920; in a text of 1920 characters it must be below"),
+        (
+            unchanged,
+            "train --num-layers 1001",
+            "num_layers is '1001'; it must be an integer of at least 1 and at most 1",
+        ),
+        *(
+            (
+                unchanged,
+                f"train --{flag}-dim {10**30}",
+                f"{flag}_dim is '{10**30}'; it must be an integer of at least 1",
+            )
+            for flag in ("embedding", "hidden")
+        ),
+        (unchanged, "train --batch-size 1000001", "batch_size is '1000001'; it must be an integer of at least 1 and"),
+        (unchanged, "train --window-size 480", "window_size is 480; in a validation text of 480 characters it must be"),
+        (unchanged, "train --window-size 1920", "window_size is 1920; in a validation text of 480 characters it must"),
+        (
+            lambda folder: run(folder, "prepare", "--train-size", "0.5", "--validation-size", "0.9"),
+            "train --window-size 150",
+            "window_size is 150; in a text of 150 characters it must be below",
+        ),
+        pytest.param(
+            unchanged,
+            "evaluate --text /proc/self/mem",
+            "error: /proc/self/mem: Input/output error",
+            marks=pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a Linux file that opens but fails"),
+        ),
         (unchanged, "evaluate --text nothing.txt", "'nothing.txt' is not a file"),
         (unchanged, "evaluate --text=", "'' is not a file"),
         (unchanged, "evaluate --text models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
@@ -498,11 +560,30 @@ def unchanged(folder):
         (unchanged, "sample --top-p 0", "top_p is '0'; it must be a number above 0 and at most 1"),
         (unchanged, "sample --num-samples 0", "num_samples is '0'; it must be an integer of at least 1"),
         (unchanged, "sample a --start-string b", "the start string is given twice; TEXT, --prompt-file and --start"),
+        (
+            unchanged,
+            f"sample --num-samples {10**30}",
+            f"num_samples is '{10**30}'; it must be an integer of at least 1",
+        ),
+        (unchanged, f"sample --num-to-generate {10**30}", f"num_to_generate is '{10**30}'; it must be an integer of"),
         (unchanged, "sample --prompt-file nothing.txt", "'nothing.txt' is not a file"),
         (unchanged, "sample --prompt-file models/char_rnn.npz", "models/char_rnn.npz is not UTF-8"),
         (unchanged, "sample --num-to-generate 0", "num_to_generate is '0'; it must be an integer of at least 1"),
         (unchanged, "sample ", "start_string is ''; it must be a text that is not empty"),
         (unchanged, "sample abx¤", "start_string is 'abx¤': text has characters that are not in"),
+        (
+            unchanged,
+            "sample ab\udcff",
+            "text has a lone surrogate '\\udcff' at position 2; only characters are allowed",
+        ),
+        *(
+            (in_params("start_string", value), "sample", f"start_string is {shown}")
+            for value, shown in {
+                "''": "''; it must be a text that is not empty",
+                "ab¤": "'ab¤': text has characters that are not in the vocabulary: '¤' at position 2",
+                r'"a\ud800"': r"'a\ud800': text has a lone surrogate '\ud800' at position 1",
+            }.items()
+        ),
         (unchanged, "sample --start-string=", "start_string is ''; it must be a text that is not empty"),
         (unchanged, "sample --output .", "error: .: Is a directory"),
         (unchanged, "sample --output models", "error: models: Is a directory"),
@@ -512,10 +593,45 @@ def unchanged(folder):
             for stage in STAGES
         ),
         (rewrite("params.yaml", lambda text: text + b"seed: 1\n"), "sample", "duplicate key"),
+        (rewrite("params.yaml", lambda text: b""), "train", "params.yaml holds no hyperparameters; `python -m stages."),
+        (
+            rewrite("params.yaml", lambda text: text + b"\xff"),
+            "train",
+            "params.yaml is not YAML: unacceptable character",
+        ),
+        (rewrite("params.yaml", lambda text: text + b"#" * 70_000), "train", "params.yaml has more than 65,536 bytes"),
+        (rewrite("params.yaml", lambda text: text + b"a: &a [[x]]\n"), "train", "nested too deep; a name may have"),
+        *(
+            (in_params(name, value), stage, f"params.yaml: {name} is {shown}; it must be a")
+            for stage in ("download", "train")
+            for name, value, shown in (
+                ("learning_rate", ".nan", "nan"),
+                ("learning_rate", "-.inf", "-inf"),
+                ("learning_rate", "-1", "-1"),
+                ("learning_rate", "fast", "'fast'"),
+                ("hidden_dim", "1.5", "1.5"),
+                ("hidden_dim", "0x" + 5000 * "f", "a number of too many digits"),
+                ("max_corpus_mb", "null", "None"),
+            )
+        ),
+        (replace_by_folder("params.yaml"), "train", f"params.yaml: {OF_A_FOLDER}"),
         (remove("params.yaml"), "train", "params.yaml: No such file or directory"),
         (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the stages before"),
         (rewrite("data/raw/input.txt", lambda text: b""), "prepare", "data/raw/input.txt is empty"),
-        (rewrite("data/raw/input.txt", lambda text: text + b"\xff"), "prepare", "data/raw/input.txt is not UTF-8"),
+        *(
+            (rewrite("data/raw/input.txt", lambda _, text=text: text), "prepare", f"data/raw/input.txt {why}")
+            for text, why in {
+                TEXT.encode() + b"\xff": f"is not UTF-8: invalid start byte at byte {len(TEXT.encode())}",
+                b"x": "has no character but 'x'; a corpus must have at least two different ones",
+                b"xxxxxxxxxxxxxxxxxxxxxxxxxxxx": "has no character but 'x'; a corpus must have at least two diff",
+            }.items()
+        ),
+        (
+            rewrite("data/raw/input.txt", lambda text: b"xyz"),
+            "prepare",
+            "the text has 3 characters, which leaves 0 for",
+        ),
+        (replace_by_folder("data/raw/input.txt"), "prepare", f"error: data/raw/input.txt: {OF_A_FOLDER}"),
         (remove("data/processed"), "train", "data/processed/train.npy is missing; run the stages before"),
         (remove("data/processed"), "evaluate", "data/processed/vocabulary.json is missing; run the stages before"),
         (remove("data/processed/test.npy"), "evaluate", "data/processed/test.npy is missing; run the stages before"),
@@ -598,12 +714,39 @@ def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, proje
     assert files(project) == before
 
 
-def test_a_download_without_a_source_lists_why(project):
+@pytest.mark.parametrize(
+    "flags, why",
+    [
+        ((), "it is an HTML page; a corpus must be plain text"),
+        (("--max-corpus-mb", "1e-5"), "it has more than 1e-05 MB, the limit that max_corpus_mb sets"),
+    ],
+)
+def test_a_page_that_is_no_corpus_ends_with_one_line(project, flags, why):
+    (project / "page.html").write_text("<html>Sign in to read this</html>")
     before = files(project)
-    ended = start(project, "download", "--data-url", "nowhere.txt")
+    name = "corpus.txt" if flags else "page.html"
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=project)) as server:
+        url = f"http://127.0.0.1:{server.server_port}/{name}"
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            ended = start(project, "download", "--data-url", url, *flags)
+        finally:
+            server.shutdown()
     assert ended.returncode != 0
-    assert ended.stderr == "error: data_url: no source could be read\n  nowhere.txt: No such file or directory\n"
+    assert ended.stderr == f"error: data_url: no source could be read: '{url}': {why}\n"
     assert files(project) == before
+
+
+def test_a_validation_text_may_be_just_longer_than_the_window(project):
+    flags = ["--num-epochs", 1, "--stride", 479]
+    assert "epoch 1/1" in run(project, "train", "--window-size", 479, *flags)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file name that is not UTF-8")
+def test_a_path_that_is_not_utf8_is_read_and_noted(project):
+    (project / "corpus.txt").rename(project / "caf\udce9.txt")
+    assert run(project, "download", "--data-url", "caf\udce9.txt") == "3,000 characters from caf\\udce9.txt\n"
+    assert json.loads((project / "metrics/data.json").read_bytes())["source"] == "caf\udce9.txt"
 
 
 @pytest.fixture(scope="module")
