@@ -193,7 +193,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     InputError
         If it can't be read, a key is missing, unknown or there twice, or a value is not allowed.
     """
-    values = _read(path)
+    values = read_yaml(path, _FlatConstructor)
     unknown = [key for key in values if key not in PARAMS]
     if unknown:
         raise InputError(f"{path}: {_quoted(unknown[0])} is not a hyperparameter; known are {', '.join(PARAMS)}")
@@ -207,7 +207,14 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
         raise InputError(f"{path}: {error}") from None
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path, constructor: type[SafeConstructor] = SafeConstructor) -> Mapping[str, Any]:
+    """What a file says of hyperparameters, not checked yet.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, or has no keys.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -217,7 +224,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes, the most that may be in it")
     # ruamel.yaml follows YAML 1.2 and refuses duplicate keys, as DVC does when it reads the same file.
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _FlatConstructor
+    yaml.Constructor = constructor
     yaml.composer.warn_double_anchors = False  # the second is as good YAML as the first
     try:
         values = yaml.load(content)

@@ -7,9 +7,10 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -17,13 +18,13 @@ from tqdm import tqdm
 from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from charrnn.errors import InputError
 from charrnn.files import discard, require_writable
-from charrnn.models import create_char_rnn_model
+from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
-from charrnn.training import best_epoch, fit
+from charrnn.training import History, best_epoch, fit
 from stages import cli
 from stages.files import code_version, hash_of, write_csv, write_json
-from stages.params import Param
+from stages.params import Param, Value
 from stages.processed import read_ids, read_vocabulary
 
 PARAMS = (
@@ -63,8 +64,7 @@ def main() -> None:
         )
     require_writable(where.model)  # fail now rather than when training is over
 
-    rng = np.random.default_rng(params["seed"])
-    model = create_char_rnn_model(vectorizer.vocabulary_size, rng, **{name: params[name] for name in OF_MODEL})
+    model, rng = fresh_model(params, vectorizer.vocabulary_size)
     if where.weights_path:
         start = load_model(where.weights_path)
         if start.vectorizer != vectorizer or start.model.layers != model.layers:
@@ -102,19 +102,9 @@ def main() -> None:
         write_csv(where.metrics_dir / "history.csv", now.history)
         progress.epoch_done(now)
 
-    betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
     with stopped_between_batches() as stopped:
-        history = fit(
-            model,
-            train_ids,
-            validation_ids,
-            rng=rng,
-            optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
-            num_threads=available_cores(),
-            resume=resume,
-            on_batch=batch_done,
-            on_epoch=epoch_done,
-            **{name: params[name] for name in OF_FIT},
+        history = fit_as_told(
+            params, model, train_ids, validation_ids, rng=rng, resume=resume, on_batch=batch_done, on_epoch=epoch_done
         )
     save_model(where.model, ModelFile(model, vectorizer, params, data))
     best = best_epoch(history)
@@ -127,6 +117,28 @@ def main() -> None:
     discard(where.checkpoint)
     if best is not history[-1]:
         print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
+
+
+def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
+    """A model with its first weights, and the generator that drew them, with which training goes on."""
+    rng = np.random.default_rng(params["seed"])
+    return create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in OF_MODEL}), rng
+
+
+def fit_as_told(
+    params: Mapping[str, Value], model: Model, train_ids: np.ndarray, validation_ids: np.ndarray, **more: Any
+) -> History:
+    """`charrnn.training.fit` with everything that the params say."""
+    betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
+    return fit(
+        model,
+        train_ids,
+        validation_ids,
+        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
+        num_threads=available_cores(),
+        **{name: params[name] for name in OF_FIT},
+        **more,
+    )
 
 
 @contextmanager
