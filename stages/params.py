@@ -7,6 +7,7 @@ right type.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PARAMS_FILE = Path("params.yaml")
 LARGEST_FILE = 1 << 16  # bytes; the time to read YAML grows with them
 LONGEST_QUOTE = 200  # characters of what is wrong, in an error
 Value = Any  # int, float, bool, str or list[str]: that of the param's default
+Levels = tuple[tuple[type[Node], ...], ...]  # kinds of nodes of YAML, from the outermost level to the innermost
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     InputError
         If it can't be read, a key is missing, unknown or there twice, or a value is not allowed.
     """
-    values = read_yaml(path, _FlatConstructor)
+    values = read_yaml(path)
     unknown = [key for key in values if key not in PARAMS]
     if unknown:
         raise InputError(f"{path}: {_quoted(unknown[0])} is not a hyperparameter; known are {', '.join(PARAMS)}")
@@ -207,13 +209,22 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
         raise InputError(f"{path}: {error}") from None
 
 
-def read_yaml(path: Path, constructor: type[SafeConstructor] = SafeConstructor) -> Mapping[str, Any]:
+def read_yaml(
+    path: Path, levels: Levels = ((SequenceNode,),), expected: str = "a number, a text, true, false, or a list of texts"
+) -> Mapping[str, Any]:
     """What a file says of hyperparameters, not checked yet.
+
+    Parameters
+    ----------
+    levels
+        What may stand nested in the mapping of the file, and what in that.
+    expected
+        This in words.
 
     Raises
     ------
     InputError
-        If it can't be read, or has no keys.
+        If it can't be read, has no keys, or is nested in another way.
     """
     try:
         with open(path, "rb") as file:
@@ -224,7 +235,7 @@ def read_yaml(path: Path, constructor: type[SafeConstructor] = SafeConstructor) 
         raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes, the most that may be in it")
     # ruamel.yaml follows YAML 1.2 and refuses duplicate keys, as DVC does when it reads the same file.
     yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = constructor
+    yaml.Constructor = partial(_FlatConstructor, levels, expected)
     yaml.composer.warn_double_anchors = False  # the second is as good YAML as the first
     try:
         values = yaml.load(content)
@@ -239,20 +250,31 @@ def read_yaml(path: Path, constructor: type[SafeConstructor] = SafeConstructor) 
 
 
 class _FlatConstructor(SafeConstructor):
-    """Makes plain values of YAML, and refuses what is nested deeper than hyperparameters are.
+    """Makes plain values of YAML, and refuses what is nested in another way than it is told.
 
     A few aliases of aliases would stand for more than any memory holds, as soon as an error quotes them.
     """
 
+    def __init__(self, levels: Levels, expected: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.levels, self.expected = levels, expected
+
     def construct_document(self, node: Node) -> Any:
         if not isinstance(node, MappingNode):
             return None
-        for key, value in node.value:
-            for part in (key, *value.value) if isinstance(value, SequenceNode) else (key, value):
-                if not isinstance(part, ScalarNode):
-                    problem = "nested too deep; a name may have a number, a text, true, false, or a list of texts"
-                    raise ConstructorError(None, None, problem, part.start_mark)
+        self._require_levels(node, self.levels)
         return super().construct_document(node)
+
+    def _require_levels(self, node: Node, levels: Levels) -> None:
+        pairs = node.value if isinstance(node, MappingNode) else [(None, item) for item in node.value]
+        for key, value in pairs:
+            for part in (key, value):
+                if part is None or isinstance(part, ScalarNode):
+                    continue
+                if part is key or not levels or not isinstance(part, levels[0]):
+                    problem = f"nested too deep; a name may have {self.expected}"
+                    raise ConstructorError(None, None, problem, part.start_mark)
+                self._require_levels(part, levels[1:])
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
         try:

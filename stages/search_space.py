@@ -7,6 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ruamel.yaml.nodes import MappingNode, SequenceNode
+
 from charrnn.errors import InputError
 from stages.params import PARAMS, Param, Value, read_yaml
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 SPACE_FILE = Path("search.yaml")
 COMPARISONS = {">=": operator.ge, "<=": operator.le, "==": operator.eq}
 RANGE_KEYS = ("from", "to", "step", "log", "when")
+LEVELS = ((SequenceNode, MappingNode), (SequenceNode,))
 CHOICE_KEYS = ("choices", "when")
 
 
@@ -93,7 +96,7 @@ def load_search_space(path: Path, tunable: Sequence[str]) -> SearchSpace:
         If it can't be read, a param is unknown, not tunable or has no place, or a value is not allowed.
     """
     space: SearchSpace = {}
-    entries = read_yaml(path)
+    entries = read_yaml(path, LEVELS, "choices, or a range in braces")
     for name, entry in entries.items():
         try:
             if name not in tunable:
