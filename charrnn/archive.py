@@ -8,6 +8,7 @@ import io
 import json
 import os
 import struct
+import tokenize
 import zipfile
 from collections.abc import Mapping
 from math import prod
@@ -23,7 +24,7 @@ DESCRIPTION = "description"
 # What zipfile, NumPy, json and those who use what they return raise for files that are cut, altered or something else.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
-    RuntimeError, struct.error, zipfile.BadZipFile,
+    RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
 )  # fmt: skip
 
 
@@ -55,6 +56,8 @@ def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             # Stored without compression, contents take no more room than the file does.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed")
             if sum(member.file_size for member in archive.infolist()) > len(content):
                 raise ValueError("it claims to hold more than it does")
             arrays = {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}

@@ -36,10 +36,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     require_writable(path)
+    _remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield temporary
-        with open(temporary, "ab") as file:
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())  # a rename may reach the disk before what was written
         os.replace(temporary, path)
     except OSError as error:
@@ -50,7 +51,21 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def discard(path: Path) -> None:
-    """Remove a file, if there is one, and whatever processes that were killed while they replaced it have left."""
-    for leftover in (path, *path.parent.glob(f".{path.name}.*.partial")):
-        leftover.unlink(missing_ok=True)
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they replaced this file have left beside it."""
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        pid = leftover.name.split(".")[-2]
+        if pid.isdecimal() and not _is_running(int(pid)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere there is no harmless way to ask
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

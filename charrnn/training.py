@@ -194,6 +194,10 @@ def fit(
             validation = evaluate(model, validation_ids, num_streams=batch_size)
             mean_norm = now.total_norm / num_batches
             _require_finite(f"epoch {now.epoch}", validation["loss"], mean_norm)
+            if not np.isfinite(model.parameters).all():  # such as those of a character that validation lacks
+                raise DivergenceError(
+                    f"training diverged in epoch {now.epoch}: there are parameters that are not finite"
+                )
             now.history.append(
                 {
                     "epoch": now.epoch,

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Locations:
     @property
     def checkpoint(self) -> Path:
         """How far `train` has come, if it was stopped."""
-        return self.model.with_suffix(".checkpoint")
+        return self.model.with_name(self.model.name + ".checkpoint")
 
     @property
     def trained(self) -> Path:
@@ -140,6 +141,8 @@ def source(path: str) -> tuple[int | str, str]:
 def run(main: Callable[[], None]) -> None:
     """Run a stage; what a user can mend, and Ctrl-C, end it with one line and an exit code that tells DVC it failed."""
     # The terminal or file may lack characters of the text. (To mypy, standard output could be anything with `write`.)
+    # What overflows is found by the figures it leads to. np.errstate would slow every NumPy call down; this does not.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         main()

@@ -10,7 +10,7 @@ from charrnn.memorisation import longest_copy, new_share
 from charrnn.sampling import generate
 from charrnn.storage import ModelFile
 from stages import cli
-from stages.files import write_csv, write_json
+from stages.files import require_finite, write_csv, write_json
 from stages.processed import read_ids
 from stages.trained import load_trained, require_same_data
 
@@ -71,7 +71,9 @@ def score(trained: ModelFile, path: str) -> None:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         left_out = "characters that the model does not know are left out, and what surrounds them is joined"
         print(f"{unknown.total():,} {left_out}: {named}{more}")
-    print(in_words(evaluate(trained.model, np.concatenate(parts))))
+    metrics = evaluate(trained.model, np.concatenate(parts))
+    require_finite(metrics)
+    print(in_words(metrics))
 
 
 def in_words(metrics: dict[str, float]) -> str:

@@ -35,10 +35,15 @@ def code_version() -> str:
     return f"{hash_of(*sources)} NumPy {np.__version__}"
 
 
-def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+def require_finite(row: Mapping[str, Any]) -> None:
+    """Raise DivergenceError if a figure is NaN or infinite."""
     for key, value in row.items():
         if isinstance(value, float) and not isfinite(value):
-            raise DivergenceError(f"{key} is {value}; what is recorded must be finite")
+            raise DivergenceError(f"{key} is {value}; a figure must be finite: the model has diverged")
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    require_finite(row)
     return {key: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for key, value in row.items()}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.archive import DAMAGE
 from charrnn.errors import InputError
-from charrnn.preprocessing import TextVectorizer
+from charrnn.preprocessing import TextVectorizer, code_points
 from stages.files import write_json
 
 
@@ -30,18 +31,22 @@ def read_vocabulary(path: Path) -> tuple[TextVectorizer, dict[str, Any]]:
     """
     with _damage_named(path):
         contents = json.loads(path.read_text(encoding="utf-8"))
+        code_points(contents["vocabulary"])
         return TextVectorizer(contents.pop("vocabulary")), contents
 
 
 def read_ids(path: Path) -> np.ndarray:
     """The ids of one part of the text, as a memory map; raises as `read_vocabulary` does."""
     with _damage_named(path):
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind != "u":
+            raise ValueError("it holds no row of ids")
+        return ids
 
 
 @contextlib.contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
     try:
         yield
-    except (ValueError, TypeError, KeyError, EOFError) as error:
+    except DAMAGE as error:
         raise InputError(f"{path} is damaged ({error}); run `python -m stages.prepare` again") from None

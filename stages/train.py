@@ -6,7 +6,6 @@ What was stopped or killed goes on from its last checkpoint when it is started a
 import os
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from charrnn.errors import InputError
-from charrnn.files import discard, require_writable
+from charrnn.files import require_writable
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
@@ -37,12 +36,11 @@ OF_FIT = (
     "dropout", "window_size", "stride", "targets", "carry_state", "batch_size", "num_epochs", "schedule",
     "final_learning_rate", "warmup_batches", "weight_decay", "clip_norm", "patience",
 )  # fmt: skip
+KEPT = "what is done is kept, and the same command goes on from there"
 
 
 def main() -> None:
     weights_help = "model file to start from instead of fresh weights"
-    # Overflow is found and reported by `fit`. np.errstate would slow every NumPy call down; this does not.
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
     parser = cli.parser(__doc__, PARAMS, weights_path=weights_help)
     parser.add_argument(
         "--checkpoint-seconds",
@@ -72,7 +70,13 @@ def main() -> None:
         model.parameters[...] = start.model.parameters
     print(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on", flush=True)
 
-    run = {**params, "text": data, "start": where.weights_path and hash_of(where.weights_path), "code": code_version()}
+    run = {
+        **params,
+        "text": data,
+        "cores": available_cores(),
+        "start": where.weights_path and hash_of(where.weights_path),
+        "code": code_version(),
+    }
     resume = None
     if where.checkpoint.exists():
         try:
@@ -93,7 +97,7 @@ def main() -> None:
         progress.batch_done(now, loss)
         if stopped():
             save(now)
-            raise KeyboardInterrupt("what is done is kept, and the same command goes on from there")
+            raise KeyboardInterrupt(KEPT)
         if time.monotonic() - saved_at > checkpoint_seconds:
             save(now)
 
@@ -101,12 +105,13 @@ def main() -> None:
         save(now)
         write_csv(where.metrics_dir / "history.csv", now.history)
         progress.epoch_done(now)
+        if stopped():
+            raise KeyboardInterrupt(KEPT)
 
     with stopped_between_batches() as stopped:
         history = fit_as_told(
             params, model, train_ids, validation_ids, rng=rng, resume=resume, on_batch=batch_done, on_epoch=epoch_done
         )
-    save_model(where.model, ModelFile(model, vectorizer, params, data))
     best = best_epoch(history)
     write_csv(where.metrics_dir / "history.csv", history)
     write_json(
@@ -114,7 +119,8 @@ def main() -> None:
         {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
         | {"parameters": len(model.parameters)},
     )
-    discard(where.checkpoint)
+    save_model(where.model, ModelFile(model, vectorizer, params, data))
+    where.checkpoint.unlink()
     if best is not history[-1]:
         print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
 

@@ -7,7 +7,6 @@ call goes on with the study of the first, and so does one on another machine tha
 import argparse
 import re
 import time
-import warnings
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
@@ -41,8 +40,6 @@ BUDGET = {
 
 
 def main() -> None:
-    # As in stages.train: overflow is found and reported by `fit`.
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
     args = _parser().parse_args()
     given = {name: getattr(args, name) for name in BUDGET}
     budget = {

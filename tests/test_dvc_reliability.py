@@ -37,8 +37,26 @@ def test_killed_in_any_stage_the_next_repro_leaves_the_same_bytes(stage, reposit
         killed_in(folder, stage, delay)
     run(folder, "dvc", "repro")
     assert contents(folder, OUTS) == first_outs
+    assert not list(folder.rglob("*.partial"))
     assert run(folder, "git", "status", "--porcelain").stdout == ""
     assert not list(folder.glob("models/*.checkpoint"))
+
+
+def test_killed_between_epochs_the_next_repro_goes_on(without_experiments):
+    """All of DVC is killed after the second of four epochs."""
+    folder = without_experiments
+    set_params(folder, num_epochs=4, dropout=0.3, learning_rate=0.002)
+    with subprocess.Popen(
+        ["dvc", "repro"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith(b"epoch 2/"):
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+    assert "going on from models/char_rnn.npz.checkpoint: epoch " in run(folder, "dvc", "repro").stdout
+    left = contents(folder, OUTS)
+    run(folder, "dvc", "repro", "-f")
+    assert contents(folder, OUTS) == left
 
 
 def test_interrupted_training_is_no_success_and_goes_on(repository, first_outs, tmp_path):
@@ -52,7 +70,7 @@ def test_interrupted_training_is_no_success_and_goes_on(repository, first_outs, 
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) != 0
-    assert (folder / "models/char_rnn.checkpoint").exists() and not (folder / MODEL).exists()
+    assert (folder / "models/char_rnn.npz.checkpoint").exists() and not (folder / MODEL).exists()
 
     set_params(folder, num_epochs=1)
     assert "is of a run with another num_epochs" in run(folder, "dvc", "exp", "run").stdout

@@ -142,10 +142,19 @@ def claim(path, shape):
             archive.writestr(name, header.getvalue() + bytes(24) if name == "2.dense.bias.npy" else content)
 
 
-def deflate(path):
-    """Have a file of a few kilobytes hold a hundred megabytes of zeros."""
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+def compress(path, method=zipfile.ZIP_DEFLATED):
+    """Have a file of a few kilobytes hold a hundred megabytes of zeros, and say that they are ten bytes."""
+    with zipfile.ZipFile(path, "a", method) as archive:
         archive.writestr("zeros.npy", bytes(100_000_000))
+        archive.getinfo("zeros.npy").file_size = 10
+
+
+def head(path, header):
+    """Give an array of the file a header of NumPy's format that says this."""
+    header = header.ljust(118).encode() + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("2.dense.bias.npy", content)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,13 @@ def deflate(path):
             "there are 189 parameters; the layers need 1000000000001000000000000",
         ),
         (lambda path: claim(path, (10**15,)), "2.dense.bias.npy has not as many numbers as its shape says"),
-        (deflate, "it claims to hold more than it does"),
+        (compress, "it is compressed"),
+        (lambda path: compress(path, zipfile.ZIP_BZIP2), "it is compressed"),
+        (lambda path: compress(path, zipfile.ZIP_LZMA), "it is compressed"),
+        *(
+            (lambda path, header=header: head(path, header), "is not a charrnn file, or is damaged")
+            for header in ("{'descr': '<f4', (", "{'descr': '<f4',\n  1\n 2", "\x00", "1 +", "{'descr': '<f4'}", "[")
+        ),
     ],
 )
 def test_anything_else_is_refused_with_one_line(path, damage, message):
