@@ -72,7 +72,7 @@ def parser(description: str, params: Sequence[str], **reworded: str) -> argparse
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",
         description=description,
-        epilog="Hyperparameters not given here are those of params.yaml.",
+        epilog="Hyperparameters not given here are those of params.yaml, which ships with the defaults above.",
     )
     group = parser.add_argument_group("hyperparameters")
     for name in params:

@@ -41,7 +41,8 @@ take_up_again = RetryHeartbeatStaleTrialCallback()
 class NumberedSampler(optuna.samplers.BaseSampler):
     """Tree-structured Parzen estimators whose draws depend on the seed and the trial's number, and on nothing before.
 
-    So a study that is continued goes on as if it had never been stopped, and no two workers draw the same.
+    So a study that is continued after a whole trial goes on as if it had never been stopped, and no two workers draw
+    the same.
     """
 
     def __init__(self, seed: int) -> None:

@@ -46,7 +46,7 @@ def main() -> None:
         "--checkpoint-seconds",
         default="30",
         metavar="FLOAT",
-        help="between two checkpoints, beside one after each epoch",
+        help="seconds between two checkpoints, beside one after each epoch (default: 30)",
     )
     args = parser.parse_args()
     checkpoint_seconds = Param("checkpoint_seconds", 30.0, "", at_least=0).parse(args.checkpoint_seconds)
@@ -55,11 +55,6 @@ def main() -> None:
 
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
     vectorizer, data = read_vocabulary(where.vocabulary)
-    if len(validation_ids) <= params["window_size"]:
-        raise InputError(
-            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
-            "be below that: make it smaller or take a longer text"
-        )
     require_writable(where.model)  # fail now rather than when training is over
 
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
@@ -134,7 +129,18 @@ def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Mode
 def fit_as_told(
     params: Mapping[str, Value], model: Model, train_ids: np.ndarray, validation_ids: np.ndarray, **more: Any
 ) -> History:
-    """`charrnn.training.fit` with everything that the params say."""
+    """`charrnn.training.fit` with everything that the params say.
+
+    Raises
+    ------
+    InputError
+        If the validation text is not longer than a window; and what `fit` raises.
+    """
+    if len(validation_ids) <= params["window_size"]:
+        raise InputError(
+            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
+            "be below that: make it smaller or take a longer text"
+        )
     betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
     return fit(
         model,

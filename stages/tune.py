@@ -29,7 +29,12 @@ TUNABLE = tuple(name for name in train.PARAMS if name not in UNTRIED)
 BUDGET = {
     param.name: param
     for param in (
-        Param("trials", 20, "trials that the study has at the end, those of earlier calls included", at_least=1),
+        Param(
+            "trials",
+            20,
+            "trials that the study has at the end, those of earlier calls included; no limit with --minutes alone",
+            at_least=1,
+        ),
         Param("minutes", inf, "no trial begins later than so many minutes from now", above=0),
         Param("top", 1, "how many of the best become DVC experiments; 0 for none", at_least=0),
         Param(
