@@ -13,3 +13,14 @@ settings.load_profile("charrnn")
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Archives are written half, and then there is no space left."""
+
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fail)

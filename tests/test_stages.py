@@ -749,21 +749,26 @@ def test_a_path_that_is_not_utf8_is_read_and_noted(project):
     assert json.loads((project / "metrics/data.json").read_bytes())["source"] == "caf\udce9.txt"
 
 
-@pytest.fixture(scope="module")
-def interrupted(finished, tmp_path_factory):
-    """A folder in which Ctrl-C ended the first training after its first epoch, with the exit code and stderr."""
-    folder = shutil.copytree(finished, tmp_path_factory.mktemp("interrupted") / "project")
-    for name in TRAINED:
-        remove(name)(folder)
-    with subprocess.Popen(
-        command("train", "--num-epochs", 10**9),
+def interruptible(folder, stage, *flags):
+    """Start a stage that can be sent a SIGINT."""
+    return subprocess.Popen(
+        command(stage, *flags),
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background may ignore it
-    ) as process:
+    )
+
+
+@pytest.fixture(scope="module")
+def interrupted(finished, tmp_path_factory):
+    """A folder in which Ctrl-C ended the first training after its first epoch, with the exit code and stderr."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("interrupted") / "project")
+    for name in TRAINED:
+        remove(name)(folder)
+    with interruptible(folder, "train", "--num-epochs", 10**9) as process:
         while not process.stdout.readline().startswith("epoch 1/"):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)

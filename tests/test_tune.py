@@ -23,7 +23,7 @@ from stages.params import PARAMS, load_params
 from stages.search_space import SPACE_FILE, load_search_space, suggest
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
-from tests.test_stages import ENVIRONMENT, command, files, rewrite, rows, run, set_up, start
+from tests.test_stages import ENVIRONMENT, command, files, interruptible, rewrite, rows, run, set_up, start
 
 optuna = pytest.importorskip("optuna", reason='optuna is missing; python -m pip install -e ".[tune]"')
 pytest.importorskip("plotly", reason='plotly is missing; python -m pip install -e ".[tune]"')
@@ -298,15 +298,8 @@ def test_two_objectives(project):
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_keeps_what_is_done_and_the_trial_in_hand_is_done_again(project, searched):
     rewrite("search.yaml", lambda text: text + b"num_epochs: [4, 1000000]\n")(project)
-    with subprocess.Popen(
-        command("tune", "--pareto", "--trials", 10, "--top", 0),  # which prunes nothing
-        cwd=project,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background may ignore it
-    ) as process:
+    flags = ("--pareto", "--trials", 10, "--top", 0)  # which prunes nothing
+    with interruptible(project, "tune", *flags) as process:
         storage = f"sqlite:///{project}/tuning/study.db"
         wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in in_hand(storage)))
         process.send_signal(signal.SIGINT)
