@@ -33,6 +33,7 @@ and with `reset_after`, where the reset gate lets through q_t = h_{t-1} U_c + u:
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,7 +41,8 @@ from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
+from charrnn.projection import Rows, gradients_of_projection, project_to_gates
+from charrnn.recurrent import Recurrent, side_by_side
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class GRU(Recurrent):
     initializer: Initializer = glorot_uniform
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
+    accepts_rows: ClassVar = True
 
     @property
     def state_dims(self) -> dict[str, int]:
@@ -89,7 +92,7 @@ class GRU(Recurrent):
             dx_of_gate=np.empty((3, T * B, D), dtype),
         )
 
-    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
+    def project(self, p: Arrays, x: Array | Rows, work: Arrays) -> None:
         project_to_gates(p, x, work.gates)
 
     def unroll(self, p: Arrays, work: Arrays) -> Array:
@@ -165,7 +168,7 @@ class GRU(Recurrent):
             dh += of_z
             dh += of_c
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
         H = self.hidden_dim
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])

@@ -25,6 +25,7 @@ Backwards in time, with do, di, df and dg the gradients of what stands in the br
 
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +33,8 @@ from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.recurrent import Recurrent, gradients_of_projection, project_to_gates, side_by_side
+from charrnn.projection import Rows, gradients_of_projection, project_to_gates
+from charrnn.recurrent import Recurrent, side_by_side
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class LSTM(Recurrent):
     initializer: Initializer = glorot_uniform
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
+    accepts_rows: ClassVar = True
 
     @property
     def state_dims(self) -> dict[str, int]:
@@ -79,7 +82,7 @@ class LSTM(Recurrent):
             dx_of_gate=np.empty((4, T * B, D), dtype),
         )
 
-    def project(self, p: Arrays, x: Array, work: Arrays) -> None:
+    def project(self, p: Arrays, x: Array | Rows, work: Arrays) -> None:
         project_to_gates(p, x, work.gates)
 
     def unroll(self, p: Arrays, work: Arrays) -> Array:
@@ -135,7 +138,7 @@ class LSTM(Recurrent):
             dh += products[2]
             dh += products[3]
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
         H, dgates = self.hidden_dim, work.dgates
         np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
         return gradients_of_projection(p, grad, x, dgates, work)

@@ -38,6 +38,9 @@ class Layer(Protocol):
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
+    A layer whose `accepts_rows` is true may be handed `charrnn.projection.Rows` as x, if it comes after an embedding.
+    It then returns the gradient of the table in place of dx.
+
     A layer may have `stepper(p, x, state)`, a faster way than `forward` to go on by one time step, for sampling. There,
     sequences are columns, because BLAS splits products with them better among its threads, and each begins with a 1, so
     that a bias is one more row of its matrix. `x` is [1; x] (1 + input_dim, B), the array in which the layer will find

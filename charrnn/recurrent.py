@@ -75,24 +75,6 @@ class Recurrent(ABC):
         return self.gradients(p, grad, x, work)
 
 
-def project_to_gates(p: Arrays, x: Array, gates: Array) -> None:
-    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H)."""
-    G, D, H = p.kernel.shape
-    np.matmul(x.reshape(-1, D), p.kernel, out=gates.reshape(G, -1, H))
-    gates += p.bias[:, None, None, :]
-
-
-def gradients_of_projection(p: Arrays, grad: Arrays, x: Array, dgates: Array, work: Arrays) -> Array:
-    """dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t go to `grad`; dx = Σ_gates dgates Wᵀ is returned."""
-    G, D, H = p.kernel.shape
-    dgates = dgates.reshape(G, -1, H)
-    np.matmul(x.reshape(-1, D).T, dgates, out=grad.kernel)
-    np.sum(dgates, axis=1, out=grad.bias)
-    np.matmul(dgates, p.kernel.swapaxes(1, 2), out=work.dx_of_gate)
-    np.sum(work.dx_of_gate, axis=0, out=work.dx.reshape(-1, D))
-    return work.dx
-
-
 def side_by_side(stack: Array) -> Array:
     """The matrices of a stack (G, K, N) as one matrix (K, G N), for one product instead of G."""
     G, K, N = stack.shape

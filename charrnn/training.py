@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
+from itertools import pairwise
 from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,11 @@ import numpy as np
 from charrnn.checkpoint import TrainingState
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
-from charrnn.layers import Dropout, LastStep, Masks
+from charrnn.layers import Dropout, Embedding, LastStep, Masks
 from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weights
 from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
+from charrnn.projection import EmbeddingOfRows, pays
 from charrnn.schedules import SCHEDULES, learning_rate
 
 if TYPE_CHECKING:  # models.py imports this module
@@ -231,6 +233,9 @@ def _out_of_patience(history: History, patience: int) -> bool:
 def _trainee(model: "Model", targets: str, dropout: float, masks: Masks) -> "Model":
     """What is trained: the model's own parameters, behind a chain with what only training needs."""
     layers = list(model.layers)
+    for first, second in pairwise(layers[:2]):
+        if isinstance(first, Embedding) and pays(first) and getattr(second, "accepts_rows", False):
+            layers[0] = EmbeddingOfRows(**vars(first))
     if dropout:
         with_memory = [i for i, layer in enumerate(layers) if getattr(layer, "state_dims", None)]
         for i in reversed(with_memory):

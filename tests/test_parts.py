@@ -13,6 +13,7 @@ from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import Nadam, clip_by_global_norm
 from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
+from charrnn.projection import EmbeddingOfRows
 from charrnn.simple_rnn import SimpleRNN
 from tests.test_models import LeakyAverage
 
@@ -25,6 +26,7 @@ CHAINS = pytest.mark.parametrize(
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 4), Dense(4, 5, "relu"), Dense(5, V)],
         [Embedding(V, 4), SimpleRNN(4, V)],
         [Embedding(V, 4, tied=True), GRU(4, 4), TiedDense(4, V)],
+        [EmbeddingOfRows(V, 9), GRU(9, 4), Dense(4, V)],
     ],
     ids=lambda layers: "-".join(type(layer).__name__ for layer in layers),
 )
@@ -140,9 +142,10 @@ def test_workers_are_threads_with_one_blas_thread_each(T, B, num_workers, rng):
 
 @pytest.mark.parametrize("num_threads", [1, 2])
 @pytest.mark.parametrize("options", [{}, {"reset_after": True}], ids=str)
+@pytest.mark.parametrize("embedding", [Embedding(9, 4), EmbeddingOfRows(9, 4)], ids=str)
 @pytest.mark.parametrize("B", [512, 2**14], ids=["one part, or pieces of time", "one part, or two"])
-def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_threads, options, B, rng):
-    layers = [Embedding(9, 4), GRU(4, 8, **options), LSTM(8, 8), SimpleRNN(8, 8), Dense(8, 6, "tanh"), Dense(6, 9)]
+def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_threads, options, embedding, B, rng):
+    layers = [embedding, GRU(4, 8, **options), LSTM(8, 8), SimpleRNN(8, 8), Dense(8, 6, "tanh"), Dense(6, 9)]
     model = Model(layers, rng)
     optimizer = Nadam()
     memory = optimizer.state(model.parameters)

@@ -305,7 +305,7 @@ def test_dropout_follows_each_layer_with_memory_and_repeats_with_the_seed(carry_
         return model.parameters
 
     np.testing.assert_array_equal(trained(0.5), trained(0.5))
-    assert chains[0] == ["Embedding", "GRU", "Dropout", "GRU", "Dropout", "Dense"]
+    assert chains[0] == ["EmbeddingOfRows", "GRU", "Dropout", "GRU", "Dropout", "Dense"]
     assert (trained(0.5) != trained(0.0)).any() and (trained(0.5) != trained(0.5, seed=1)).any()
 
 
