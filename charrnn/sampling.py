@@ -153,8 +153,8 @@ def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Gene
 
 def draw(logits: np.ndarray, noise: np.ndarray) -> Ids:
     """In each row of logits (B, V) the index of the largest sum with the noise (B, V), which is overwritten."""
-    np.add(logits, noise, out=noise)
-    return noise.argmax() if len(noise) == 1 else noise.argmax(axis=1)
+    scores = np.add(logits, noise, noise)
+    return scores.argmax() if len(scores) == 1 else scores.argmax(axis=1)
 
 
 def most_probable(logits: np.ndarray, k: int) -> np.ndarray:
