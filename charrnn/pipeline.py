@@ -38,7 +38,9 @@ def gradients_piece_by_piece(
     of the pieces their share of the gradient; `submit` is that of a pool, of which one thread is enough."""
     layers = pieces[0].model.layers
     recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
-    waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces]
+    first, last = recurrent[0][0], recurrent[-1][0]
+    waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces[1:]]
+    waiting.insert(0, _done(_forward(pieces[0], 0, x[pieces[0].steps], y[pieces[0].steps])))
     for i, layer in recurrent:
         before = state and state[i]
         for k, piece in enumerate(pieces):
@@ -48,7 +50,11 @@ def gradients_piece_by_piece(
                 getattr(work, name)[0] = before[name] if before else 0
             output = layer.unroll(piece.model.p[i], work)
             before = {name: getattr(work, name)[-1] for name in layer.state_dims}
-            waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
+            if i == last and piece is pieces[-1]:
+                waiting[k] = submit(_forward, piece, i + 1, output, y[piece.steps])
+                layer.local_derivatives(piece.model.p[i], work)
+            else:
+                waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
 
     for i, layer in reversed(recurrent):
         later = None
@@ -59,9 +65,18 @@ def gradients_piece_by_piece(
                 getattr(work, "d" + name)[...] = getattr(later, "d" + name) if later else 0
             layer.unroll_backward(piece.model.p[i], dy, work)
             later = work
-            waiting[k] = submit(_gradients, piece, i, layer)
+            if i == first and piece is pieces[0]:
+                waiting[k] = _done(_gradients(piece, i, layer))
+            else:
+                waiting[k] = submit(_gradients, piece, i, layer)
     for gradients in waiting:
         gradients.result()
+
+
+def _done(result: Array | None) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
 
 
 def _forward(piece: "Part", first: int, x: Array, targets: Array) -> Array | None:
