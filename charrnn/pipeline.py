@@ -5,10 +5,11 @@ lets only one at a time make its calls, so they would mostly wait for each other
 wait. They are left to a second thread, piece of time by piece of time, in large products during which the first thread
 has Python for itself:
 
-    this thread:  unroll 1, unroll 2, …, unroll n,          back n,  back n-1, …, back 1
-    the other:    inputs 1, 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 1
+    this thread:  inputs 1,  unroll 1, unroll 2, …, unroll n,  back n,  back n-1, …, back 1,  gradients 1
+    the other:    inputs 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 2
 
-With several recurrent layers, one after the other goes through all pieces.
+What is left at either end, when one of them would only wait for the other, this thread does itself. With several
+recurrent layers, one after the other goes through all pieces.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,8 +40,8 @@ def gradients_piece_by_piece(
     layers = pieces[0].model.layers
     recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
     first, last = recurrent[0][0], recurrent[-1][0]
-    waiting = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces[1:]]
-    waiting.insert(0, _done(_forward(pieces[0], 0, x[pieces[0].steps], y[pieces[0].steps])))
+    later = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces[1:]]
+    waiting = [_done(_forward(pieces[0], 0, x[pieces[0].steps], y[pieces[0].steps])), *later]
     for i, layer in recurrent:
         before = state and state[i]
         for k, piece in enumerate(pieces):
@@ -57,14 +58,14 @@ def gradients_piece_by_piece(
                 waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
 
     for i, layer in reversed(recurrent):
-        later = None
+        after = None
         for k, piece in reversed(list(enumerate(pieces))):
             dy = waiting[k].result()
             work = piece.work.layers[i]
             for name in layer.state_dims:
-                getattr(work, "d" + name)[...] = getattr(later, "d" + name) if later else 0
+                getattr(work, "d" + name)[...] = getattr(after, "d" + name) if after else 0
             layer.unroll_backward(piece.model.p[i], dy, work)
-            later = work
+            after = work
             if i == first and piece is pieces[0]:
                 waiting[k] = _done(_gradients(piece, i, layer))
             else:
@@ -74,6 +75,7 @@ def gradients_piece_by_piece(
 
 
 def _done(result: Array | None) -> Future[Any]:
+    """As if another thread had done it."""
     future: Future[Any] = Future()
     future.set_result(result)
     return future
