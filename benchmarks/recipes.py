@@ -32,11 +32,11 @@ RECIPES: dict[str, Recipe] = {
     },
     "middle": _COMMON
     | {
-        "embedding_dim": 96,
+        "embedding_dim": 256,
         "hidden_dim": 320,
         "dropout": 0.3,
         "window_size": 64,
-        "num_epochs": 5,
+        "num_epochs": 4,
         "learning_rate": 0.008,
         "warmup_batches": 100,
         "weight_decay": 0.05,
@@ -44,7 +44,7 @@ RECIPES: dict[str, Recipe] = {
     "best": _COMMON
     | {
         "num_layers": 2,
-        "embedding_dim": 128,
+        "embedding_dim": 256,
         "hidden_dim": 384,
         "dropout": 0.4,
         "window_size": 64,
@@ -60,7 +60,7 @@ RECIPES: dict[str, Recipe] = {
         "hidden_dim": 384,
         "dropout": 0.5,
         "window_size": 64,
-        "num_epochs": 16,
+        "num_epochs": 19,
         "learning_rate": 0.006,
         "warmup_batches": 100,
         "weight_decay": 0.05,

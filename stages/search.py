@@ -26,7 +26,7 @@ from charrnn.errors import CharRNNError, InputError
 from charrnn.training import best_epoch
 from stages.params import Value
 from stages.search_space import SearchSpace, as_yaml, suggest
-from stages.train import fit_as_told, fresh_model
+from stages.train import KEPT, fit_as_told, fresh_model
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -237,7 +237,7 @@ class Search:
 
     def _raise_if_stopped(self) -> None:
         if self.stopped():
-            raise KeyboardInterrupt("what is done is kept, and the same command goes on from there")
+            raise KeyboardInterrupt(KEPT)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.number]
