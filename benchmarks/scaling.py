@@ -1,4 +1,5 @@
-"""How a training step's time grows with H, B and T, how start-up and memory grow with the corpus, and import times."""
+"""How a training step's time grows with H, B and T, how start-up and memory grow with the corpus, import times, and
+what a second process brings (`benchmarks.ranks`)."""
 
 import argparse
 import os
@@ -12,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import harness
+from benchmarks import harness, ranks
 from benchmarks.preparation import MB, ROOT, prepare, run, write_corpus
-from benchmarks.training import Charrnn, Shape, random_batch
+from benchmarks.training import SHAPES, Charrnn, Shape, random_batch
 
 CENTRE = {"H": 128, "B": 32, "T": 100}
 VARIED = {"H": (32, 64, 128, 256, 512), "B": (1, 8, 32, 128), "T": (25, 50, 100, 200, 400)}
@@ -180,6 +181,8 @@ def main() -> None:
                 "imports": imports,
             },
         )
+    print()
+    ranks.measure_all(SHAPES, args.rounds, not args.no_write)
 
 
 if __name__ == "__main__":

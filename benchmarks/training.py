@@ -28,6 +28,7 @@ from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
 from charrnn.parts import batch_work, loss_and_gradient, workers
+from charrnn.ranks import ALONE, Ranks
 from stages.train import available_cores
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding
@@ -65,7 +66,16 @@ def random_batch(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 class Charrnn:
     """charrnn in one of its forms, through its public surface."""
 
-    def __init__(self, shape: Shape, x: np.ndarray, y: np.ndarray, *, reset_after: bool, targets: str = "every"):
+    def __init__(
+        self,
+        shape: Shape,
+        x: np.ndarray,
+        y: np.ndarray,
+        *,
+        reset_after: bool,
+        targets: str = "every",
+        ranks: Ranks = ALONE,
+    ):
         layers = [
             Embedding(V, E),
             GRU(E, shape.H, reset_after=reset_after, bias_initializer=random_uniform),  # zeros would hide a mix-up
@@ -77,7 +87,9 @@ class Charrnn:
         self.model = Model(layers, np.random.default_rng(0))
         self.optimizer = Nadam(learning_rate=0.001)
         self.memory = self.optimizer.state(self.model.parameters)
-        self.x, self.y, self.parts = x, y, batch_work(self.model, shape.T, shape.B, available_cores())
+        num_threads = max(1, available_cores() // ranks.size)
+        self.x, self.y, self.ranks = x, y, ranks
+        self.parts = batch_work(self.model, shape.T, shape.B, num_threads, ranks)
         self.pool = None
 
     @contextmanager
@@ -99,9 +111,10 @@ class Charrnn:
 
     def step(self) -> float:
         """One step, within a turn; the loss before it."""
-        loss = loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool)
+        loss = np.array(loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool))
+        self.ranks.sum_together(self.model.gradient, loss)
         self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
-        return loss
+        return float(loss)
 
 
 CHARRNN = {"charrnn": partial(Charrnn, reset_after=False), "charrnn, reset_after": partial(Charrnn, reset_after=True)}

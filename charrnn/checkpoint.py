@@ -1,7 +1,8 @@
 """How far an unfinished training has come, in memory and in a file, so that it can go on as if it had never stopped.
 
 Both runs end with the same bytes, because whatever changes during training is here or follows from the number of the
-batch, as the learning rate and the masks of dropout do.
+batch, as the learning rate and the masks of dropout do. With another number of threads or ranks (`charrnn.ranks`) it
+goes on as well, and then differs by rounding.
 """
 
 from collections.abc import Mapping

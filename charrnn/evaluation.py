@@ -10,6 +10,7 @@ from charrnn.arrays import State
 from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
+from charrnn.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:  # models.py imports this module
     from charrnn.models import Model, Workspace
@@ -19,7 +20,7 @@ POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch; this and the next bound memory, 
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
 
 
-def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[str, float]:
+def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ranks = ALONE) -> dict[str, float]:
     """Read a text once, with carried state, and predict each of its characters but the first.
 
     With `num_streams` above 1 the text is read from that many places side by side, which is faster; each place
@@ -29,6 +30,9 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[s
     ----------
     ids
         (n,) ids, n at least 2; may be a memory map.
+    ranks
+        Whoever evaluates the model together with this process, with the same model and ids. Each reads from its share
+        of the places, and all have the same result.
 
     Raises
     ------
@@ -45,13 +49,15 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1) -> dict[s
         raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
-    loss, correct, characters = 0.0, 0, 0
+    own = ranks.share(min(num_streams, len(ids) - 1))
     pairs = streams(ids, num_streams, max(1, _positions_at_once(model) // num_streams))
-    for losses, hits in _predictions(model, pairs, carry_state=True):
-        loss += float(losses.sum(dtype=np.float64))
-        correct += int(hits.sum())
-        characters += losses.size
-    loss /= characters
+    own_pairs = ((x[:, own], y[:, own]) for x, y in pairs if own.stop > own.start)
+    totals = np.zeros(3)
+    for losses, hits in _predictions(model, own_pairs, carry_state=True):
+        totals += losses.sum(dtype=np.float64), hits.sum(), losses.size
+    ranks.sum(totals)
+    characters = int(totals[2])
+    loss, correct = float(totals[0]) / characters, int(totals[1])
     return {
         "loss": loss,
         "bits_per_char": loss / LN2,

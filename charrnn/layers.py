@@ -200,23 +200,18 @@ class TiedDense:
 
 
 class Masks:
-    """Where dropout layers have their random numbers from: a generator for each workspace and step.
+    """Where dropout layers have their random numbers from: each layer, at each step, a sequence of its own.
 
-    They follow from the seed and the number of the step, which who trains has to set, so that training can be taken up
-    at any step, and threads don't meet.
+    It follows from the seed, the number of the step, which who trains has to set, and that of the layer. So training
+    can be taken up at any step.
     """
 
     def __init__(self, seed: int) -> None:
-        self.seed, self.step, self.workspaces = seed, 0, 0
+        self.seed, self.step = seed, 0
 
-    def new_number(self) -> int:
-        """A number for one more workspace."""
-        self.workspaces += 1
-        return self.workspaces
-
-    def generator(self, number: int) -> np.random.Generator:
-        """The generator of workspace `number` in this step."""
-        return np.random.Generator(np.random.PCG64((self.seed, self.step, number)))
+    def bits(self, number: int) -> np.random.PCG64:
+        """The sequence of dropout layer `number` in this step, from its beginning."""
+        return np.random.PCG64((self.seed, self.step, number))
 
 
 @dataclass(frozen=True)
@@ -224,12 +219,15 @@ class Dropout:
     """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
 
     Only the chain that is trained has this layer: what is evaluated, sampled from and stored is the model without it.
+    A mask depends on its place in the batch, not on how the batch is cut: with N sequences in it, sequence b at time
+    step t has the draws from (t N + b) d on, where d draws of 64 bits make the `dim` numbers of one sequence.
     x, y: (T, B, dim).
     """
 
     dim: int
     rate: float
     masks: Masks
+    number: int = 0  # another one in each layer of a chain
 
     def __post_init__(self) -> None:
         require_positive(self, dim=self.dim)
@@ -251,12 +249,28 @@ class Dropout:
         pass
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
-        mask, y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(3))
-        return SimpleNamespace(mask=mask, y=y, dx=dx, number=self.masks.new_number())
+        y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(2))
+        draws = -(-self.dim * y.itemsize // 8)  # two float32 a draw; the second half of the last one may be left over
+        drawn = np.empty((T, B, draws * 8 // y.itemsize), dtype)
+        work = SimpleNamespace(y=y, dx=dx, draws=draws, drawn=drawn, mask=drawn[..., : self.dim])
+        self.place(work, 0, 0, B)
+        return work
+
+    def place(self, work: Arrays, first_step: int, first_column: int, num_columns: int) -> None:
+        T, B = work.y.shape[:2]
+        # What follows upon each other in the sequence is drawn at once, as far as it does so in the part as well.
+        runs = work.drawn.reshape(1, -1) if B == num_columns else work.drawn.reshape(T, -1)
+        first = (first_step * num_columns + first_column) * work.draws
+        work.runs, work.first, work.gap = runs, first, (num_columns - B) * work.draws
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
+        bits = self.masks.bits(self.number)
+        generator = np.random.Generator(bits)
+        bits.advance(work.first)
+        for run in work.runs:
+            generator.random(out=run, dtype=run.dtype)
+            bits.advance(work.gap)
         mask = work.mask
-        self.masks.generator(work.number).random(out=mask, dtype=mask.dtype)
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1 / (1 - self.rate)
         return np.multiply(x, mask, out=work.y)

@@ -41,6 +41,9 @@ class Layer(Protocol):
     A layer whose `accepts_rows` is true may be handed `charrnn.projection.Rows` as x, if it comes after an embedding.
     It then returns the gradient of the table in place of dx.
 
+    A layer whose results depend on the part of a batch that it has also has `place(work, first_step, first_column,
+    num_columns)`, which tells where that part begins, in time and among the sequences, and how many of these there are.
+
     A layer may have `stepper(p, x, state)`, a faster way than `forward` to go on by one time step, for sampling. There,
     sequences are columns, because BLAS splits products with them better among its threads, and each begins with a 1, so
     that a bias is one more row of its matrix. `x` is [1; x] (1 + input_dim, B), the array in which the layer will find

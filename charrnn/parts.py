@@ -1,14 +1,14 @@
 """The loss and the gradient of one batch, which is cut into parts so that several threads can work on it.
 
 A large batch is cut into sequences, some for each thread. A smaller one is cut into pieces of time, see
-`charrnn.pipeline`. Every part has a gradient of its own, and these are summed in the same order each time.
+`charrnn.pipeline`. Every part has a gradient of its own, and these are summed in the same order each time. If several
+processes train together (`charrnn.ranks`), all this is done to the share that this one has of the batch.
 """
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from charrnn.arrays import Array, Arrays, State
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.pipeline import can_be_cut_in_time, gradients_piece_by_piece
+from charrnn.ranks import ALONE, Ranks, shares
 
 if TYPE_CHECKING:  # models.py imports training.py, which imports this module
     from charrnn.models import Model, Workspace
@@ -39,21 +40,32 @@ class Part:
     loss: Arrays
 
 
-def batch_work(model: "Model", T: int, B: int, num_threads: int = 1) -> list[Part]:
-    """The buffers of `loss_and_gradient` for batches (T, B), cut into as many parts as pay."""
+def batch_work(model: "Model", T: int, B: int, num_threads: int = 1, ranks: Ranks = ALONE) -> list[Part]:
+    """The buffers of `loss_and_gradient` for batches (T, B), cut into as many parts as pay.
+
+    They are for this rank's share of the sequences, and none if there is nothing for it.
+    """
+    own = ranks.share(B)
+    num_columns = own.stop - own.start
+    if num_columns == 0:
+        return []
     width = max((layer.output_dim for layer in model.layers if getattr(layer, "state_dims", None)), default=0)
-    by_columns, by_steps = min(num_threads, B, B * width**2 // MULTIPLY_ADDS_A_THREAD), T // LEAST_STEPS_A_PIECE
+    by_columns = min(num_threads, num_columns, num_columns * width**2 // MULTIPLY_ADDS_A_THREAD)
+    by_steps = T // LEAST_STEPS_A_PIECE
     if by_columns > 1:
-        cuts = [(slice(0, T), columns) for columns in _slices(B, by_columns)]
-    elif by_steps > 1 and num_threads > 1 and B * width >= NUMBERS_A_STEP and can_be_cut_in_time(model):
-        cuts = [(steps, slice(0, B)) for steps in _slices(T, by_steps)]
+        cuts = [(slice(0, T), columns) for columns in shares(own, by_columns)]
+    elif by_steps > 1 and num_threads > 1 and num_columns * width >= NUMBERS_A_STEP and can_be_cut_in_time(model):
+        cuts = [(steps, own) for steps in shares(slice(0, T), by_steps)]
     else:
-        cuts = [(slice(0, T), slice(0, B))]
+        cuts = [(slice(0, T), own)]
     parts: list[Part] = []
     for steps, columns in cuts:
         size = steps.stop - steps.start, columns.stop - columns.start
         of_part = model if not parts else model.with_layers(model.layers)
         work = model.work(*size)
+        for layer, of_layer in zip(model.layers, work.layers):
+            if hasattr(layer, "place"):
+                layer.place(of_layer, steps.start, columns.start, B)
         loss = SparseCategoricalCrossentropy().work(
             work.output_steps, size[1], model.layers[-1].output_dim, model.dtype
         )
@@ -61,13 +73,8 @@ def batch_work(model: "Model", T: int, B: int, num_threads: int = 1) -> list[Par
     return parts
 
 
-def _slices(n: int, num_slices: int) -> list[slice]:
-    bounds = [n * i // num_slices for i in range(num_slices + 1)]
-    return [slice(*pair) for pair in pairwise(bounds)]
-
-
 def _in_time(parts: list[Part]) -> bool:
-    return parts[-1].steps.start > 0
+    return bool(parts) and parts[-1].steps.start > 0
 
 
 def loss_and_gradient(
@@ -81,7 +88,7 @@ def loss_and_gradient(
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
     x and y are (T, B) ids, `parts` comes from `batch_work`, and `pool` from `workers`. A model that keeps only the last
-    time step is held against the last ids alone.
+    time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over them.
     """
 
     def of_columns(part: Part) -> None:
@@ -91,6 +98,8 @@ def loss_and_gradient(
         cross_entropy.forward(logits, y[-len(logits) :, part.columns], part.loss)
         part.model.backward(cross_entropy.backward(part.loss, part.share), part.work)
 
+    if not parts:
+        model.gradient[...] = 0
     if _in_time(parts):
         assert pool  # see `workers`
         gradients_piece_by_piece(parts, x, y, state, pool.submit)
@@ -108,19 +117,21 @@ def workers(parts: list[Part]) -> Iterator[ThreadPoolExecutor | None]:
     That holds for a single part too: it has too little work for two, and results are the same whatever BLAS could have.
     """
     with threadpool_limits(1, user_api="blas"):
-        if len(parts) == 1:
+        if len(parts) <= 1:
             yield None
         else:
             with ThreadPoolExecutor(1 if _in_time(parts) else len(parts)) as pool:
                 yield pool
 
 
-def final_state(parts: list[Part]) -> State:
-    """The state in which the batch of the last `loss_and_gradient` ended."""
-    if _in_time(parts):
-        return parts[-1].model.final_state(parts[-1].work)
-    of_parts = [part.model.final_state(part.work) for part in parts]
-    return [
-        {name: np.concatenate([of_part[i][name] for of_part in of_parts]) for name in of_layer}
-        for i, of_layer in enumerate(of_parts[0])
+def final_state(model: "Model", parts: list[Part], B: int) -> State:
+    """The state in which the batch of the last `loss_and_gradient` ended, (B, H) each; zeros in other ranks' rows."""
+    state = [
+        {name: np.zeros((B, dim), model.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
+        for layer in model.layers
     ]
+    for part in parts:  # of pieces of time, the last one's remains
+        for of_layer, work in zip(state, part.work.layers):
+            for name, h in of_layer.items():
+                h[part.columns] = getattr(work, name)[-1]
+    return state

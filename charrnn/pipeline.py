@@ -37,13 +37,14 @@ def gradients_piece_by_piece(
 ) -> None:
     """Leave in the workspaces of the pieces (`charrnn.parts.Part`) of a batch x, y (T, B) the loss, and in the models
     of the pieces their share of the gradient; `submit` is that of a pool, of which one thread is enough."""
-    layers = pieces[0].model.layers
+    layers, columns = pieces[0].model.layers, pieces[0].columns
+    x, y = x[:, columns], y[:, columns]
     recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
     first, last = recurrent[0][0], recurrent[-1][0]
     later = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces[1:]]
     waiting = [_done(_forward(pieces[0], 0, x[pieces[0].steps], y[pieces[0].steps])), *later]
     for i, layer in recurrent:
-        before = state and state[i]
+        before = state and {name: h[columns] for name, h in state[i].items()}
         for k, piece in enumerate(pieces):
             waiting[k].result()
             work = piece.work.layers[i]

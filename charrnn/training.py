@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charrnn.arrays import Array, State
 from charrnn.checkpoint import TrainingState
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
@@ -17,6 +18,7 @@ from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weig
 from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.projection import EmbeddingOfRows, pays
+from charrnn.ranks import ALONE, Ranks
 from charrnn.schedules import SCHEDULES, learning_rate
 
 if TYPE_CHECKING:  # models.py imports this module
@@ -48,8 +50,11 @@ def fit(
     final_learning_rate: float = 0.0,
     patience: int = 0,
     num_threads: int = 1,
+    ranks: Ranks = ALONE,
     resume: TrainingState | None = None,
+    stopped: Callable[[], bool] = lambda: False,
     on_batch: Callable[[TrainingState, float], None] | None = None,
+    on_stop: Callable[[TrainingState], None] | None = None,
     on_epoch: Callable[[TrainingState], None] | None = None,
 ) -> History:
     """Train a model in place, measure it on the validation text after every epoch, and leave it as it was at its best.
@@ -86,11 +91,20 @@ def fit(
         Stop after so many epochs in a row without a lower validation loss; 0 never stops early.
     num_threads
         How many threads may work on a batch, each on a part of it (`charrnn.parts`). Another number gives results that
-        differ by rounding or, with dropout, because each part draws masks of its own.
+        differ by rounding.
+    ranks
+        Whoever trains the model together with this process. All are called with the same arguments, `num_threads` and
+        callbacks aside, and a model and an `rng` in the same state; all return the same. Each works on its share of the
+        sequences of every batch. Another number of ranks gives results that differ by rounding.
     resume
-        Go on from here, with everything else as it was then; it becomes part of this training.
+        Go on from here, with everything else as it was then; it becomes part of this training. The number of threads
+        and of ranks may be another.
+    stopped
+        Asked in every batch. Where it is true on any rank, `on_stop` is called after the batch on all of them.
     on_batch
         Called after every batch with how far training has come and the loss of the batch.
+    on_stop
+        Called with how far training has come. What it raises ends training.
     on_epoch
         Called with how far training has come when the row of an epoch has been added to its history.
 
@@ -154,7 +168,8 @@ def fit(
     decayed = model.decayed()
     masks = Masks(seed=int(rng.spawn(1)[0].integers(2**63)))
     trainee = _trainee(model, targets, dropout, masks)
-    parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads))
+    parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads, ranks))
+    figures = np.zeros(2)
     if resume:
         now, rng.bit_generator.state = resume, resume.shuffling
         model.parameters[...] = now.parameters
@@ -180,7 +195,11 @@ def fit(
                 for x, y in pairs:
                     parts = parts_of(*x.shape)
                     masks.step = step = (now.epoch - 1) * num_batches + now.batch + 1
-                    loss = loss_and_gradient(trainee, x, y, parts, now.state, pool)
+                    figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, pool), stopped()
+                    state = final_state(trainee, parts, x.shape[1]) if carry_state else None
+                    # One message a step. After it each rank knows the whole batch, and who was told to stop.
+                    ranks.sum_together(trainee.gradient, figures, *_arrays(state))
+                    loss, stop = figures.tolist()
                     norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
                     _require_finite(f"epoch {now.epoch}, batch {now.batch + 1}", loss, norm)
                     rate = rate_at(step)
@@ -189,11 +208,13 @@ def fit(
                     if rate != optimizer.learning_rate:
                         optimizer = replace(optimizer, learning_rate=rate)
                     optimizer.update(model.parameters, trainee.gradient, now.memory)
-                    now.add_batch(loss, norm, x.size, final_state(parts) if carry_state else None)
+                    now.add_batch(loss, norm, x.size, state)
                     if on_batch:
                         on_batch(now, loss)
+                    if stop and on_stop:
+                        on_stop(now)
 
-            validation = evaluate(model, validation_ids, num_streams=batch_size)
+            validation = evaluate(model, validation_ids, num_streams=batch_size, ranks=ranks)
             mean_norm = now.total_norm / num_batches
             _require_finite(f"epoch {now.epoch}", validation["loss"], mean_norm)
             if not np.isfinite(model.parameters).all():  # such as those of a character that validation lacks
@@ -239,10 +260,14 @@ def _trainee(model: "Model", targets: str, dropout: float, masks: Masks) -> "Mod
     if dropout:
         with_memory = [i for i, layer in enumerate(layers) if getattr(layer, "state_dims", None)]
         for i in reversed(with_memory):
-            layers.insert(i + 1, Dropout(layers[i].output_dim, dropout, masks))
+            layers.insert(i + 1, Dropout(layers[i].output_dim, dropout, masks, number=i))
     if targets == "last":
         layers.insert(-1, LastStep(layers[-1].input_dim))
     return model.with_layers(layers)
+
+
+def _arrays(state: State | None) -> list[Array]:
+    return [h for of_layer in state or [] for h in of_layer.values()]
 
 
 def _require_integer(name: str, value: object, at_least: int) -> None:

@@ -21,15 +21,16 @@ from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage import ModelFile, load_model, save_model
 from charrnn.training import History, best_epoch, fit
-from stages import cli
+from stages import cli, workers
 from stages.files import code_version, hash_of, write_csv, write_json
 from stages.params import Param, Value
 from stages.processed import read_ids, read_vocabulary
+from stages.workers import Workers
 
 PARAMS = (
     "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets",
     "carry_state", "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate",
-    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval",
+    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval", "workers",
 )  # fmt: skip
 OF_MODEL = ("cell", "num_layers", "embedding_dim", "hidden_dim", "tie_weights")
 OF_FIT = (
@@ -52,33 +53,56 @@ def main() -> None:
     checkpoint_seconds = Param("checkpoint_seconds", 30.0, "", at_least=0).parse(args.checkpoint_seconds)
     params = cli.values(args, PARAMS)
     where = cli.locations(args)
+    if workers.are_to_be_started(params["workers"]):
+        workers.start(params["workers"])
+    else:
+        with workers.joined(params["workers"], available_cores()) as team:
+            train(params, where, checkpoint_seconds, team)
+
+
+def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds: float, team: Workers) -> None:
+    """Train as one of the workers; the first of them alone prints and writes.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If any of them was told to stop; a checkpoint has been written.
+    """
+    is_first = team.ranks.rank == 0
+
+    def say(line: str) -> None:
+        if is_first:
+            print(line, flush=True)
 
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
     vectorizer, data = read_vocabulary(where.vocabulary)
-    require_writable(where.model)  # fail now rather than when training is over
-
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
     if where.weights_path:
         start = load_model(where.weights_path)
         if start.vectorizer != vectorizer or start.model.layers != model.layers:
             raise InputError(f"{where.weights_path} has another vocabulary or other layers than this run")
         model.parameters[...] = start.model.parameters
-    print(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on", flush=True)
-
     run = {
-        **params,
+        **{name: value for name, value in params.items() if name != "workers"},  # more or fewer may go on
         "text": data,
-        "cores": available_cores(),
         "start": where.weights_path and hash_of(where.weights_path),
         "code": code_version(),
     }
+    of_first = team.of_first(run)
+    differing = [name for name, value in run.items() if value != of_first[name]]
+    if differing:
+        raise InputError(f"worker {team.ranks.rank} has another {', '.join(differing)} than worker 0")
+    say(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on")
+
     resume = None
-    if where.checkpoint.exists():
-        try:
-            resume = load_checkpoint(where.checkpoint, run)
-            print(f"going on from {where.checkpoint}: epoch {resume.epoch}, {resume.batch} batches done", flush=True)
-        except InputError as error:
-            print(f"not going on from a checkpoint: {error}", flush=True)
+    if is_first:
+        require_writable(where.model)  # fail now rather than when training is over
+        if where.checkpoint.exists():
+            try:
+                resume = load_checkpoint(where.checkpoint, run)
+                say(f"going on from {where.checkpoint}: epoch {resume.epoch}, {resume.batch} batches done")
+            except InputError as error:
+                say(f"not going on from a checkpoint: {error}")
 
     progress = Progress(params["log_interval"], params["num_epochs"])
     saved_at = time.monotonic()
@@ -90,9 +114,6 @@ def main() -> None:
 
     def batch_done(now: TrainingState, loss: float) -> None:
         progress.batch_done(now, loss)
-        if stopped():
-            save(now)
-            raise KeyboardInterrupt(KEPT)
         if time.monotonic() - saved_at > checkpoint_seconds:
             save(now)
 
@@ -100,13 +121,30 @@ def main() -> None:
         save(now)
         write_csv(where.metrics_dir / "history.csv", now.history)
         progress.epoch_done(now)
-        if stopped():
-            raise KeyboardInterrupt(KEPT)
+
+    def stop(now: TrainingState) -> None:
+        if is_first:
+            save(now)
+        team.of_first(None)  # has saved it
+        raise KeyboardInterrupt(KEPT)
 
     with stopped_between_batches() as stopped:
         history = fit_as_told(
-            params, model, train_ids, validation_ids, rng=rng, resume=resume, on_batch=batch_done, on_epoch=epoch_done
+            params,
+            model,
+            train_ids,
+            validation_ids,
+            rng=rng,
+            num_threads=team.num_threads,
+            ranks=team.ranks,
+            resume=team.of_first(resume),
+            stopped=stopped,
+            on_batch=batch_done if is_first else None,
+            on_stop=stop,
+            on_epoch=epoch_done if is_first else None,
         )
+    if not is_first:
+        return
     best = best_epoch(history)
     write_csv(where.metrics_dir / "history.csv", history)
     write_json(
@@ -117,7 +155,7 @@ def main() -> None:
     save_model(where.model, ModelFile(model, vectorizer, params, data))
     where.checkpoint.unlink()
     if best is not history[-1]:
-        print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
+        say(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
 
 
 def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
@@ -129,7 +167,7 @@ def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Mode
 def fit_as_told(
     params: Mapping[str, Value], model: Model, train_ids: np.ndarray, validation_ids: np.ndarray, **more: Any
 ) -> History:
-    """`charrnn.training.fit` with everything that the params say.
+    """`charrnn.training.fit` with everything that the params say, and with all cores.
 
     Raises
     ------
@@ -147,9 +185,8 @@ def fit_as_told(
         train_ids,
         validation_ids,
         optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
-        num_threads=available_cores(),
         **{name: params[name] for name in OF_FIT},
-        **more,
+        **{"num_threads": available_cores()} | more,
     )
 
 

@@ -23,7 +23,8 @@ FOLDER = Path("tuning")
 STORAGE = f"sqlite:///{FOLDER}/study.db"
 REPORT = FOLDER / "report.html"
 TABLE = cli.Locations().metrics_dir / "tuning.csv"
-UNTRIED = ("seed", "log_interval")  # a lucky seed is no better model, and the bar does not change it
+INDIFFERENT = ("log_interval", "workers")  # to a trial, which is one process
+UNTRIED = ("seed", *INDIFFERENT)  # a lucky seed is no better model
 TUNABLE = tuple(name for name in train.PARAMS if name not in UNTRIED)
 
 BUDGET = {
@@ -72,7 +73,7 @@ def main() -> None:
 
     about = {
         **data,
-        **{name: _about(space.get(name), value) for name, value in fixed.items() if name != "log_interval"},
+        **{name: _about(space.get(name), value) for name, value in fixed.items() if name not in INDIFFERENT},
     }
     about["objectives"] = "loss and seconds" if args.pareto else "loss"
     with search.database_named(args.storage):

@@ -200,12 +200,33 @@ def test_dropout_leaves_out_its_share_and_scales_the_rest(dtype, rng):
     assert ((layer.forward(None, x, work) != 0) != kept).any()
 
 
-def test_dropout_draws_the_same_masks_from_the_same_seed_and_others_in_each_workspace():
-    def first_masks():
-        layer = Dropout(8, 0.5, Masks(3))
-        works = [layer.work(4, 2, np.float32) for _ in range(2)]
-        return [layer.forward(None, np.ones((4, 2, 8), np.float32), work).copy() for work in works]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dim", [1, 7, 8])
+def test_a_mask_depends_on_its_place_in_the_batch_and_not_on_the_part_that_holds_it(dim, dtype):
+    T, B = 6, 5
+    layer = Dropout(dim, 0.5, Masks(3))
 
-    (a, b), again = first_masks(), first_masks()
-    np.testing.assert_array_equal([a, b], again)
-    assert (a != b).any()
+    def masks(steps, columns):
+        size = steps.stop - steps.start, columns.stop - columns.start
+        work = layer.work(*size, dtype)
+        layer.place(work, steps.start, columns.start, B)
+        ones = np.ones((*size, dim), dtype)
+        first = layer.forward(None, ones, work).copy()
+        np.testing.assert_array_equal(layer.forward(None, ones, work), first)
+        return first
+
+    whole = masks(slice(0, T), slice(0, B))
+    for part in ((slice(2, 5), slice(0, B)), (slice(0, T), slice(3, B)), (slice(1, 4), slice(1, 2))):
+        np.testing.assert_array_equal(masks(*part), whole[part])
+    if dim > 1:  # 30 coins or more for each time step and each sequence
+        assert len({row.tobytes() for row in whole}) == T and len({row.tobytes() for row in whole.swapaxes(0, 1)}) == B
+
+
+def test_masks_are_others_with_another_seed_step_or_layer():
+    def mask(seed, step, number):
+        layer, ones = Dropout(8, 0.5, Masks(seed), number), np.ones((4, 2, 8), np.float32)
+        layer.masks.step = step
+        return layer.forward(None, ones, layer.work(4, 2, np.float32)).tobytes()
+
+    different = {mask(*choice) for choice in ((3, 1, 1), (4, 1, 1), (3, 2, 1), (3, 1, 2))}
+    assert len(different) == 4 and mask(3, 1, 1) in different

@@ -79,11 +79,19 @@ def in_sequences(monkeypatch):
     monkeypatch.setattr("charrnn.parts.MULTIPLY_ADDS_A_THREAD", 1)
 
 
+def with_dropout(layers):
+    return [*layers[:-1], Dropout(layers[-1].input_dim, 0.4, Masks(9)), layers[-1]]
+
+
 @CHAINS
+@pytest.mark.parametrize("dropout", [False, True])
 @pytest.mark.parametrize("with_state", [False, True])
 @pytest.mark.parametrize("cut", [in_time, in_sequences])
-def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(layers, with_state, cut, monkeypatch, rng):
+def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
+    layers, with_state, dropout, cut, monkeypatch, rng
+):
     T, B = 11, 5
+    layers = with_dropout(layers) if dropout else layers
     model = Model(layers, rng, np.float64)
     model.parameters[...] = rng.normal(0, 0.5, model.parameters.shape)
     ids, before = rng.integers(V, size=(T + 1, B)), None
@@ -91,7 +99,7 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(layers, wit
         before = [{n: rng.normal(size=(B, d)) for n, d in getattr(layer, "state_dims", {}).items()} for layer in layers]
     whole = batch_work(model, T, B)
     expected_loss = loss_and_gradient(model, ids[:-1], ids[1:], whole, before)
-    expected, expected_state = model.gradient.copy(), final_state(whole)
+    expected, expected_state = model.gradient.copy(), final_state(model, whole, B)
 
     cut(monkeypatch)
     parts = batch_work(model, T, B, num_threads=3)
@@ -101,7 +109,7 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(layers, wit
             loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, pool)
             np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
             np.testing.assert_allclose(model.gradient, expected, atol=1e-13)
-    for of_layer, expected_of_layer in zip(final_state(parts), expected_state):
+    for of_layer, expected_of_layer in zip(final_state(model, parts, B), expected_state):
         assert of_layer.keys() == expected_of_layer.keys()
         for name, value in of_layer.items():
             np.testing.assert_allclose(value, expected_of_layer[name], rtol=1e-12)
@@ -145,7 +153,8 @@ def test_workers_are_threads_with_one_blas_thread_each(T, B, num_workers, rng):
 @pytest.mark.parametrize("embedding", [Embedding(9, 4), EmbeddingOfRows(9, 4)], ids=str)
 @pytest.mark.parametrize("B", [512, 2**14], ids=["one part, or pieces of time", "one part, or two"])
 def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_threads, options, embedding, B, rng):
-    layers = [embedding, GRU(4, 8, **options), LSTM(8, 8), SimpleRNN(8, 8), Dense(8, 6, "tanh"), Dense(6, 9)]
+    recurrent = [GRU(4, 8, **options), LSTM(8, 8), SimpleRNN(8, 8)]
+    layers = [embedding, *recurrent, Dropout(8, 0.5, Masks(1)), Dense(8, 6, "tanh"), Dense(6, 9)]
     model = Model(layers, rng)
     optimizer = Nadam()
     memory = optimizer.state(model.parameters)

@@ -1,0 +1,68 @@
+"""The processes that train one model together, each on its share of every batch.
+
+They are called ranks, as in MPI, and may be on one machine or on many. All hold the same parameters: what each has
+found out about its share is summed over all, and then each takes the same step by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from charrnn.arrays import Array
+
+if TYPE_CHECKING:  # MPI is no requirement
+    from mpi4py.MPI import Intracomm
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of them this process is; alone, unless told otherwise.
+
+    Attributes
+    ----------
+    rank, size
+        The number of this process, from 0, and how many there are.
+    sum
+        Put the sum over all ranks in the place of an array. All ranks must call it, with arrays of one shape and dtype.
+    """
+
+    rank: int = 0
+    size: int = 1
+    sum: Callable[[Array], None] = lambda array: None
+
+    def share(self, n: int) -> slice:
+        """Which of n things are for this rank: as many as for any other, or one less; none, if there are too few."""
+        return shares(slice(0, n), self.size)[self.rank]
+
+    def sum_together(self, *arrays: Array) -> None:
+        """Put sums over all ranks in the places of several arrays, by one message, which has the dtype of the first."""
+        if self.size == 1:
+            return
+        message = np.concatenate([array.ravel() for array in arrays], dtype=arrays[0].dtype, casting="same_kind")
+        self.sum(message)
+        start = 0
+        for array in arrays:
+            array[...] = message[start : start + array.size].reshape(array.shape)
+            start += array.size
+
+
+ALONE = Ranks()
+
+
+def ranks_of(communicator: "Intracomm") -> Ranks:
+    """The ranks of a communicator of mpi4py."""
+    from mpi4py import MPI
+
+    def sum(array: Array) -> None:
+        communicator.Allreduce(MPI.IN_PLACE, array)
+
+    return Ranks(communicator.rank, communicator.size, sum)
+
+
+def shares(whole: slice, num_shares: int) -> list[slice]:
+    """A slice cut into slices of nearly the same length."""
+    bounds = [whole.start + (whole.stop - whole.start) * i // num_shares for i in range(num_shares + 1)]
+    return [slice(*pair) for pair in pairwise(bounds)]
