@@ -28,26 +28,28 @@ DAMAGE = (
 )  # fmt: skip
 
 
-def write_archive(path: str | Path, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an archive, whole or not at all.
+def write_archive(
+    path: str | Path, form: int, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write an archive, whole or not at all; `form` is the number of the format that the contents have.
 
     Raises
     ------
     OSError
         If it can't be written.
     """
-    contents: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(description)), **arrays}
+    contents: dict[str, Any] = {DESCRIPTION: np.array(json.dumps({"format": form, **description})), **arrays}
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **contents)
 
 
-def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The description and the arrays, which are read-only.
 
     Raises
     ------
     InputError
-        If the file is not such an archive, or is damaged.
+        If the file is not such an archive, is damaged, or its contents have another format.
     OSError
         If it can't be read.
     """
@@ -64,7 +66,11 @@ def read_archive(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray
         description = json.loads(arrays.pop(DESCRIPTION).item())
         if not isinstance(description, dict):
             raise ValueError("its description is not a mapping")
+        if description["format"] != form:
+            raise InputError(f"{path}: the format is {description['format']}; this version reads format {form}")
         return description, arrays
+    except InputError:
+        raise
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
 

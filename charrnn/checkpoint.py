@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.arrays import State
 from charrnn.errors import InputError
 
 FORMAT = 1
@@ -50,12 +51,12 @@ class TrainingState:
     num_batches: int
     epoch: int = 1
     batch: int = 0
-    state: list[dict[str, np.ndarray]] | None = None
+    state: State | None = None
     total_loss: float = 0.0
     total_norm: float = 0.0
     positions: int = 0
 
-    def add_batch(self, loss: float, norm: float, positions: int, state: list[dict[str, np.ndarray]] | None) -> None:
+    def add_batch(self, loss: float, norm: float, positions: int, state: State | None) -> None:
         """One more batch is done."""
         self.batch, self.state = self.batch + 1, state
         self.total_loss += loss * positions
@@ -81,13 +82,12 @@ def save_checkpoint(path: str | Path, run: Mapping[str, Any], now: TrainingState
     arrays |= {f"memory.{name}": value for name, value in memory.items() if isinstance(value, np.ndarray)}
     arrays |= {f"state.{i}.{name}": h for i, of_layer in enumerate(state) for name, h in of_layer.items()}
     description = {
-        "format": FORMAT,
         "run": dict(run),
         "memory": {name: value for name, value in memory.items() if not isinstance(value, np.ndarray)},
         "state": [list(of_layer) for of_layer in state] or None,
         "now": {field.name: getattr(now, field.name) for field in fields(now) if field.name not in ARRAYS},
     }
-    write_archive(path, description, arrays)
+    write_archive(path, FORMAT, description, arrays)
 
 
 def load_checkpoint(path: str | Path, run: Mapping[str, Any]) -> TrainingState:
@@ -100,10 +100,8 @@ def load_checkpoint(path: str | Path, run: Mapping[str, Any]) -> TrainingState:
     OSError
         If it can't be read.
     """
-    description, arrays = read_archive(path)
+    description, arrays = read_archive(path, FORMAT)
     try:
-        if description["format"] != FORMAT:
-            raise InputError(f"{path} has format {description['format']}; this version reads format {FORMAT}")
         differing = [
             name for name in sorted(run.keys() | description["run"]) if run.get(name) != description["run"].get(name)
         ]

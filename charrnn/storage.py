@@ -44,14 +44,13 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
         If it can't be written.
     """
     description = {
-        "format": FORMAT,
         "dtype": contents.model.dtype.name,
         "layers": [_describe(layer) for layer in contents.model.layers],
         "vocabulary": contents.vectorizer.vocabulary,
         "params": dict(contents.params),
         "data": dict(contents.data),
     }
-    write_archive(path, description, dict(contents.model.named_parameters()))
+    write_archive(path, FORMAT, description, dict(contents.model.named_parameters()))
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
@@ -66,7 +65,7 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
         If it can't be read.
     """
     known = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
-    description, arrays = read_archive(path)
+    description, arrays = read_archive(path, FORMAT)
     try:
         return _contents(description, arrays, known)
     except InputError as error:
@@ -78,8 +77,6 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
 def _contents(
     description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Layer]]
 ) -> ModelFile:
-    if description["format"] != FORMAT:
-        raise InputError(f"the format is {description['format']}; this version reads format {FORMAT}")
     if description["dtype"] not in DTYPES:
         raise InputError(f"the dtype is {description['dtype']!r}; it must be one of {', '.join(DTYPES)}")
     vocabulary = description["vocabulary"]
