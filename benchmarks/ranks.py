@@ -25,10 +25,12 @@ from benchmarks.training import SHAPES, Charrnn, E, Shape, V, installed, random_
 from charrnn.ranks import Ranks, ranks_of
 
 RANKS = 2
-CALLS = 10  # timed steps of a contender in each round
+CALLS = 5  # timed steps of a contender in each round
 WARM_UP = 2  # steps before them
 PYTORCH = "PyTorch, NAdam"
 TOLERANCE = 1e-5  # of the loss
+MACHINES, GIGABITS = (8, 16, 32, 64), (1, 10)  # of the estimate: how many, and bits a second between them
+LATENCY_MS = 0.05  # of one message between two machines, by TCP
 
 
 def step_as_a_rank(shape: Shape) -> dict[str, object] | None:
@@ -144,10 +146,45 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
     return harness.table([row(figures) for figures in shapes])
 
 
+def estimate(shapes: Sequence[Mapping[str, object]]) -> list[dict[str, float]]:
+    """What n machines like this one should do, by the formulas of docs/scaling.md."""
+    ms = {(of["H"], of["B"], of["T"]): of["contenders"][f"{RANKS} ranks"]["ms"] for of in shapes}
+    few, many = (128, 32, 100), (128, 128, 100)
+    fixed = max(0.0, ms[few] - few[1] * (ms[many] - ms[few]) / (many[1] - few[1]))
+    rows = []
+    for of in shapes:
+        step = of["contenders"][f"{RANKS} ranks"]["ms"]
+        for n in MACHINES:
+            row = {"H": of["H"], "B": of["B"], "T": of["T"], "n": n}
+            for gigabits in GIGABITS:
+                network = 2 * (n - 1) / n * of["bytes"] / (gigabits * 125e3) + 2 * (n - 1) * LATENCY_MS
+                row[f"network_ms_{gigabits}"] = network
+                share = max(1 / n, RANKS / of["B"])  # no rank has less than a sequence
+                row[f"strong_{gigabits}"] = step / (fixed + (step - fixed) * share + network)
+                row[f"weak_{gigabits}"] = n * step / (step + network)
+            rows.append(row)
+    return rows
+
+
+def estimate_table(shapes: Sequence[Mapping[str, object]]) -> str:
+    """A shape and a number of machines a row."""
+    return harness.table(
+        [
+            {"H, B, T": f"{row['H']}, {row['B']}, {row['T']}", "machines": str(row["n"])}
+            | {f"sum, {g} Gbit/s": f"{row[f'network_ms_{g}']:.1f} ms" for g in GIGABITS}
+            | {f"same batch, {g} Gbit/s": f"{row[f'strong_{g}']:.1f}x" for g in GIGABITS}
+            | {f"n batches, {g} Gbit/s": f"{row[f'weak_{g}']:.1f}x" for g in GIGABITS}
+            for row in estimate(shapes)
+        ]
+    )
+
+
 def measure_all(shapes: Sequence[Shape], rounds: int, write: bool) -> None:
-    """Measure, print the table, and write `results/ranks.json` if wanted."""
+    """Measure, print the table, the estimate if it can be made, and write `results/ranks.json` if wanted."""
     figures = [measure(shape, rounds) for shape in shapes]
     print(table(figures))
+    if {*SHAPES} <= {*shapes}:
+        print("\n" + estimate_table(figures))
     if write:
         machine = harness.machine("torch", "mpi4py", "mpich")
         results = {"machine": machine, "V": V, "E": E, "rounds": rounds, "calls": CALLS, "shapes": figures}
@@ -157,7 +194,7 @@ def measure_all(shapes: Sequence[Shape], rounds: int, write: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ranks", description=__doc__.partition("\n")[0])
     parser.add_argument("--shape", type=shape, action="append", metavar="H,B,T", help="may be repeated; default: four")
-    parser.add_argument("--rounds", type=harness.count, default=5, help=f"of {CALLS} steps a contender; default: 5")
+    parser.add_argument("--rounds", type=harness.count, default=10, help=f"of {CALLS} steps a contender; default: 10")
     parser.add_argument("--no-write", action="store_true", help="print the table only")
     parser.add_argument("--as-a-rank", type=shape, metavar="H,B,T", help=argparse.SUPPRESS)
     args = parser.parse_args()

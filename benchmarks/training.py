@@ -28,7 +28,7 @@ from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
 from charrnn.parts import batch_work, loss_and_gradient, workers
-from charrnn.ranks import ALONE, Ranks
+from charrnn.ranks import ALONE, JointSum, Ranks
 from stages.train import available_cores
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding
@@ -88,7 +88,7 @@ class Charrnn:
         self.optimizer = Nadam(learning_rate=0.001)
         self.memory = self.optimizer.state(self.model.parameters)
         num_threads = max(1, available_cores() // ranks.size)
-        self.x, self.y, self.ranks = x, y, ranks
+        self.x, self.y, self.sum_together = x, y, JointSum(ranks)
         self.parts = batch_work(self.model, shape.T, shape.B, num_threads, ranks)
         self.pool = None
 
@@ -112,7 +112,7 @@ class Charrnn:
     def step(self) -> float:
         """One step, within a turn; the loss before it."""
         loss = np.array(loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool))
-        self.ranks.sum_together(self.model.gradient, loss)
+        self.sum_together(self.model.gradient, loss)
         self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
         return float(loss)
 

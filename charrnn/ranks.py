@@ -37,19 +37,28 @@ class Ranks:
         """Which of n things are for this rank: as many as for any other, or one less; none, if there are too few."""
         return shares(slice(0, n), self.size)[self.rank]
 
-    def sum_together(self, *arrays: Array) -> None:
-        """Put sums over all ranks in the places of several arrays, by one message, which has the dtype of the first."""
-        if self.size == 1:
-            return
-        message = np.concatenate([array.ravel() for array in arrays], dtype=arrays[0].dtype, casting="same_kind")
-        self.sum(message)
-        start = 0
-        for array in arrays:
-            array[...] = message[start : start + array.size].reshape(array.shape)
-            start += array.size
-
 
 ALONE = Ranks()
+
+
+class JointSum:
+    """Puts sums over all ranks in the places of several arrays, by one message, which has the dtype of the first."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks, self.message = ranks, np.empty(0)
+
+    def __call__(self, *arrays: Array) -> None:
+        if self.ranks.size == 1:
+            return
+        size, dtype = sum(array.size for array in arrays), arrays[0].dtype
+        if (self.message.size, self.message.dtype) != (size, dtype):
+            self.message = np.empty(size, dtype)
+        np.concatenate([array.ravel() for array in arrays], out=self.message, casting="same_kind")
+        self.ranks.sum(self.message)
+        start = 0
+        for array in arrays:
+            array[...] = self.message[start : start + array.size].reshape(array.shape)
+            start += array.size
 
 
 def ranks_of(communicator: "Intracomm") -> Ranks:

@@ -18,7 +18,7 @@ from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weig
 from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
 from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.projection import EmbeddingOfRows, pays
-from charrnn.ranks import ALONE, Ranks
+from charrnn.ranks import ALONE, JointSum, Ranks
 from charrnn.schedules import SCHEDULES, learning_rate
 
 if TYPE_CHECKING:  # models.py imports this module
@@ -169,7 +169,7 @@ def fit(
     masks = Masks(seed=int(rng.spawn(1)[0].integers(2**63)))
     trainee = _trainee(model, targets, dropout, masks)
     parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads, ranks))
-    figures = np.zeros(2)
+    figures, sum_together = np.zeros(2), JointSum(ranks)
     if resume:
         now, rng.bit_generator.state = resume, resume.shuffling
         model.parameters[...] = now.parameters
@@ -198,7 +198,7 @@ def fit(
                     figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, pool), stopped()
                     state = final_state(trainee, parts, x.shape[1]) if carry_state else None
                     # One message a step. After it each rank knows the whole batch, and who was told to stop.
-                    ranks.sum_together(trainee.gradient, figures, *_arrays(state))
+                    sum_together(trainee.gradient, figures, *_arrays(state))
                     loss, stop = figures.tolist()
                     norm = clip_by_global_norm(trainee.gradient, clip_norm or inf)
                     _require_finite(f"epoch {now.epoch}, batch {now.batch + 1}", loss, norm)

@@ -172,7 +172,7 @@ PARAMS = {
         Param("patience", 0, "epochs without a better validation loss before training stops; 0 never", at_least=0),
         Param("seed", 42, "where all randomness begins: first weights, shuffling, dropout, sampling", at_least=0),
         Param("log_interval", 10, "mini-batches between two updates of the progress bar", at_least=1),
-        Param("workers", 1, "processes that train together; more than one need MPI", at_least=1, at_most=WIDEST),
+        Param("workers", 1, "processes that train together; more than one need MPI", at_least=1),
         Param("start_string", "ROMEO:", "what a sample begins with"),
         Param("num_to_generate", 64, "characters to write after start_string", at_least=1, at_most=10**18),
         Param("temperature", 1.0, "1 samples what the model believes, less is more cautious, 0 greedy", at_least=0),

@@ -1,15 +1,17 @@
-"""The figures in README.md and docs/performance.md are those that the benchmarks wrote."""
+"""The figures in README.md, docs/performance.md and docs/scaling.md are those that the benchmarks wrote."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import harness, preparation, quality, sampling, scaling, training
+from benchmarks import harness, preparation, quality, ranks, sampling, scaling, training
 from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parents[1]
-README, PERFORMANCE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md"))
+README, PERFORMANCE, SCALING = (
+    (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md", "docs/scaling.md")
+)
 
 
 def results(name):
@@ -27,6 +29,8 @@ def results(name):
         (PERFORMANCE, "scaling", "steps", scaling.step_table),
         (PERFORMANCE, "scaling", "corpora", scaling.corpus_table),
         (PERFORMANCE, "scaling", "imports", scaling.import_table),
+        (SCALING, "ranks", "shapes", ranks.table),
+        (SCALING, "ranks", "shapes", ranks.estimate_table),
     ],
 )
 def test_the_tables_are_those_of_the_results(document, name, key, table):
@@ -44,7 +48,13 @@ def test_what_is_published_stands_beside_what_is_measured():
     assert harness.table(quality.PUBLISHED) in README
 
 
-@pytest.mark.parametrize("name", ["training", "sampling", "preparation", "scaling", "quality"])
-def test_the_machine_is_named(name):
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        *((PERFORMANCE, name) for name in ("training", "sampling", "preparation", "scaling", "quality")),
+        (SCALING, "ranks"),
+    ],
+)
+def test_the_machine_is_named(document, name):
     machine = results(name)["machine"]
-    assert f"{machine['processor']}, {machine['cores']} cores" in PERFORMANCE
+    assert f"{machine['processor']}, {machine['cores']} cores" in document

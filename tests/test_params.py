@@ -51,6 +51,7 @@ ALLOWED = {
     "patience": "an integer of at least 0",
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
+    "workers": POSITIVE,
     "start_string": "a text that is not empty",
     "num_to_generate": "an integer of at least 1 and at most 1,000,000,000,000,000,000",
     "temperature": "a number of at least 0",
