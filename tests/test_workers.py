@@ -238,6 +238,7 @@ def test_a_worker_that_is_killed_ends_all_in_one_line_and_training_goes_on_from_
     assert_all_end(started)
     assert CHECKPOINT in files(project)
     with begun(project, *flags, shown=f"going on from {CHECKPOINT}: epoch ") as process:
+        assert process.stdout.readline().startswith("epoch ")  # a signal before training would end it at once
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.strip()) == (130, KEPT)
