@@ -27,9 +27,9 @@ from charrnn.initializers import random_uniform
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
-from charrnn.parts import batch_work, loss_and_gradient, workers
+from charrnn.parts import batch_work, loss_and_gradient, threads
 from charrnn.ranks import ALONE, JointSum, Ranks
-from stages.train import available_cores
+from stages.workers import available_cores
 
 V, E = 65, 16  # characters in the vocabulary, width of their embedding
 CALLS = 3  # timed steps of a contender in each round
@@ -87,7 +87,7 @@ class Charrnn:
         self.model = Model(layers, np.random.default_rng(0))
         self.optimizer = Nadam(learning_rate=0.001)
         self.memory = self.optimizer.state(self.model.parameters)
-        num_threads = max(1, available_cores() // ranks.size)
+        num_threads = max(1, len(available_cores()) // ranks.size)
         self.x, self.y, self.sum_together = x, y, JointSum(ranks)
         self.parts = batch_work(self.model, shape.T, shape.B, num_threads, ranks)
         self.pool = None
@@ -95,7 +95,7 @@ class Charrnn:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """The threads of the steps taken within it; in training, they are there for a whole epoch."""
-        with workers(self.parts) as self.pool:
+        with threads(self.parts) as self.pool:
             yield
 
     def weights(self) -> Arrays:

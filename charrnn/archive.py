@@ -66,13 +66,12 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
         description = json.loads(arrays.pop(DESCRIPTION).item())
         if not isinstance(description, dict):
             raise ValueError("its description is not a mapping")
-        if description["format"] != form:
-            raise InputError(f"{path}: the format is {description['format']}; this version reads format {form}")
-        return description, arrays
-    except InputError:
-        raise
+        found = description["format"]
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
+    if found != form:
+        raise InputError(f"{path}: the format is {found}; this version reads format {form}")
+    return description, arrays
 
 
 def damaged(path: str | Path, error: Exception) -> str:

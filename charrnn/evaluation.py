@@ -37,7 +37,8 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ra
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not in 0 … V-1, or `num_streams` is below 1.
+        If there are fewer than 2 ids, some are not in 0 … V-1, or `num_streams` is below 1. With several ranks, only
+        those raise it that meet such an id, and the others wait.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ra
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     own = ranks.share(min(num_streams, len(ids) - 1))
     pairs = streams(ids, num_streams, max(1, _positions_at_once(model) // num_streams))
-    own_pairs = ((x[:, own], y[:, own]) for x, y in pairs if own.stop > own.start)
+    own_pairs = ((x[:, own], y[:, own]) for x, y in (pairs if own.stop > own.start else ()))
     totals = np.zeros(3)
     for losses, hits in _predictions(model, own_pairs, carry_state=True):
         totals += losses.sum(dtype=np.float64), hits.sum(), losses.size

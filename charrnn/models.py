@@ -39,7 +39,7 @@ class Layer(Protocol):
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
     A layer whose `accepts_rows` is true may be handed `charrnn.projection.Rows` as x, if it comes after an embedding.
-    It then returns the gradient of the table in place of dx.
+    It then returns the gradient of the table in place of dx. (A subclass with a `project` of its own says False.)
 
     A layer whose results depend on the part of a batch that it has also has `place(work, first_step, first_column,
     num_columns)`, which tells where that part begins, in time and among the sequences, and how many of these there are.

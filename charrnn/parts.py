@@ -87,7 +87,7 @@ def loss_and_gradient(
 ) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
-    x and y are (T, B) ids, `parts` comes from `batch_work`, and `pool` from `workers`. A model that keeps only the last
+    x and y are (T, B) ids, `parts` comes from `batch_work`, and `pool` from `threads`. A model that keeps only the last
     time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over them.
     """
 
@@ -101,7 +101,7 @@ def loss_and_gradient(
     if not parts:
         model.gradient[...] = 0
     if _in_time(parts):
-        assert pool  # see `workers`
+        assert pool  # see `threads`
         gradients_piece_by_piece(parts, x, y, state, pool.submit)
     else:
         list((pool.map if pool else map)(of_columns, parts))
@@ -111,7 +111,7 @@ def loss_and_gradient(
 
 
 @contextmanager
-def workers(parts: list[Part]) -> Iterator[ThreadPoolExecutor | None]:
+def threads(parts: list[Part]) -> Iterator[ThreadPoolExecutor | None]:
     """The threads that `loss_and_gradient` needs beside the one that calls it, and one thread for the BLAS of each.
 
     That holds for a single part too: it has too little work for two, and results are the same whatever BLAS could have.

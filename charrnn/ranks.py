@@ -34,7 +34,7 @@ class Ranks:
     sum: Callable[[Array], None] = lambda array: None
 
     def share(self, n: int) -> slice:
-        """Which of n things are for this rank: as many as for any other, or one less; none, if there are too few."""
+        """Which of n things are for this rank: as many as for any other, to within one, and so perhaps none."""
         return shares(slice(0, n), self.size)[self.rank]
 
 
@@ -72,6 +72,10 @@ def ranks_of(communicator: "Intracomm") -> Ranks:
 
 
 def shares(whole: slice, num_shares: int) -> list[slice]:
-    """A slice cut into slices of nearly the same length."""
-    bounds = [whole.start + (whole.stop - whole.start) * i // num_shares for i in range(num_shares + 1)]
+    """A slice cut into slices, the first of them longer by one than the others, if they can't be equally long.
+
+    So no share of a longer slice is shorter.
+    """
+    length, longer = divmod(whole.stop - whole.start, num_shares)
+    bounds = [whole.start + i * length + min(i, longer) for i in range(num_shares + 1)]
     return [slice(*pair) for pair in pairwise(bounds)]

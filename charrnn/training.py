@@ -15,7 +15,7 @@ from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
 from charrnn.layers import Dropout, Embedding, LastStep, Masks
 from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weights
-from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
+from charrnn.parts import batch_work, final_state, loss_and_gradient, threads
 from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.projection import EmbeddingOfRows, pays
 from charrnn.ranks import ALONE, JointSum, Ranks
@@ -191,7 +191,7 @@ def fit(
             else:
                 pairs = batches(train_windows, batch_size, rng, first=now.batch)
 
-            with workers(parts_of(window_size, batch_size)) as pool:
+            with threads(parts_of(window_size, batch_size)) as pool:
                 for x, y in pairs:
                     parts = parts_of(*x.shape)
                     masks.step = step = (now.epoch - 1) * num_batches + now.batch + 1
@@ -255,7 +255,7 @@ def _trainee(model: "Model", targets: str, dropout: float, masks: Masks) -> "Mod
     """What is trained: the model's own parameters, behind a chain with what only training needs."""
     layers = list(model.layers)
     for first, second in pairwise(layers[:2]):
-        if isinstance(first, Embedding) and pays(first) and getattr(second, "accepts_rows", False):
+        if type(first) is Embedding and pays(first) and getattr(second, "accepts_rows", False):
             layers[0] = EmbeddingOfRows(**vars(first))
     if dropout:
         with_memory = [i for i, layer in enumerate(layers) if getattr(layer, "state_dims", None)]

@@ -3,7 +3,6 @@
 What was stopped or killed goes on from its last checkpoint when it is started again with the same hyperparameters.
 """
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
@@ -25,7 +25,7 @@ from stages import cli, workers
 from stages.files import code_version, hash_of, write_csv, write_json
 from stages.params import Param, Value
 from stages.processed import read_ids, read_vocabulary
-from stages.workers import Workers
+from stages.workers import Workers, available_cores
 
 PARAMS = (
     "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets",
@@ -41,6 +41,11 @@ KEPT = "what is done is kept, and the same command goes on from there"
 
 
 def main() -> None:
+    with workers.joined() as team:
+        _main(team)
+
+
+def _main(team: Workers) -> None:
     weights_help = "model file to start from instead of fresh weights"
     parser = cli.parser(__doc__, PARAMS, weights_path=weights_help)
     parser.add_argument(
@@ -55,9 +60,12 @@ def main() -> None:
     where = cli.locations(args)
     if workers.are_to_be_started(params["workers"]):
         workers.start(params["workers"])
+    elif params["workers"] != team.ranks.size:
+        raise InputError(
+            f"workers is {params['workers']}; under mpiexec it must be {team.ranks.size}, as many as that has started"
+        )
     else:
-        with workers.joined(params["workers"], available_cores()) as team:
-            train(params, where, checkpoint_seconds, team)
+        train(params, where, checkpoint_seconds, team)
 
 
 def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds: float, team: Workers) -> None:
@@ -88,8 +96,10 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
         "start": where.weights_path and hash_of(where.weights_path),
         "code": code_version(),
     }
-    of_first = team.of_first(run)
-    differing = [name for name, value in run.items() if value != of_first[name]]
+    # The sums of another kind of processor would let their parameters drift apart.
+    own = run | {"kind of processor": sorted(pool.get("architecture", "") for pool in threadpool_info())}
+    of_first = team.of_first(own)
+    differing = [name for name, value in own.items() if value != of_first[name]]
     if differing:
         raise InputError(f"worker {team.ranks.rank} has another {', '.join(differing)} than worker 0")
     say(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on")
@@ -143,6 +153,8 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
             on_stop=stop,
             on_epoch=epoch_done if is_first else None,
         )
+        if stopped():  # after the last batch; the checkpoint is that of the last epoch
+            raise KeyboardInterrupt(KEPT)
     if not is_first:
         return
     best = best_epoch(history)
@@ -186,7 +198,7 @@ def fit_as_told(
         validation_ids,
         optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
         **{name: params[name] for name in OF_FIT},
-        **{"num_threads": available_cores()} | more,
+        **{"num_threads": len(available_cores())} | more,
     )
 
 
@@ -207,11 +219,6 @@ def stopped_between_batches() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Progress:

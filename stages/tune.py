@@ -138,7 +138,7 @@ def _about(dimension: Range | Choices | None, value: object) -> str:
 
 def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None:
     """Run a trial as an experiment, and tell whether that has the same validation loss."""
-    recorded = experiments.run_experiment(name, params)
+    recorded = experiments.run_experiment(name, {**params, "workers": 1})  # as the trial was
     expected = float(f"{loss:.{DIGITS}g}")
     if recorded == expected:
         print(f"`dvc exp apply {name}` takes the params of that trial, with validation loss {recorded}", flush=True)

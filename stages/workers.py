@@ -68,19 +68,23 @@ def start(num_workers: int) -> None:
     SystemExit
         With the exit code of workers that have told themselves what is wrong.
     """
-    import_mpi(num_workers, initialize=False)
+    _import_mpi(num_workers, initialize=False)
     mpiexec = shutil.which(
         "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     )
     if mpiexec is None:
         raise InputError(_needs_mpi(num_workers, "mpiexec is not to be found"))
+    process: subprocess.Popen[bytes] | None = None
     told_to_stop = False
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         nonlocal told_to_stop
         told_to_stop = True
-        process.terminate()  # mpiexec passes this on to all workers, as it does SIGINT, but with no words of its own
+        if process:
+            process.terminate()  # which mpiexec passes on to all workers, as it does SIGINT, but without words
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
     # In a session of its own, Ctrl-C in a terminal does not reach mpiexec beside this process, and so twice.
     process = subprocess.Popen(
         [mpiexec, "-n", str(num_workers), sys.executable, "-m", "stages.train", *sys.argv[1:]],
@@ -88,8 +92,8 @@ def start(num_workers: int) -> None:
         start_new_session=True,
         preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    if told_to_stop:
+        process.terminate()
     code = process.wait()
     if code in TOLD_BY_WORKERS:
         sys.exit(code)
@@ -109,33 +113,40 @@ def _die_with_parent() -> Callable[[], None]:
 
 
 @contextmanager
-def joined(num_workers: int, num_cores: int) -> Iterator[Workers]:
-    """This process among the others. Whoever leaves the block with an error ends all of them, and tells it if no other
-    has done so.
+def joined() -> Iterator[Workers]:
+    """This process among those that mpiexec has started, or alone. Whoever leaves the block with an error ends all of
+    them, and tells it if no other has done so. So nothing may fail before the block: who never gets here is waited for.
 
     Raises
     ------
     InputError
-        If mpiexec has started another number of processes, or there is no MPI.
+        If there is no MPI, or another one than that of mpiexec.
     """
     num_started = max(int(os.environ.get(name, 1)) for name in NUMBER_OF_PROCESSES)
-    if num_workers == num_started == 1:
-        yield Workers(ALONE, num_cores)
+    cores = available_cores()
+    if num_started == 1:
+        yield Workers(ALONE, len(cores))
         return
-    MPI = import_mpi(num_workers)
+    MPI = _import_mpi(num_started)
     world = MPI.COMM_WORLD
     with _ending_together(world):
-        if world.size != num_workers:
+        if world.size != num_started:
             raise InputError(
-                f"workers is {num_workers}; under mpiexec it must be {world.size}, as many as that has started"
+                f"mpiexec has started {num_started} processes; mpi4py knows of {world.size}, it belongs to another MPI"
             )
-        on_this_machine = world.Split_type(MPI.COMM_TYPE_SHARED).size
-        num_threads = max(1, num_cores // on_this_machine)
+        # Some mpiexec give each process cores of its own, others leave all to all.
+        on_this_machine = world.Split_type(MPI.COMM_TYPE_SHARED).allgather(cores)
+        num_threads = max(1, len(cores) // sum(bool(cores & of_other) for of_other in on_this_machine))
         with threadpool_limits(num_threads, user_api="blas"):
             yield Workers(ranks_of(world), num_threads, world.bcast)
 
 
-def import_mpi(num_workers: int, initialize: bool = True) -> Any:
+def available_cores() -> set[int]:
+    """The cores that this process may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+def _import_mpi(num_workers: int, initialize: bool = True) -> Any:
     """The module `mpi4py.MPI`; importing it makes this process one of those that mpiexec has started, or not.
 
     Raises
@@ -165,7 +176,7 @@ def _ending_together(world: "Intracomm") -> Iterator[None]:
     except BaseException as error:
         if world.rank > 0:
             time.sleep(GRACE)
-        code = 130 if isinstance(error, KeyboardInterrupt) else 1
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)  # of argparse's SystemExit
         atexit.register(_abort, world, code)  # when `stages.cli` has told the error
         raise
 

@@ -12,7 +12,7 @@ from charrnn.layers import Dense, Dropout, Embedding, LastStep, Masks, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import Nadam, clip_by_global_norm
-from charrnn.parts import batch_work, final_state, loss_and_gradient, workers
+from charrnn.parts import batch_work, final_state, loss_and_gradient, threads
 from charrnn.projection import EmbeddingOfRows
 from charrnn.simple_rnn import SimpleRNN
 from tests.test_models import LeakyAverage
@@ -104,7 +104,7 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
     cut(monkeypatch)
     parts = batch_work(model, T, B, num_threads=3)
     assert len(parts) == 3 and len({part.share for part in parts}) == 2  # they are not of one size
-    with workers(parts) as pool:
+    with threads(parts) as pool:
         for _ in range(2):
             loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, pool)
             np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
@@ -125,7 +125,7 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
     model = Model(layers, rng, np.float64)
     ids = rng.integers(V, size=(12, 4))
     parts = batch_work(model, 11, 4, num_threads=3)
-    with workers(parts) as pool:
+    with threads(parts) as pool:
         loss_and_gradient(model, ids[:-1], ids[1:], parts, pool=pool)
     masks = [part.work.layers[2].mask for part in parts]
     outputs = [part.work.layers[2].y for part in parts]
@@ -140,11 +140,11 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
 def test_workers_are_threads_with_one_blas_thread_each(T, B, num_workers, rng):
     parts = batch_work(create_char_rnn_model(V, rng), T, B, num_threads=2)
     barrier = threading.Barrier(num_workers, timeout=60)
-    with workers(parts) as pool:
+    with threads(parts) as pool:
         assert sorted(pool.map(lambda i: barrier.wait(), range(num_workers))) == list(range(num_workers))
         assert pool._max_workers == num_workers
         assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
-    with workers(parts[:1]) as pool:
+    with threads(parts[:1]) as pool:
         assert pool is None
 
 
@@ -162,7 +162,7 @@ def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_
     def peak(T):
         parts, peaks = batch_work(model, T, B, num_threads), []
         ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
-        with workers(parts) as pool:
+        with threads(parts) as pool:
             for _ in range(2):
                 tracemalloc.start()
                 loss_and_gradient(model, ids[:-1], ids[1:], parts, pool=pool)

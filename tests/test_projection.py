@@ -78,6 +78,20 @@ def test_an_embedding_that_no_recurrent_layer_follows_is_trained_as_it_is(rng):
     assert history[-1]["validation_accuracy"] == 1
 
 
+def test_an_embedding_of_ones_own_is_trained_as_it_is_written(rng):
+    seen = []
+
+    class Scaled(Embedding):
+        def forward(self, p, x, work):
+            seen.append(x.shape)
+            return super().forward(p, x, work)
+
+    ids = rng.integers(V, size=100)
+    model = Model([Scaled(V, D), GRU(D, 3), Dense(3, V)], rng)
+    fit(model, ids, ids, rng=rng, window_size=10, batch_size=4, num_epochs=1)
+    assert (10, 4) in seen
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @pytest.mark.parametrize("tie_weights", [False, True])
 def test_training_is_the_same_with_rows_and_leaves_the_model_its_layers(cell, tie_weights, rng, monkeypatch):

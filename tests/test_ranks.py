@@ -2,6 +2,7 @@
 
 import threading
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -151,9 +152,16 @@ def test_ranks_evaluate_as_one_process_does(num_streams, rng):
 
 
 def test_shares_are_nearly_equal_and_cover_the_whole():
-    assert shares(slice(3, 13), 4) == [slice(3, 5), slice(5, 8), slice(8, 10), slice(10, 13)]
-    assert [Ranks(rank, 3).share(2) for rank in range(3)] == [slice(0, 0), slice(0, 1), slice(1, 2)]
+    assert shares(slice(3, 13), 4) == [slice(3, 6), slice(6, 9), slice(9, 11), slice(11, 13)]
+    assert [Ranks(rank, 3).share(2) for rank in range(3)] == [slice(0, 1), slice(1, 2), slice(2, 2)]
     assert ALONE.share(7) == slice(0, 7)
+
+
+@pytest.mark.parametrize("num_shares", range(1, 9))
+def test_no_share_of_a_smaller_batch_is_larger(num_shares):
+    """Threads are made for whole batches, and a last batch with fewer sequences must not need more of them."""
+    sizes = [[own.stop - own.start for own in shares(slice(0, n), num_shares)] for n in range(60)]
+    assert all(less <= more for of_n in pairwise(sizes) for less, more in zip(*of_n))
 
 
 def test_a_step_costs_one_message(monkeypatch):

@@ -840,6 +840,34 @@ def test_training_that_was_told_to_stop_goes_on_from_there(number, project, unin
     assert files(project) == uninterrupted[0]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_training_told_to_stop_after_its_last_batch_fails_too(project, finished):
+    code = (
+        "import os, signal\n"
+        "from charrnn import training\n"
+        "from stages import cli, train\n"
+        "evaluate = training.evaluate\n"
+        "training.evaluate = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or evaluate(*a, **k)\n"
+        "cli.run(train.main)"
+    )
+    for name in TRAINED:
+        remove(name)(project)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "--num-epochs", "1"],
+        cwd=project,
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (
+        130,
+        "interrupted; what is done is kept, and the same command goes on from there",
+    )
+    assert MODEL not in files(project)
+    assert "going on from models/char_rnn.npz.checkpoint: epoch 2, 0 " in run(project, "train", "--num-epochs", 1)
+    assert MODEL in files(project)
+
+
 def test_one_blas_thread_or_two_give_the_same_bytes(project):
     """At a size at which BLAS would use both, and sum in another order."""
     left = []

@@ -434,8 +434,10 @@ def test_top_is_how_many_of_the_best_become_experiments(searched, tmp_path, monk
 
 @pytest.mark.parametrize(("recorded", "begins"), [(1.23457, "`dvc exp apply tune-a"), (1.23458, "warning: experiment")])
 def test_an_experiment_with_another_loss_than_its_trial_is_warned_of(monkeypatch, capsys, recorded, begins):
-    monkeypatch.setattr(experiments, "run_experiment", lambda name, params: recorded)
-    tune.make_experiment("tune-a", {}, 1.2345678)
+    runs = []
+    monkeypatch.setattr(experiments, "run_experiment", lambda name, params: runs.append((name, params)) or recorded)
+    tune.make_experiment("tune-a", {"hidden_dim": 8}, 1.2345678)
+    assert runs == [("tune-a", {"hidden_dim": 8, "workers": 1})]  # as many as the trial had
     assert capsys.readouterr().out.startswith(begins)
 
 

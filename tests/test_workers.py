@@ -71,11 +71,14 @@ def test_workers_leave_what_one_process_does_to_rounding_and_the_same_bytes_twic
     expected, alone, evaluated = figures(project), files(project), run(project, "evaluate", "--weights-path", MODEL)
     left = []
     for _ in range(2):
-        assert run(project, "train", *flags, "--workers", num_workers).splitlines()[0] == printed.splitlines()[0]
+        for name in TRAINED:
+            remove(name)(project)
+        lines = run(project, "train", *flags, "--workers", num_workers).splitlines()
+        assert (lines[0], len(lines)) == (printed.splitlines()[0], len(printed.splitlines()))  # one alone prints
         left.append(files(project))
     np.testing.assert_allclose(figures(project), expected, rtol=1e-4)
     assert load_model(project / MODEL).params["workers"] == num_workers
-    assert left[0] == left[1] and left[0].keys() == alone.keys() | left[0].keys()
+    assert left[0] == left[1] and left[0].keys() == alone.keys()
     assert left[0][MODEL] != alone[MODEL]
     again = run(project, "evaluate", "--weights-path", MODEL)
     assert again.partition(" nats")[0][:-2] == evaluated.partition(" nats")[0][:-2]
@@ -117,6 +120,46 @@ def test_what_all_workers_find_wrong_is_told_once(flags, project):
     assert ended.returncode == alone.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ") and line.split("the loss")[0] == alone.stderr.strip().split("the loss")[0]
+
+
+@with_mpi
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--workers", 0), "workers is '0'; it must be an integer of at least 1"),
+        (("--workers", 3), "workers is 3; under mpiexec it must be 2, as many as that has started"),
+    ],
+    ids=str,
+)
+def test_a_worker_with_wrong_params_ends_those_that_wait_for_it(flags, message, project):
+    ended = subprocess.run(
+        [MPIEXEC, "-n", "1", *command("train", "--workers", 2), ":", "-n", "1", *command("train", *flags)],
+        cwd=project,
+        env=ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (1, f"error: {message}\n")
+
+
+@with_mpi
+def test_workers_share_the_cores_of_their_machine(project):
+    code = (
+        "import pathlib, numpy, threadpoolctl\n"
+        "from stages import workers\n"
+        "with workers.joined() as team:\n"
+        "    blas = {pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'}\n"
+        "    told = f'{team.ranks.size} {team.num_threads} {blas} {len(workers.available_cores())}'\n"
+        "    pathlib.Path(f'rank{team.ranks.rank}').write_text(told)\n"
+    )
+    free = {name: value for name, value in ENVIRONMENT.items() if not name.endswith("_NUM_THREADS")}
+    subprocess.run([MPIEXEC, "-n", "2", sys.executable, "-c", code], cwd=project, env=free, check=True)
+    for rank in range(2):
+        told = (project / f"rank{rank}").read_text()
+        num_cores = int(told.split()[-1])
+        expected = max(1, num_cores // 2)
+        assert told == f"2 {expected} {{{expected}}} {num_cores}"
 
 
 @with_mpi
