@@ -5,7 +5,8 @@ are started anew, because ranks that wait for each other keep their cores busy. 
 rank one thread. In the table
 
 * "in the sum" is the share of the step that a rank spends summing, waiting for the other one included;
-* "sum alone" is what the same sum takes if both ranks begin it at the same time.
+* "sum alone" is what the same sum takes if both ranks begin it at the same time;
+* "a sequence a rank" is a step with the smallest batch that the ranks can share.
 """
 
 import argparse
@@ -96,9 +97,10 @@ def measure(shape: Shape, rounds: int) -> dict[str, object]:
         require_agreement(f"{tuple(shape)}, {name}", contender, reference)
         contenders["PyTorch"] = (contender.step, None)
 
-    of_ranks, seconds = [], {name: [] for name in contenders}
+    of_ranks, of_a_sequence_each, seconds = [], [], {name: [] for name in contenders}
     for _ in range(rounds):
         of_ranks.append(turn_of_ranks(shape))
+        of_a_sequence_each += turn_of_ranks(shape._replace(B=RANKS))["steps"]
         turns = {name: turn for name, (_, turn) in contenders.items() if turn}
         steps = {name: step for name, (step, _) in contenders.items()}
         for name, timing in harness.interleaved(steps, rounds=1, calls=CALLS, turns=turns).items():
@@ -122,6 +124,7 @@ def measure(shape: Shape, rounds: int) -> dict[str, object]:
         },
         "share_in_sum": sum(ranks["in_sum"].seconds) / sum(ranks["steps"].seconds),
         "sum_alone_ms": ranks["alone"].median * 1e3,
+        "fixed_ms": harness.Timing(tuple(of_a_sequence_each)).median * 1e3,
     }
 
 
@@ -141,6 +144,7 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
             "message": f"{figures['bytes'] / 1e6:.2f} MB",
             "in the sum": f"{figures['share_in_sum']:.1%}",
             "sum alone": f"{figures['sum_alone_ms']:.2f} ms",
+            "a sequence a rank": f"{figures['fixed_ms']:.1f} ms",
         }
 
     return harness.table([row(figures) for figures in shapes])
@@ -148,19 +152,17 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
 
 def estimate(shapes: Sequence[Mapping[str, object]]) -> list[dict[str, float]]:
     """What n machines like this one should do, by the formulas of docs/scaling.md."""
-    ms = {(of["H"], of["B"], of["T"]): of["contenders"][f"{RANKS} ranks"]["ms"] for of in shapes}
-    few, many = (128, 32, 100), (128, 128, 100)
-    fixed = max(0.0, ms[few] - few[1] * (ms[many] - ms[few]) / (many[1] - few[1]))
     rows = []
     for of in shapes:
-        step = of["contenders"][f"{RANKS} ranks"]["ms"]
+        step, fixed = of["contenders"][f"{RANKS} ranks"]["ms"], of["fixed_ms"]
         for n in MACHINES:
+            sequences = max(of["B"] / n, RANKS)
+            own = fixed + (step - fixed) * (sequences - RANKS) / (of["B"] - RANKS)
             row = {"H": of["H"], "B": of["B"], "T": of["T"], "n": n}
             for gigabits in GIGABITS:
                 network = 2 * (n - 1) / n * of["bytes"] / (gigabits * 125e3) + 2 * (n - 1) * LATENCY_MS
                 row[f"network_ms_{gigabits}"] = network
-                share = max(1 / n, RANKS / of["B"])  # no rank has less than a sequence
-                row[f"strong_{gigabits}"] = step / (fixed + (step - fixed) * share + network)
+                row[f"strong_{gigabits}"] = step / (own + network)
                 row[f"weak_{gigabits}"] = n * step / (step + network)
             rows.append(row)
     return rows
@@ -180,11 +182,9 @@ def estimate_table(shapes: Sequence[Mapping[str, object]]) -> str:
 
 
 def measure_all(shapes: Sequence[Shape], rounds: int, write: bool) -> None:
-    """Measure, print the table, the estimate if it can be made, and write `results/ranks.json` if wanted."""
+    """Measure, print the table and the estimate, and write `results/ranks.json` if wanted."""
     figures = [measure(shape, rounds) for shape in shapes]
-    print(table(figures))
-    if {*SHAPES} <= {*shapes}:
-        print("\n" + estimate_table(figures))
+    print(table(figures), estimate_table(figures), sep="\n\n")
     if write:
         machine = harness.machine("torch", "mpi4py", "mpich")
         results = {"machine": machine, "V": V, "E": E, "rounds": rounds, "calls": CALLS, "shapes": figures}
