@@ -42,9 +42,7 @@ def step_as_a_rank(shape: Shape) -> dict[str, object] | None:
     ranks, in_sum = ranks_of(world), []
 
     def timed_sum(array: np.ndarray) -> None:
-        start = time.perf_counter()
-        ranks.sum(array)
-        in_sum.append(time.perf_counter() - start)
+        in_sum.append(seconds_of(partial(ranks.sum, array)))
 
     contender = Charrnn(shape, *random_batch(shape), reset_after=False, ranks=Ranks(ranks.rank, ranks.size, timed_sum))
     with contender.turn():
@@ -90,20 +88,19 @@ def measure(shape: Shape, rounds: int) -> dict[str, object]:
     x, y = random_batch(shape)
     alone = Charrnn(shape, x, y, reset_after=False)
     loss, _ = alone.loss_and_gradients()
-    contenders = {"one process": (alone.step, alone.turn)}
+    steps = {"one process": alone.step}
     for name, rival in installed([PYTORCH]).items():
         reference = Charrnn(shape, x, y, reset_after=rival.reset_after)
         contender = rival(reference.weights(), x, y)
         require_agreement(f"{tuple(shape)}, {name}", contender, reference)
-        contenders["PyTorch"] = (contender.step, None)
+        steps["PyTorch"] = contender.step
 
-    of_ranks, of_a_sequence_each, seconds = [], [], {name: [] for name in contenders}
+    of_ranks, of_a_sequence_each, seconds = [], [], {name: [] for name in steps}
     for _ in range(rounds):
         of_ranks.append(turn_of_ranks(shape))
         of_a_sequence_each += turn_of_ranks(shape._replace(B=RANKS))["steps"]
-        turns = {name: turn for name, (_, turn) in contenders.items() if turn}
-        steps = {name: step for name, (step, _) in contenders.items()}
-        for name, timing in harness.interleaved(steps, rounds=1, calls=CALLS, turns=turns).items():
+        turn = {"one process": alone.turn}
+        for name, timing in harness.interleaved(steps, rounds=1, calls=CALLS, turns=turn).items():
             seconds[name] += timing.seconds
     worst = max(abs(turn["loss"] - loss) / loss for turn in of_ranks)
     if worst > TOLERANCE:
