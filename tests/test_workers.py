@@ -51,6 +51,11 @@ def project(prepared, tmp_path):
     return shutil.copytree(prepared, tmp_path / "project")
 
 
+def run_in(folder, command, env=ENVIRONMENT, **more):
+    """What comes of a command."""
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, encoding="utf-8", **more)
+
+
 def figures(folder):
     """The learning curve."""
     return [[float(value) for value in row.values()] for row in rows(folder / "metrics/history.csv")]
@@ -87,9 +92,7 @@ def test_workers_leave_what_one_process_does_to_rounding_and_the_same_bytes_twic
 
 def test_one_worker_imports_nothing_of_mpi(project):
     code = "import sys; from stages import cli, train; cli.run(train.main); print('mpi4py' in sys.modules)"
-    ended = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, env=ENVIRONMENT, capture_output=True, encoding="utf-8"
-    )
+    ended = run_in(project, [sys.executable, "-c", code])
     assert (ended.returncode, ended.stderr, ended.stdout.splitlines()[-1]) == (0, "", "False")
     assert (project / MODEL).exists()
 
@@ -97,13 +100,7 @@ def test_one_worker_imports_nothing_of_mpi(project):
 @with_mpi
 @pytest.mark.parametrize(("num_started", "num_workers"), [(2, 1), (2, 3), (1, 2), (2, 2)])
 def test_an_mpiexec_of_ones_own_must_start_as_many_as_there_are_workers(num_started, num_workers, project):
-    ended = subprocess.run(
-        [MPIEXEC, "-n", str(num_started), *command("train", "--workers", num_workers)],
-        cwd=project,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    ended = run_in(project, [MPIEXEC, "-n", str(num_started), *command("train", "--workers", num_workers)])
     if num_started == num_workers:
         assert (ended.returncode, ended.stderr) == (0, "")
         assert files(project).keys() >= TRAINED
@@ -133,12 +130,9 @@ def test_what_all_workers_find_wrong_is_told_once(flags, project):
     ids=str,
 )
 def test_a_worker_with_wrong_params_ends_those_that_wait_for_it(flags, message, project):
-    ended = subprocess.run(
+    ended = run_in(
+        project,
         [MPIEXEC, "-n", "1", *command("train", "--workers", 2), ":", "-n", "1", *command("train", *flags)],
-        cwd=project,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
         timeout=60,
     )
     assert (ended.returncode, ended.stderr) == (1, f"error: {message}\n")
@@ -176,13 +170,7 @@ def test_what_another_worker_alone_finds_wrong_ends_all(project):
     shutil.copytree(project, project / "elsewhere")
     run(project, "prepare", "--train-size", 0.7, "--data-dir", "elsewhere/data")
     here, there = (command("train", "--workers", 2, "--data-dir", folder) for folder in ("data", "elsewhere/data"))
-    ended = subprocess.run(
-        [MPIEXEC, "-n", "1", *here, ":", "-n", "1", *there],
-        cwd=project,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
-    )
+    ended = run_in(project, [MPIEXEC, "-n", "1", *here, ":", "-n", "1", *there])
     assert (ended.returncode, ended.stderr) == (1, "error: worker 1 has another text than worker 0\n")
 
 
@@ -202,13 +190,7 @@ def test_without_mpi_one_line_tells_what_to_install(project, tmp_path):
 
     for first, problem in ((broken, "no library"), (working, "mpiexec is not to be found")):
         environment = ENVIRONMENT | {"PATH": str(tmp_path), "PYTHONPATH": f"{first.parent}{os.pathsep}{packages}"}
-        ended = subprocess.run(
-            [python, "-m", "stages.train", "--workers", "2"],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            encoding="utf-8",
-        )
+        ended = run_in(project, [python, "-m", "stages.train", "--workers", "2"], env=environment)
         message = f"error: workers is 2, which needs MPI: {problem}; {HOW_TO_GET_IT}\n"
         assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", message)
 
