@@ -101,7 +101,6 @@ def _predictions(model: "Model", pairs: Iterable[Batch], carry_state: bool) -> I
             T, B = x.shape
             work, loss_work = model.work(T, B), cross_entropy.work(T, B, V, model.dtype)
         logits = model.forward(x, work, state)
-        cross_entropy.forward(logits, y, loss_work)
-        yield loss_work.losses, logits.argmax(axis=-1) == y
+        yield cross_entropy.forward(logits, y, loss_work), logits.argmax(axis=-1) == y
         if carry_state:
             state = model.final_state(work)

@@ -41,7 +41,7 @@ from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.projection import Rows, gradients_of_projection, project_to_gates
+from charrnn.projection import Rows, project_to_gates, project_to_gates_backward
 from charrnn.recurrent import Recurrent, side_by_side
 
 
@@ -51,7 +51,7 @@ class GRU(Recurrent):
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
     b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
-    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
+    `project` to `project_backward` are the six steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -126,18 +126,18 @@ class GRU(Recurrent):
         return work.h[1:]
 
     def local_derivatives(self, p: Arrays, work: Arrays) -> None:
-        (r, z, c), h_before, (dr, dz, dc) = work.gates, work.h[:-1], work.dgates
-        np.subtract(1, z, out=dc)
-        np.subtract(h_before, c, out=dz)
-        dz *= z
-        dz *= dc  # (h_before - c) z (1 - z), still to be multiplied by dh
-        np.multiply(c, c, out=dr)  # dr is free until its own turn comes
-        np.subtract(1, dr, out=dr)
-        dc *= dr  # (1 - z) (1 - c²), by dh
+        (r, z, c), (dr, dz, dc) = work.gates, work.dgates
+        np.subtract(1, z, out=dz)
+        np.multiply(c, c, out=dc)
+        np.subtract(1, dc, out=dc)
+        dc *= dz  # (1 - z) (1 - c²), still to be multiplied by dh
+        np.subtract(work.h[1:], c, out=dr)  # z (h_before - c); dr is free until its own turn comes
+        dz *= dr  # (h_before - c) z (1 - z), by dh
         np.subtract(1, r, out=dr)
-        dr *= r
-        dr *= work.recalled if self.reset_after else h_before  # r (1 - r) h_before, by dc U_cᵀ; or r (1 - r) q, by dc
-        work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=h_before.shape[1])
+        dr *= work.recalled  # r (1 - r) h_before, by dc U_cᵀ; with `reset_after` (1 - r) q
+        if self.reset_after:
+            dr *= r  # r (1 - r) q, by dc
+        work.U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=work.h.shape[1])
 
     def unroll_backward(self, p: Arrays, dy: Array, work: Arrays) -> None:
         dh, products = work.dh, work.products
@@ -168,7 +168,7 @@ class GRU(Recurrent):
             dh += of_z
             dh += of_c
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
+    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
         H = self.hidden_dim
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
@@ -178,7 +178,9 @@ class GRU(Recurrent):
             np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
         else:
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
-        return gradients_of_projection(p, grad, x, work.dgates, work)
+
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
+        return project_to_gates_backward(p, grad, x, work.dgates, work)
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class SparseCategoricalCrossentropy:
-    """The loss of logits (T, B, V) against the ids (T, B) that came true.
+    """The loss of logits (T, B, V) against the ids (T, B) of any integer dtype that came true.
 
     Like a layer, it keeps nothing: `work` makes the buffers that `forward` fills and `backward` needs.
     """
@@ -20,33 +20,32 @@ class SparseCategoricalCrossentropy:
     def work(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> SimpleNamespace:
         """Buffers for one pass over (T, B, V) logits."""
         return SimpleNamespace(
-            softmax=np.empty((T, B, V), dtype),
+            exp=np.empty((T, B, V), dtype),  # of the logits less the largest of their position
             row=np.empty((T, B, 1), dtype),
-            losses=np.empty((T, B), dtype),  # nats, one a position
+            losses=np.empty((T, B), dtype),
+            of_target=np.empty((T, B), dtype),
             places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
             at_target=np.empty((T, B), np.intp),
         )
 
-    def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> float:
-        """The mean loss in nats; `work.losses` (T, B) keeps the loss of each position."""
-        softmax, row = work.softmax, work.row
-        work.at_target[...] = targets
-        work.at_target += work.places
+    def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> np.ndarray:
+        """The loss of each position (T, B) in nats, in a buffer of `work`."""
+        exp, row, losses, of_target = work.exp, work.row, work.losses, work.of_target
+        np.add(work.places, targets, out=work.at_target)
         np.max(logits, axis=-1, keepdims=True, out=row)
-        np.subtract(logits, row, out=softmax)
-        np.take(softmax, work.at_target, out=work.losses, mode="clip")
-        np.exp(softmax, out=softmax)
-        np.sum(softmax, axis=-1, keepdims=True, out=row)
-        softmax /= row
-        np.log(row, out=row)
-        np.subtract(row[..., 0], work.losses, out=work.losses)  # log Σ exp(logits) - logits[target]
-        return float(work.losses.mean(dtype=np.float64))
+        np.subtract(logits, row, out=exp)
+        np.take(exp, work.at_target, out=of_target, mode="clip")
+        np.exp(exp, out=exp)
+        np.sum(exp, axis=-1, keepdims=True, out=row)
+        np.log(row[..., 0], out=losses)
+        return np.subtract(losses, of_target, out=losses)  # log Σ exp(logits) - logits[target]
 
     def backward(self, work: SimpleNamespace, share: float = 1.0) -> np.ndarray:
-        """d (share · loss) / d logits (T, B, V), in place of the softmax."""
-        dlogits, of_targets = work.softmax, work.row[..., 0]
-        np.take(dlogits, work.at_target, out=of_targets, mode="clip")
-        of_targets -= 1
-        np.put(dlogits, work.at_target, of_targets, mode="clip")
-        dlogits *= share / of_targets.size
+        """d (share · mean loss) / d logits (T, B, V), in place of the exponentials."""
+        dlogits, of_target = work.exp, work.of_target
+        scale = share / of_target.size
+        dlogits *= np.divide(scale, work.row, out=work.row)  # softmax = exp / Σ exp
+        np.take(dlogits, work.at_target, out=of_target, mode="clip")
+        of_target -= scale
+        np.put(dlogits, work.at_target, of_target, mode="clip")
         return dlogits

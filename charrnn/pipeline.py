@@ -5,8 +5,8 @@ lets only one at a time make its calls, so they would mostly wait for each other
 wait. They are left to a second thread, piece of time by piece of time, in large products during which the first thread
 has Python for itself:
 
-    this thread:  inputs 1,  unroll 1, unroll 2, …, unroll n,  back n,  back n-1, …, back 1,  gradients 1
-    the other:    inputs 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 2
+    this thread:  inputs 1,  unroll 1, unroll 2, …, unroll n,  back n,  back n-1, …, back 1,  recurrent gradients 1
+    the other:    inputs 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 2, the others of 1
 
 What is left at either end, when one of them would only wait for the other, this thread does itself. With several
 recurrent layers, one after the other goes through all pieces.
@@ -58,6 +58,7 @@ def gradients_piece_by_piece(
             else:
                 waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
 
+    nobody_waits: list[Future[Any]] = []
     for i, layer in reversed(recurrent):
         after = None
         for k, piece in reversed(list(enumerate(pieces))):
@@ -67,12 +68,13 @@ def gradients_piece_by_piece(
                 getattr(work, "d" + name)[...] = getattr(after, "d" + name) if after else 0
             layer.unroll_backward(piece.model.p[i], dy, work)
             after = work
+            waiting[k] = submit(_project_backward, piece, i, layer)
             if i == first and piece is pieces[0]:
-                waiting[k] = _done(_gradients(piece, i, layer))
+                layer.recurrent_gradients(piece.model.grad[i], work)
             else:
-                waiting[k] = submit(_gradients, piece, i, layer)
-    for gradients in waiting:
-        gradients.result()
+                nobody_waits.append(submit(layer.recurrent_gradients, piece.model.grad[i], work))
+    for done in [*waiting, *nobody_waits]:
+        done.result()
 
 
 def _done(result: Array | None) -> Future[Any]:
@@ -103,10 +105,10 @@ def _after(piece: "Part", i: int, layer: Recurrent, output: Array, targets: Arra
     return _forward(piece, i + 1, output, targets)
 
 
-def _gradients(piece: "Part", i: int, layer: Recurrent) -> Array | None:
-    """What follows upon unrolling it backwards."""
+def _project_backward(piece: "Part", i: int, layer: Recurrent) -> Array | None:
+    """What follows upon unrolling it backwards, as far as the layers before it have to wait for it."""
     model, work = piece.model, piece.work
-    return _backward(piece, i - 1, layer.gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
+    return _backward(piece, i - 1, layer.project_backward(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
 
 
 def _backward(piece: "Part", i: int, dy: Any) -> Array | None:

@@ -1,7 +1,7 @@
 """How the inputs of all time steps get to the gates: x W + b before going through time, and its gradients after it.
 
-What comes from an embedding is one of V vectors. In training, a wide one hands them on as `Rows`, so that each is
-multiplied once and then looked up, instead of once for each of the T·B places where it occurs.
+What comes from an embedding is one of V vectors. In training, if V is small, it hands them on as `Rows`, so that each
+is multiplied once and then looked up, instead of once for each of the T·B places where it occurs.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def project_to_gates(p: Arrays, x: Array | Rows, gates: Array) -> None:
     gates += p.bias[:, None, None, :]
 
 
-def gradients_of_projection(p: Arrays, grad: Arrays, x: Array | Rows, dgates: Array, work: Arrays) -> Array:
+def project_to_gates_backward(p: Arrays, grad: Arrays, x: Array | Rows, dgates: Array, work: Arrays) -> Array:
     """dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t go to `grad`; dx = Σ_gates dgates Wᵀ is returned.
 
     For rows, with P = table W + b: dP = Σ_t one_hot_tᵀ dgates_t, dW = tableᵀ dP, db = Σ_v dP_v, and what is returned
@@ -92,5 +92,6 @@ class EmbeddingOfRows(Embedding):
 
 
 def pays(embedding: Embedding) -> bool:
-    """Whether rows cost less: backwards they take V multiply-adds a position and gate unit instead of 2 D."""
-    return embedding.input_dim < 2 * embedding.output_dim
+    """Whether rows cost less: backwards they take V multiply-adds a position and gate unit instead of 2 D, but spare
+    the additions of the bias and the sums over gates and positions, which take as long as some 96 more."""
+    return embedding.input_dim < 2 * embedding.output_dim + 96

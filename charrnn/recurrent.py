@@ -16,7 +16,7 @@ from charrnn.layers import require_positive
 
 
 class Recurrent(ABC):
-    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer."""
+    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the six steps of a layer."""
 
     input_dim: int
     hidden_dim: int
@@ -55,8 +55,12 @@ class Recurrent(ABC):
         states before, and those of the incoming states after it."""
 
     @abstractmethod
-    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        """The gradients of the parameters; returns dx."""
+    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
+        """The gradients of the parameters that the state meets."""
+
+    @abstractmethod
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        """The gradients of the parameters that the inputs meet; returns dx."""
 
     def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.kernel[...] = self.initializer(p.kernel.shape, rng)
@@ -72,7 +76,8 @@ class Recurrent(ABC):
             getattr(work, "d" + name)[...] = 0
         self.local_derivatives(p, work)
         self.unroll_backward(p, dy, work)
-        return self.gradients(p, grad, x, work)
+        self.recurrent_gradients(grad, work)
+        return self.project_backward(p, grad, x, work)
 
 
 def side_by_side(stack: Array) -> Array:

@@ -118,7 +118,7 @@ def test_threads_of_every_rank_change_nothing_but_rounding(cut, monkeypatch):
     options = dict(carry_state=True, dropout=0.4)
     alone = trained(**options)
     monkeypatch.setattr(f"charrnn.parts.{cut}", 1)
-    monkeypatch.setattr("charrnn.parts.LEAST_STEPS_A_PIECE", 3)
+    monkeypatch.setattr("charrnn.parts.LEAST_STEPS", 1)
     for rank in together(2, partial(trained, num_threads=2, **options)):
         assert_alike(rank, alone)
 
