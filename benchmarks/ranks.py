@@ -11,19 +11,18 @@ rank one thread. In the table
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks import harness
 from benchmarks.training import SHAPES, Charrnn, E, Shape, V, installed, random_batch, require_agreement, shape
 from charrnn.ranks import Ranks, ranks_of
+from stages.workers import find_mpiexec
 
 RANKS = 2
 CALLS = 5  # timed steps of a contender in each round
@@ -66,9 +65,8 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 def turn_of_ranks(shape: Shape) -> dict[str, object]:
     """Run `step_as_a_rank` in so many processes."""
-    mpiexec = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or "mpiexec"
     command = [
-        mpiexec,
+        find_mpiexec() or "mpiexec",
         "-n",
         str(RANKS),
         sys.executable,

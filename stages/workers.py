@@ -69,9 +69,7 @@ def start(num_workers: int) -> None:
         With the exit code of workers that have told themselves what is wrong.
     """
     _import_mpi(num_workers, initialize=False)
-    mpiexec = shutil.which(
-        "mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    )
+    mpiexec = find_mpiexec()
     if mpiexec is None:
         raise InputError(_needs_mpi(num_workers, "mpiexec is not to be found"))
     process: subprocess.Popen[bytes] | None = None
@@ -104,6 +102,11 @@ def start(num_workers: int) -> None:
             f"a worker died, so the others were stopped (mpiexec ended with {code}); what was done until the last "
             "checkpoint is kept, and the same command goes on from there"
         )
+
+
+def find_mpiexec() -> str | None:
+    """Where mpiexec is: beside this Python, where a package has put it, or on the PATH."""
+    return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
 def _die_with_parent() -> Callable[[], None]:

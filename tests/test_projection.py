@@ -66,7 +66,9 @@ def test_an_id_that_does_not_occur_has_no_gradient(rng):
     assert not model.grad[0].table[V - 1].any() and model.grad[0].table[: V - 1].any(axis=1).all()
 
 
-@pytest.mark.parametrize(("vocabulary_size", "embedding_dim", "expected"), [(65, 16, True), (200, 16, False), (200, 64, True)])
+@pytest.mark.parametrize(
+    ("vocabulary_size", "embedding_dim", "expected"), [(65, 16, True), (200, 16, False), (200, 64, True)]
+)
 def test_rows_pay_where_the_vocabulary_is_small_or_the_embedding_wide(vocabulary_size, embedding_dim, expected):
     assert pays(Embedding(vocabulary_size, embedding_dim)) is expected
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from charrnn.storage import load_model
+from stages.workers import find_mpiexec
 from tests.test_stages import (
     CHECKPOINT,
     ENVIRONMENT,
@@ -28,7 +29,7 @@ from tests.test_stages import (
     start,
 )
 
-MPIEXEC = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+MPIEXEC = find_mpiexec()
 HOW_TO_GET_IT = 'python -m pip install -e ".[mpi]"'
 with_mpi = pytest.mark.skipif(
     not (MPIEXEC and importlib.util.find_spec("mpi4py")), reason=f"mpi4py or mpiexec is missing; {HOW_TO_GET_IT}"
