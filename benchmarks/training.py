@@ -27,7 +27,7 @@ from charrnn.initializers import random_uniform
 from charrnn.layers import Dense, Embedding, LastStep
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
-from charrnn.parts import batch_work, loss_and_gradient, threads
+from charrnn.parts import batch_work, loss_and_gradient, one_after_another, threads
 from charrnn.ranks import ALONE, JointSum, Ranks
 from stages.workers import available_cores
 
@@ -90,12 +90,12 @@ class Charrnn:
         num_threads = max(1, len(available_cores()) // ranks.size)
         self.x, self.y, self.sum_together = x, y, JointSum(ranks)
         self.parts = batch_work(self.model, shape.T, shape.B, num_threads, ranks)
-        self.pool = None
+        self.together = one_after_another
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """The threads of the steps taken within it; in training, they are there for a whole epoch."""
-        with threads(self.parts) as self.pool:
+        with threads(self.parts) as self.together:
             yield
 
     def weights(self) -> Arrays:
@@ -105,13 +105,13 @@ class Charrnn:
     def loss_and_gradients(self) -> tuple[float, Arrays]:
         """The loss, and the gradients named and shaped as the weights."""
         with self.turn():
-            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool)
+            loss = loss_and_gradient(self.model, self.x, self.y, self.parts, together=self.together)
         gradients = Model.from_parameters(self.model.layers, self.model.gradient).named_parameters()
         return loss, {name.partition(".")[2]: view for name, view in gradients}
 
     def step(self) -> float:
         """One step, within a turn; the loss before it."""
-        loss = np.array(loss_and_gradient(self.model, self.x, self.y, self.parts, pool=self.pool))
+        loss = np.array(loss_and_gradient(self.model, self.x, self.y, self.parts, together=self.together))
         self.sum_together(self.model.gradient, loss)
         self.optimizer.update(self.model.parameters, self.model.gradient, self.memory)
         return float(loss)

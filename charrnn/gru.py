@@ -41,7 +41,7 @@ from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.projection import Rows, project_to_gates, project_to_gates_backward
+from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
 
 
@@ -51,7 +51,7 @@ class GRU(Recurrent):
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
     b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
-    `project` to `project_backward` are the six steps that `charrnn.recurrent.Recurrent` tells of.
+    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -168,7 +168,7 @@ class GRU(Recurrent):
             dh += of_z
             dh += of_c
 
-    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
+    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
         H = self.hidden_dim
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
@@ -178,9 +178,7 @@ class GRU(Recurrent):
             np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
         else:
             np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
-
-    def project_backward(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
-        return project_to_gates_backward(p, grad, x, work.dgates, work)
+        return gradients_of_projection(p, grad, x, work.dgates, work)
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype

@@ -31,7 +31,8 @@ class SparseCategoricalCrossentropy:
     def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> np.ndarray:
         """The loss of each position (T, B) in nats, in a buffer of `work`."""
         exp, row, losses, of_target = work.exp, work.row, work.losses, work.of_target
-        np.add(work.places, targets, out=work.at_target)
+        work.at_target[...] = targets
+        work.at_target += work.places
         np.max(logits, axis=-1, keepdims=True, out=row)
         np.subtract(logits, row, out=exp)
         np.take(exp, work.at_target, out=of_target, mode="clip")

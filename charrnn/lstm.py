@@ -33,7 +33,7 @@ from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.projection import Rows, project_to_gates, project_to_gates_backward
+from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
 
 
@@ -44,7 +44,7 @@ class LSTM(Recurrent):
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
     (4, H), to which `init` adds `forget_bias` for f: a cell that keeps what it has is where learning should begin
     (Jozefowicz, Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
-    `project` to `project_backward` are the six steps that `charrnn.recurrent.Recurrent` tells of.
+    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -138,12 +138,10 @@ class LSTM(Recurrent):
             dh += products[2]
             dh += products[3]
 
-    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
-        H = self.hidden_dim
-        np.matmul(work.h[:-1].reshape(-1, H).T, work.dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
-
-    def project_backward(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
-        return project_to_gates_backward(p, grad, x, work.dgates, work)
+    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
+        H, dgates = self.hidden_dim, work.dgates
+        np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
+        return gradients_of_projection(p, grad, x, dgates, work)
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype

@@ -1,23 +1,23 @@
 """The loss and the gradient of one batch, which is cut into parts so that several threads can work on it.
 
 A large batch is cut into sequences, some for each thread. A smaller one is cut into pieces of time, see
-`charrnn.pipeline`. Every part has a gradient of its own, and these are summed in the same order each time. If several
+`charrnn.pieces`. Every part has a gradient of its own, and these are summed in the same order each time. If several
 processes train together (`charrnn.ranks`), all this is done to the share that this one has of the batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isqrt
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import Array, Arrays, State
 from charrnn.losses import SparseCategoricalCrossentropy
-from charrnn.pipeline import can_be_cut_in_time, gradients_piece_by_piece
+from charrnn.pieces import Together, can_be_cut_in_time, gradients_piece_by_piece
 from charrnn.ranks import ALONE, Ranks, shares
 
 if TYPE_CHECKING:  # models.py imports training.py, which imports this module
@@ -25,8 +25,7 @@ if TYPE_CHECKING:  # models.py imports training.py, which imports this module
 
 # What makes a second thread pay; with less, threads wait for Python more than they work. See docs/performance.md.
 MULTIPLY_ADDS_A_THREAD = 1 << 20  # of one recurrent product at one time step, for threads with sequences of their own
-NUMBERS_A_STEP = 1 << 12  # in a recurrent layer's output at one time step, for pieces of time
-LEAST_STEPS = 16  # times n², for n pieces of time: they make n times the calls, and save all but 1/n of the waiting
+NUMBERS_A_THREAD = 10**5  # of a recurrent layer's output, for threads with pieces of time
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ def batch_work(model: "Model", T: int, B: int, num_threads: int = 1, ranks: Rank
         return []
     width = max((layer.output_dim for layer in model.layers if getattr(layer, "state_dims", None)), default=0)
     by_columns = min(num_threads, num_columns, num_columns * width**2 // MULTIPLY_ADDS_A_THREAD)
-    by_steps = isqrt(T // LEAST_STEPS)
+    by_steps = min(num_threads, T, T * num_columns * width // NUMBERS_A_THREAD)
     if by_columns > 1:
         cuts = [(slice(0, T), columns) for columns in shares(own, by_columns)]
-    elif by_steps > 1 and num_threads > 1 and num_columns * width >= NUMBERS_A_STEP and can_be_cut_in_time(model):
+    elif by_steps > 1 and can_be_cut_in_time(model):
         cuts = [(steps, own) for steps in shares(slice(0, T), by_steps)]
     else:
         cuts = [(slice(0, T), own)]
@@ -74,8 +73,9 @@ def batch_work(model: "Model", T: int, B: int, num_threads: int = 1, ranks: Rank
     return parts
 
 
-def _in_time(parts: list[Part]) -> bool:
-    return bool(parts) and parts[-1].steps.start > 0
+def one_after_another(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+    """`Together` without a thread."""
+    return [call() for call in calls]
 
 
 def loss_and_gradient(
@@ -84,12 +84,13 @@ def loss_and_gradient(
     y: Array,
     parts: list[Part],
     state: State | None = None,
-    pool: ThreadPoolExecutor | None = None,
+    together: Together = one_after_another,
 ) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
-    x and y are (T, B) ids, `parts` comes from `batch_work`, and `pool` from `threads`. A model that keeps only the last
-    time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over them.
+    x and y are (T, B) ids, `parts` comes from `batch_work`, and `together` from `threads`. A model that keeps only
+    the last time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over
+    them.
     """
 
     def of_columns(part: Part) -> None:
@@ -101,28 +102,33 @@ def loss_and_gradient(
 
     if not parts:
         model.gradient[...] = 0
-    if _in_time(parts):
-        assert pool  # see `threads`
-        gradients_piece_by_piece(parts, x, y, state, pool.submit)
+    elif parts[-1].steps.start > 0:
+        gradients_piece_by_piece(parts, x, y, state, together)
     else:
-        list((pool.map if pool else map)(of_columns, parts))
+        together([partial(of_columns, part) for part in parts])
     for part in parts[1:]:
         model.gradient += part.model.gradient
     return sum(part.share * float(part.loss.losses.mean(dtype=np.float64)) for part in parts)
 
 
 @contextmanager
-def threads(parts: list[Part]) -> Iterator[ThreadPoolExecutor | None]:
-    """The threads that `loss_and_gradient` needs beside the one that calls it, and one thread for the BLAS of each.
+def threads(parts: list[Part]) -> Iterator[Together]:
+    """A thread for each part, this one being the first, and one thread for the BLAS of each.
 
     That holds for a single part too: it has too little work for two, and results are the same whatever BLAS could have.
     """
     with threadpool_limits(1, user_api="blas"):
         if len(parts) <= 1:
-            yield None
-        else:
-            with ThreadPoolExecutor(1 if _in_time(parts) else len(parts)) as pool:
-                yield pool
+            yield one_after_another
+            return
+        with ThreadPoolExecutor(len(parts) - 1) as others:
+
+            def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
+                first, *rest = calls
+                results = [others.submit(call) for call in rest]
+                return [first(), *(result.result() for result in results)]
+
+            yield at_once
 
 
 def final_state(model: "Model", parts: list[Part], B: int) -> State:

@@ -45,7 +45,7 @@ def project_to_gates(p: Arrays, x: Array | Rows, gates: Array) -> None:
     gates += p.bias[:, None, None, :]
 
 
-def project_to_gates_backward(p: Arrays, grad: Arrays, x: Array | Rows, dgates: Array, work: Arrays) -> Array:
+def gradients_of_projection(p: Arrays, grad: Arrays, x: Array | Rows, dgates: Array, work: Arrays) -> Array:
     """dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t go to `grad`; dx = Σ_gates dgates Wᵀ is returned.
 
     For rows, with P = table W + b: dP = Σ_t one_hot_tᵀ dgates_t, dW = tableᵀ dP, db = Σ_v dP_v, and what is returned

@@ -1,6 +1,6 @@
 """What the layers with memory have in common: only a part of their work has to go through time step by step.
 
-The rest takes many time steps at once, as a few large products, and `charrnn.pipeline` leaves it to a second thread.
+The rest takes many time steps at once, as a few large products, which `charrnn.pieces` divides among threads.
 Layers with gates have these on an axis of their own, G gates in all (counting what else has weights of its own, such as
 a candidate state), so that each gate's block is contiguous at every time step: W (G, D, H), b (G, H), and the gates
 (G, T, B, H).
@@ -16,7 +16,7 @@ from charrnn.layers import require_positive
 
 
 class Recurrent(ABC):
-    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the six steps of a layer."""
+    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer."""
 
     input_dim: int
     hidden_dim: int
@@ -55,12 +55,8 @@ class Recurrent(ABC):
         states before, and those of the incoming states after it."""
 
     @abstractmethod
-    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
-        """The gradients of the parameters that the state meets."""
-
-    @abstractmethod
-    def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        """The gradients of the parameters that the inputs meet; returns dx."""
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        """The gradients of the parameters; returns dx."""
 
     def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.kernel[...] = self.initializer(p.kernel.shape, rng)
@@ -76,8 +72,7 @@ class Recurrent(ABC):
             getattr(work, "d" + name)[...] = 0
         self.local_derivatives(p, work)
         self.unroll_backward(p, dy, work)
-        self.recurrent_gradients(grad, work)
-        return self.project_backward(p, grad, x, work)
+        return self.gradients(p, grad, x, work)
 
 
 def side_by_side(stack: Array) -> Array:

@@ -78,9 +78,7 @@ class SimpleRNN(Recurrent):
             activation_backward(h, dh, out=da)
             np.matmul(da, p.recurrent_kernel.T, out=dh)
 
-    def recurrent_gradients(self, grad: Arrays, work: Arrays) -> None:
-        H = self.hidden_dim
-        np.matmul(work.h[:-1].reshape(-1, H).T, work.a.reshape(-1, H), out=grad.recurrent_kernel)
-
-    def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        return affine_backward(x, p.kernel, work.a, grad.kernel, grad.bias, work.dx)
+    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        H, da = self.hidden_dim, work.a
+        np.matmul(work.h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grad.recurrent_kernel)
+        return affine_backward(x, p.kernel, da, grad.kernel, grad.bias, work.dx)

@@ -191,11 +191,11 @@ def fit(
             else:
                 pairs = batches(train_windows, batch_size, rng, first=now.batch)
 
-            with threads(parts_of(window_size, batch_size)) as pool:
+            with threads(parts_of(window_size, batch_size)) as together:
                 for x, y in pairs:
                     parts = parts_of(*x.shape)
                     masks.step = step = (now.epoch - 1) * num_batches + now.batch + 1
-                    figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, pool), stopped()
+                    figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, together), stopped()
                     state = final_state(trainee, parts, x.shape[1]) if carry_state else None
                     # One message a step. After it each rank knows the whole batch, and who was told to stop.
                     sum_together(trainee.gradient, figures, *_arrays(state))

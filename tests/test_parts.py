@@ -42,12 +42,14 @@ def cuts(model, T, B, num_threads=2):
     ("H", "B", "T", "expected"),
     [
         (128, 32, 100, [(50, 32)] * 2),
-        (128, 32, 64, [(32, 32)] * 2),
-        (128, 32, 63, [(63, 32)]),
-        (128, 31, 100, [(100, 31)]),
+        (128, 32, 49, [(25, 32), (24, 32)]),
+        (128, 32, 48, [(48, 32)]),
+        (64, 32, 98, [(49, 32)] * 2),
+        (64, 32, 97, [(97, 32)]),
+        (2000, 1, 100, [(50, 1)] * 2),
         (256, 64, 100, [(100, 32)] * 2),
         (256, 33, 100, [(100, 17), (100, 16)]),
-        (256, 31, 144, [(48, 31)] * 3),
+        (256, 31, 144, [(72, 31)] * 2),
     ],
 )
 def test_large_batches_are_cut_into_sequences_middling_ones_into_pieces_of_time(H, B, T, expected, rng):
@@ -71,8 +73,7 @@ def test_a_wide_layer_does_not_cut_a_batch_into_more_parts_than_it_has_columns(r
 
 
 def in_time(monkeypatch):
-    monkeypatch.setattr("charrnn.parts.NUMBERS_A_STEP", 1)
-    monkeypatch.setattr("charrnn.parts.LEAST_STEPS", 1)
+    monkeypatch.setattr("charrnn.parts.NUMBERS_A_THREAD", 1)
 
 
 def in_sequences(monkeypatch):
@@ -104,9 +105,9 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
     cut(monkeypatch)
     parts = batch_work(model, T, B, num_threads=3)
     assert len(parts) == 3 and len({part.share for part in parts}) == 2  # they are not of one size
-    with threads(parts) as pool:
+    with threads(parts) as together:
         for _ in range(2):
-            loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, pool)
+            loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, together)
             np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
             np.testing.assert_allclose(model.gradient, expected, atol=1e-13)
     for of_layer, expected_of_layer in zip(final_state(model, parts, B), expected_state):
@@ -125,8 +126,8 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
     model = Model(layers, rng, np.float64)
     ids = rng.integers(V, size=(12, 4))
     parts = batch_work(model, 11, 4, num_threads=3)
-    with threads(parts) as pool:
-        loss_and_gradient(model, ids[:-1], ids[1:], parts, pool=pool)
+    with threads(parts) as together:
+        loss_and_gradient(model, ids[:-1], ids[1:], parts, together=together)
     masks = [part.work.layers[2].mask for part in parts]
     outputs = [part.work.layers[2].y for part in parts]
     assert len({mask.tobytes() for mask in masks}) == 3
@@ -136,16 +137,15 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
         assert not part.work.layers[2].dx[mask == 0].any() and part.work.layers[2].dx[mask != 0].all()
 
 
-@pytest.mark.parametrize(("T", "B", "num_workers"), [(100, 32, 1), (4, 128, 2)])
-def test_workers_are_threads_with_one_blas_thread_each(T, B, num_workers, rng):
+@pytest.mark.parametrize(("T", "B"), [(100, 32), (4, 128)])
+def test_each_part_has_a_thread_with_one_blas_thread(T, B, rng):
     parts = batch_work(create_char_rnn_model(V, rng), T, B, num_threads=2)
-    barrier = threading.Barrier(num_workers, timeout=60)
-    with threads(parts) as pool:
-        assert sorted(pool.map(lambda i: barrier.wait(), range(num_workers))) == list(range(num_workers))
-        assert pool._max_workers == num_workers
+    barrier = threading.Barrier(2, timeout=60)
+    with threads(parts) as together:
+        assert sorted(together([barrier.wait] * 2)) == [0, 1]
         assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
-    with threads(parts[:1]) as pool:
-        assert pool is None
+    with threads(parts[:1]) as together:
+        assert together([threading.get_ident] * 2) == [threading.get_ident()] * 2
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
@@ -162,10 +162,10 @@ def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_
     def peak(T):
         parts, peaks = batch_work(model, T, B, num_threads), []
         ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
-        with threads(parts) as pool:
+        with threads(parts) as together:
             for _ in range(2):
                 tracemalloc.start()
-                loss_and_gradient(model, ids[:-1], ids[1:], parts, pool=pool)
+                loss_and_gradient(model, ids[:-1], ids[1:], parts, together=together)
                 clip_by_global_norm(model.gradient, 1.0)
                 optimizer.update(model.parameters, model.gradient, memory)
                 peaks.append(tracemalloc.get_traced_memory()[1])

@@ -1,19 +1,20 @@
-"""One batch by two threads, if it is too small to be cut in two: one goes through time, the other does all the rest.
+"""One batch by several threads, if it is too small to be cut into sequences: what needs no state is cut in time.
 
 A recurrence has to wait for its own last step, and a step of a small batch is too little work for two threads: Python
-lets only one at a time make its calls, so they would mostly wait for each other. But most of the multiply-adds need not
-wait. They are left to a second thread, piece of time by piece of time, in large products during which the first thread
-has Python for itself:
+lets only one at a time make its calls, so they would mostly wait for each other. But most of the multiply-adds are in
+what a layer does for many time steps at once, in few and large calls. For these, time is cut into pieces:
 
-    this thread:  inputs 1,  unroll 1, unroll 2, …, unroll n,  back n,  back n-1, …, back 1,  recurrent gradients 1
-    the other:    inputs 2, … n,  outputs and loss 1, 2, … n,  gradients n, n-1, … 2, the others of 1
+    each thread, its piece:     inputs
+    one thread, piece by piece: unroll
+    each thread, its piece:     local derivatives, outputs, loss
+    one thread, piece by piece: unroll backwards
+    each thread, its piece:     gradients
 
-What is left at either end, when one of them would only wait for the other, this thread does itself. With several
-recurrent layers, one after the other goes through all pieces.
+With several recurrent layers, one after the other is unrolled, and on the way back the last one first.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charrnn.arrays import Array, State
@@ -24,6 +25,9 @@ if TYPE_CHECKING:  # both import this module
     from charrnn.models import Model
     from charrnn.parts import Part
 
+Together = Callable[[Sequence[Callable[[], Any]]], list[Any]]
+"""Makes some calls, each in a thread of its own, and returns what they return."""
+
 
 def can_be_cut_in_time(model: "Model") -> bool:
     """Whether every layer with memory is a `Recurrent` one, there is one, and no layer drops time steps."""
@@ -33,58 +37,38 @@ def can_be_cut_in_time(model: "Model") -> bool:
 
 
 def gradients_piece_by_piece(
-    pieces: Sequence["Part"], x: Array, y: Array, state: State | None, submit: Callable[..., Future[Any]]
+    pieces: Sequence["Part"], x: Array, y: Array, state: State | None, together: Together
 ) -> None:
     """Leave in the workspaces of the pieces (`charrnn.parts.Part`) of a batch x, y (T, B) the loss, and in the models
-    of the pieces their share of the gradient; `submit` is that of a pool, of which one thread is enough."""
+    of the pieces their share of the gradient."""
     layers, columns = pieces[0].model.layers, pieces[0].columns
-    x, y = x[:, columns], y[:, columns]
     recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
-    first, last = recurrent[0][0], recurrent[-1][0]
-    later = [submit(_forward, piece, 0, x[piece.steps], y[piece.steps]) for piece in pieces[1:]]
-    waiting = [_done(_forward(pieces[0], 0, x[pieces[0].steps], y[pieces[0].steps])), *later]
+    targets = [y[piece.steps, columns] for piece in pieces]
+    inputs = [x[piece.steps, columns] for piece in pieces]
+    together([partial(_forward, *of, 0) for of in zip(pieces, targets, inputs)])
     for i, layer in recurrent:
         before = state and {name: h[columns] for name, h in state[i].items()}
-        for k, piece in enumerate(pieces):
-            waiting[k].result()
+        outputs = []
+        for piece in pieces:
             work = piece.work.layers[i]
             for name in layer.state_dims:
                 getattr(work, name)[0] = before[name] if before else 0
-            output = layer.unroll(piece.model.p[i], work)
+            outputs.append(layer.unroll(piece.model.p[i], work))
             before = {name: getattr(work, name)[-1] for name in layer.state_dims}
-            if i == last and piece is pieces[-1]:
-                waiting[k] = submit(_forward, piece, i + 1, output, y[piece.steps])
-                layer.local_derivatives(piece.model.p[i], work)
-            else:
-                waiting[k] = submit(_after, piece, i, layer, output, y[piece.steps])
+        gradients = together([partial(_after_unrolling, *of, i, layer) for of in zip(pieces, targets, outputs)])
 
-    nobody_waits: list[Future[Any]] = []
     for i, layer in reversed(recurrent):
         after = None
-        for k, piece in reversed(list(enumerate(pieces))):
-            dy = waiting[k].result()
+        for piece, dy in reversed(list(zip(pieces, gradients))):
             work = piece.work.layers[i]
             for name in layer.state_dims:
                 getattr(work, "d" + name)[...] = getattr(after, "d" + name) if after else 0
             layer.unroll_backward(piece.model.p[i], dy, work)
             after = work
-            waiting[k] = submit(_project_backward, piece, i, layer)
-            if i == first and piece is pieces[0]:
-                layer.recurrent_gradients(piece.model.grad[i], work)
-            else:
-                nobody_waits.append(submit(layer.recurrent_gradients, piece.model.grad[i], work))
-    for done in [*waiting, *nobody_waits]:
-        done.result()
+        gradients = together([partial(_after_unrolling_backward, piece, i, layer) for piece in pieces])
 
 
-def _done(result: Array | None) -> Future[Any]:
-    """As if another thread had done it."""
-    future: Future[Any] = Future()
-    future.set_result(result)
-    return future
-
-
-def _forward(piece: "Part", first: int, x: Array, targets: Array) -> Array | None:
+def _forward(piece: "Part", targets: Array, x: Array, first: int) -> Array | None:
     """Run the layers from `first` up to the next recurrent one, and bring its inputs to its gates. If there is none,
     compute the loss, go back to the last recurrent layer, and return the gradient of what that one has put out."""
     model, work = piece.model, piece.work
@@ -99,16 +83,16 @@ def _forward(piece: "Part", first: int, x: Array, targets: Array) -> Array | Non
     return _backward(piece, len(model.layers) - 1, cross_entropy.backward(piece.loss, piece.share))
 
 
-def _after(piece: "Part", i: int, layer: Recurrent, output: Array, targets: Array) -> Array | None:
+def _after_unrolling(piece: "Part", targets: Array, output: Array, i: int, layer: Recurrent) -> Array | None:
     """What follows upon unrolling `layer`, which is layer i."""
     layer.local_derivatives(piece.model.p[i], piece.work.layers[i])
-    return _forward(piece, i + 1, output, targets)
+    return _forward(piece, targets, output, i + 1)
 
 
-def _project_backward(piece: "Part", i: int, layer: Recurrent) -> Array | None:
-    """What follows upon unrolling it backwards, as far as the layers before it have to wait for it."""
+def _after_unrolling_backward(piece: "Part", i: int, layer: Recurrent) -> Array | None:
+    """The gradients of layer i, and what is to be done before the one that goes through time next."""
     model, work = piece.model, piece.work
-    return _backward(piece, i - 1, layer.project_backward(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
+    return _backward(piece, i - 1, layer.gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
 
 
 def _backward(piece: "Part", i: int, dy: Any) -> Array | None:
