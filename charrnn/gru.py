@@ -80,12 +80,15 @@ class GRU(Recurrent):
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
+        dgates = np.empty((3, T, B, H), dtype)
+        # The product with U_c enters c as it is, so that its gradient dq is dc; with `reset_after`, r comes between.
+        dq = np.empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return SimpleNamespace(
             h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             gates=np.empty((3, T, B, H), dtype),  # x W + b, then r, z, c
             recalled=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with reset_after q
-            dgates=np.empty((3, T, B, H), dtype),  # their local derivatives, in the end dr, dz, dc
-            dq=np.empty((T, B, H), dtype) if self.reset_after else None,
+            dgates=dgates,  # their local derivatives, in the end dr, dz, dc
+            dq=dq,
             dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
             products=np.empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
             dx=np.empty((T, B, D), dtype),
@@ -131,7 +134,7 @@ class GRU(Recurrent):
         np.multiply(c, c, out=dc)
         np.subtract(1, dc, out=dc)
         dc *= dz  # (1 - z) (1 - c²), still to be multiplied by dh
-        np.subtract(work.h[1:], c, out=dr)  # z (h_before - c); dr is free until its own turn comes
+        np.subtract(work.h[1:], c, out=dr)  # h - c = z (h_before - c); dr is free until its own turn comes
         dz *= dr  # (h_before - c) z (1 - z), by dh
         np.subtract(1, r, out=dr)
         dr *= work.recalled  # r (1 - r) h_before, by dc U_cᵀ; with `reset_after` (1 - r) q
@@ -146,24 +149,22 @@ class GRU(Recurrent):
         blocks_rz, blocks_c = blocks[:2], blocks[2]
         of_r, of_z, of_c = products
 
-        r, z, _ = work.gates
-        dr, _, dc = work.dgates
-        drz, dzc = (
-            work.dgates[:2].swapaxes(0, 1)[:, :, None],
-            work.dgates[1:].swapaxes(0, 1),
-        )  # (T, 2, 1, B, H), (T, 2, B, H)
-        for t in reversed(range(len(r))):
-            dh += dy[t]
-            dzc[t] *= dh
-            dh *= z[t]
+        drz = work.dgates[:2].swapaxes(0, 1)[:, :, None]  # (T, 2, 1, B, H)
+        dzc = work.dgates[1:].swapaxes(0, 1)  # (T, 2, B, H)
+        r_and_z, dr_and_dc = work.gates[:2], work.dgates[::2]
+        backwards = (steps[::-1] for steps in (dy, *r_and_z, *dr_and_dc, drz, dzc, work.dq))
+        for dy, r, z, dr, dc, drz, dzc, dq in zip(*backwards):
+            dh += dy
+            dzc *= dh
+            dh *= z
             if self.reset_after:
-                dr[t] *= dc[t]
-                np.matmul(np.multiply(dc[t], r[t], out=work.dq[t]), U_T_c, out=blocks_c)
-            else:
-                np.matmul(dc[t], U_T_c, out=blocks_c)
-                dr[t] *= of_c
-                of_c *= r[t]
-            np.matmul(drz[t], U_T_rz, out=blocks_rz)
+                dr *= dc
+                np.multiply(dc, r, out=dq)
+            np.matmul(dq, U_T_c, out=blocks_c)
+            if not self.reset_after:
+                dr *= of_c
+                of_c *= r
+            np.matmul(drz, U_T_rz, out=blocks_rz)
             dh += of_r
             dh += of_z
             dh += of_c
@@ -172,12 +173,10 @@ class GRU(Recurrent):
         H = self.hidden_dim
         h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
         np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
+        into_c = h_rows if self.reset_after else work.recalled.reshape(-1, H)
+        np.matmul(into_c.T, work.dq.reshape(-1, H), out=grad.recurrent_kernel[2])
         if self.reset_after:
-            dq_rows = work.dq.reshape(-1, H)
-            np.matmul(h_rows.T, dq_rows, out=grad.recurrent_kernel[2])
-            np.sum(dq_rows, axis=0, out=grad.recurrent_bias)
-        else:
-            np.matmul(work.recalled.reshape(-1, H).T, dgate_rows[2], out=grad.recurrent_kernel[2])
+            np.sum(work.dq, axis=(0, 1), out=grad.recurrent_bias)
         return gradients_of_projection(p, grad, x, work.dgates, work)
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:

@@ -21,9 +21,9 @@ class SparseCategoricalCrossentropy:
         """Buffers for one pass over (T, B, V) logits."""
         return SimpleNamespace(
             exp=np.empty((T, B, V), dtype),  # of the logits less the largest of their position
-            row=np.empty((T, B, 1), dtype),
-            losses=np.empty((T, B), dtype),
-            of_target=np.empty((T, B), dtype),
+            row=np.empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
+            losses=np.empty((T, B), dtype),  # nats
+            of_target=np.empty((T, B), dtype),  # the target's logit less the largest, then its gradient
             places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
             at_target=np.empty((T, B), np.intp),
         )

@@ -102,7 +102,7 @@ def loss_and_gradient(
 
     if not parts:
         model.gradient[...] = 0
-    elif parts[-1].steps.start > 0:
+    elif parts[-1].steps.start > 0:  # pieces of time
         gradients_piece_by_piece(parts, x, y, state, together)
     else:
         together([partial(of_columns, part) for part in parts])
@@ -113,7 +113,8 @@ def loss_and_gradient(
 
 @contextmanager
 def threads(parts: list[Part]) -> Iterator[Together]:
-    """A thread for each part, this one being the first, and one thread for the BLAS of each.
+    """As many threads as there are parts, this one being the first, and one thread for the BLAS of each. What raises an
+    error in one of them ends the block, once the others are done.
 
     That holds for a single part too: it has too little work for two, and results are the same whatever BLAS could have.
     """

@@ -1,8 +1,8 @@
-"""One batch by several threads, if it is too small to be cut into sequences: what needs no state is cut in time.
+"""One batch by several threads, if it is too small to be cut into sequences: all but the recurrence is cut in time.
 
 A recurrence has to wait for its own last step, and a step of a small batch is too little work for two threads: Python
-lets only one at a time make its calls, so they would mostly wait for each other. But most of the multiply-adds are in
-what a layer does for many time steps at once, in few and large calls. For these, time is cut into pieces:
+lets only one at a time make its calls, so they would mostly wait for each other. But about half of the multiply-adds
+are in what a layer does for many time steps at once, in few and large calls. For these, time is cut into pieces:
 
     each thread, its piece:     inputs
     one thread, piece by piece: unroll
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # both import this module
     from charrnn.parts import Part
 
 Together = Callable[[Sequence[Callable[[], Any]]], list[Any]]
-"""Makes some calls, each in a thread of its own, and returns what they return."""
+"""Makes some calls, side by side if there are threads for it, and returns what they return."""
 
 
 def can_be_cut_in_time(model: "Model") -> bool:
@@ -43,32 +43,29 @@ def gradients_piece_by_piece(
     of the pieces their share of the gradient."""
     layers, columns = pieces[0].model.layers, pieces[0].columns
     recurrent = [(i, layer) for i, layer in enumerate(layers) if isinstance(layer, Recurrent)]
-    targets = [y[piece.steps, columns] for piece in pieces]
-    inputs = [x[piece.steps, columns] for piece in pieces]
-    together([partial(_forward, *of, 0) for of in zip(pieces, targets, inputs)])
+    together([partial(_forward, piece, 0, x[piece.steps, columns], y[piece.steps, columns]) for piece in pieces])
     for i, layer in recurrent:
         before = state and {name: h[columns] for name, h in state[i].items()}
-        outputs = []
         for piece in pieces:
             work = piece.work.layers[i]
             for name in layer.state_dims:
                 getattr(work, name)[0] = before[name] if before else 0
-            outputs.append(layer.unroll(piece.model.p[i], work))
+            work.output = layer.unroll(piece.model.p[i], work)
             before = {name: getattr(work, name)[-1] for name in layer.state_dims}
-        gradients = together([partial(_after_unrolling, *of, i, layer) for of in zip(pieces, targets, outputs)])
+        of_outputs = together([partial(_after_unrolling, piece, i, layer, y[piece.steps, columns]) for piece in pieces])
 
-    for i, layer in reversed(recurrent):
+    for i, layer in reversed(recurrent):  # `of_outputs`: after the last of them, the gradient of what it has put out
         after = None
-        for piece, dy in reversed(list(zip(pieces, gradients))):
+        for piece, dy in reversed(list(zip(pieces, of_outputs))):
             work = piece.work.layers[i]
             for name in layer.state_dims:
                 getattr(work, "d" + name)[...] = getattr(after, "d" + name) if after else 0
             layer.unroll_backward(piece.model.p[i], dy, work)
             after = work
-        gradients = together([partial(_after_unrolling_backward, piece, i, layer) for piece in pieces])
+        of_outputs = together([partial(_after_unrolling_backward, piece, i, layer) for piece in pieces])
 
 
-def _forward(piece: "Part", targets: Array, x: Array, first: int) -> Array | None:
+def _forward(piece: "Part", first: int, x: Array, targets: Array) -> Array | None:
     """Run the layers from `first` up to the next recurrent one, and bring its inputs to its gates. If there is none,
     compute the loss, go back to the last recurrent layer, and return the gradient of what that one has put out."""
     model, work = piece.model, piece.work
@@ -83,16 +80,18 @@ def _forward(piece: "Part", targets: Array, x: Array, first: int) -> Array | Non
     return _backward(piece, len(model.layers) - 1, cross_entropy.backward(piece.loss, piece.share))
 
 
-def _after_unrolling(piece: "Part", targets: Array, output: Array, i: int, layer: Recurrent) -> Array | None:
+def _after_unrolling(piece: "Part", i: int, layer: Recurrent, targets: Array) -> Array | None:
     """What follows upon unrolling `layer`, which is layer i."""
-    layer.local_derivatives(piece.model.p[i], piece.work.layers[i])
-    return _forward(piece, targets, output, i + 1)
+    work = piece.work.layers[i]
+    layer.local_derivatives(piece.model.p[i], work)
+    return _forward(piece, i + 1, work.output, targets)
 
 
 def _after_unrolling_backward(piece: "Part", i: int, layer: Recurrent) -> Array | None:
-    """The gradients of layer i, and what is to be done before the one that goes through time next."""
+    """The gradients of `layer`, which is layer i, and what is to be done before the one that goes through time next."""
     model, work = piece.model, piece.work
-    return _backward(piece, i - 1, layer.gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i]))
+    dx = layer.gradients(model.p[i], model.grad[i], work.inputs[i], work.layers[i])
+    return _backward(piece, i - 1, dx)
 
 
 def _backward(piece: "Part", i: int, dy: Any) -> Array | None:

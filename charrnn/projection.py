@@ -1,7 +1,8 @@
 """How the inputs of all time steps get to the gates: x W + b before going through time, and its gradients after it.
 
-What comes from an embedding is one of V vectors. In training, if V is small, it hands them on as `Rows`, so that each
-is multiplied once and then looked up, instead of once for each of the T·B places where it occurs.
+What comes from an embedding is one of V vectors. In training, if V is small, or small beside their width, they are
+handed on as `Rows`, so that each is multiplied once and then looked up, instead of once for each of the T·B places
+where it occurs.
 """
 
 from dataclasses import dataclass

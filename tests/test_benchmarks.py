@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import harness, preparation, quality, ranks, sampling, scaling, training
 from benchmarks.harness import RESULTS
+from charrnn import parts
 
 ROOT = Path(__file__).parents[1]
 README, PERFORMANCE, SCALING = (
@@ -38,10 +39,17 @@ def test_the_tables_are_those_of_the_results(document, name, key, table):
 
 
 def test_a_step_is_timed_within_its_turn_whichever_way_it_uses_threads(monkeypatch):
+    steps = []
+    monkeypatch.setattr(
+        training,
+        "batch_work",
+        lambda *args: steps.append([part.steps for part in parts.batch_work(*args)]) or parts.batch_work(*args),
+    )
     monkeypatch.setattr(scaling, "VARIED", {"H": (128, 256)})
-    monkeypatch.setattr(scaling, "CENTRE", {"H": 128, "B": 32, "T": 40})
+    monkeypatch.setattr(scaling, "CENTRE", {"H": 128, "B": 32, "T": 50})
     monkeypatch.setattr(training, "available_cores", lambda: {0, 1})
-    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 40), ("H", 256, 40)]
+    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 50), ("H", 256, 50)]
+    assert steps == [[slice(0, 25), slice(25, 50)], [slice(0, 50)] * 2]
 
 
 def test_what_is_published_stands_beside_what_is_measured():
