@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from math import exp, log
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # models.py imports this module
     from charrnn.models import Model, Workspace
 
 LN2 = log(2)
+Prediction = tuple[np.ndarray, np.ndarray]
 POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch; this and the next bound memory, and change no result
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
 
@@ -46,15 +48,8 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ra
         `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and how many `characters` were
         predicted.
     """
-    if len(ids) < 2:
-        raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
-    if num_streams < 1:
-        raise InputError(f"num_streams is {num_streams}; it must be at least 1")
-    own = ranks.share(min(num_streams, len(ids) - 1))
-    pairs = streams(ids, num_streams, max(1, _positions_at_once(model) // num_streams))
-    own_pairs = ((x[:, own], y[:, own]) for x, y in (pairs if own.stop > own.start else ()))
     totals = np.zeros(3)
-    for losses, hits in _predictions(model, own_pairs, carry_state=True):
+    for losses, hits in _scored(read_in_streams(model, ids, num_streams, ranks)):
         totals += losses.sum(dtype=np.float64), hits.sum(), losses.size
     ranks.sum(totals)
     characters = int(totals[2])
@@ -68,6 +63,18 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ra
     }
 
 
+def read_in_streams(model: "Model", ids: np.ndarray, num_streams: int, ranks: Ranks = ALONE) -> Iterator[Prediction]:
+    """The logits (T, B, V) with which `evaluate` predicts a text, and the ids (T, B) that came true, batch by batch."""
+    if len(ids) < 2:
+        raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
+    if num_streams < 1:
+        raise InputError(f"num_streams is {num_streams}; it must be at least 1")
+    own = ranks.share(min(num_streams, len(ids) - 1))
+    pairs = streams(ids, num_streams, max(1, _positions_at_once(model) // num_streams))
+    own_pairs = ((x[:, own], y[:, own]) for x, y in (pairs if own.stop > own.start else ()))
+    return _predictions(model, own_pairs, carry_state=True)
+
+
 def context_curve(model: "Model", ids: np.ndarray, window_size: int) -> dict[str, np.ndarray]:
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
@@ -77,7 +84,7 @@ def context_curve(model: "Model", ids: np.ndarray, window_size: int) -> dict[str
     loss, correct = np.zeros(window_size), np.zeros(window_size)
     cut = windows(ids, window_size, stride=max(1, window_size // 8))
     pairs = batches(cut, max(1, _positions_at_once(model) // window_size))
-    for losses, hits in _predictions(model, pairs, carry_state=False):
+    for losses, hits in _scored(_predictions(model, pairs, carry_state=False)):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
     return {"loss": loss / len(cut), "accuracy": correct / len(cut)}
@@ -87,20 +94,28 @@ def _positions_at_once(model: "Model") -> int:
     return min(POSITIONS_AT_ONCE, LOGITS_AT_ONCE // model.layers[-1].output_dim)
 
 
-def _predictions(model: "Model", pairs: Iterable[Batch], carry_state: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each batch the loss of each position, in a buffer that the next batch overwrites, and whether its most
-    probable character came true, both (T, B)."""
+def _predictions(model: "Model", pairs: Iterable[Batch], carry_state: bool) -> Iterator[Prediction]:
+    """For each batch the logits (T, B, V), in a buffer that the next batch overwrites, and the ids that came true."""
     V = model.layers[-1].output_dim
-    cross_entropy = SparseCategoricalCrossentropy()
     work: Workspace | None = None
     state: State | None = None
     for x, y in pairs:
         require_ids(x, V)
         require_ids(y, V)
         if work is None or work.inputs[0].shape != x.shape:
-            T, B = x.shape
-            work, loss_work = model.work(T, B), cross_entropy.work(T, B, V, model.dtype)
-        logits = model.forward(x, work, state)
-        yield cross_entropy.forward(logits, y, loss_work), logits.argmax(axis=-1) == y
+            work = model.work(*x.shape)
+        yield model.forward(x, work, state), y
         if carry_state:
             state = model.final_state(work)
+
+
+def _scored(predictions: Iterable[Prediction]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each batch the loss of each position, in a buffer that the next batch overwrites, and whether its most
+    probable character came true, both (T, B)."""
+    cross_entropy = SparseCategoricalCrossentropy()
+    work: SimpleNamespace | None = None
+    for logits, targets in predictions:
+        if work is None or work.losses.shape != targets.shape:
+            T, B, V = logits.shape
+            work = cross_entropy.work(T, B, V, logits.dtype)
+        yield cross_entropy.forward(logits, targets, work), logits.argmax(axis=-1) == targets

@@ -170,6 +170,7 @@ PARAMS = {
         ),
         Param("clip_norm", 1.0, "largest norm of a gradient; 0 for no limit", at_least=0),
         Param("patience", 0, "epochs without a better validation loss before training stops; 0 never", at_least=0),
+        Param("calibrate", False, "scale the logits in the end so that the validation text is predicted best"),
         Param("seed", 42, "where all randomness begins: first weights, shuffling, dropout, sampling", at_least=0),
         Param("log_interval", 10, "mini-batches between two updates of the progress bar", at_least=1),
         Param("workers", 1, "processes that train together; more than one need MPI", at_least=1),

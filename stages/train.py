@@ -14,6 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
+from charrnn.calibration import calibrate, require_scalable
 from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from charrnn.errors import InputError
 from charrnn.files import require_writable
@@ -30,7 +31,7 @@ from stages.workers import Workers, available_cores
 PARAMS = (
     "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets",
     "carry_state", "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate",
-    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "seed", "log_interval", "workers",
+    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "calibrate", "seed", "log_interval", "workers",
 )  # fmt: skip
 OF_MODEL = ("cell", "num_layers", "embedding_dim", "hidden_dim", "tie_weights")
 OF_FIT = (
@@ -85,6 +86,8 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
     vectorizer, data = read_vocabulary(where.vocabulary)
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
+    if params["calibrate"]:
+        require_scalable(model)
     if where.weights_path:
         start = load_model(where.weights_path)
         if start.vectorizer != vectorizer or start.model.layers != model.layers:
@@ -159,11 +162,11 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
         return
     best = best_epoch(history)
     write_csv(where.metrics_dir / "history.csv", history)
-    write_json(
-        where.metrics_dir / "train.json",
-        {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
-        | {"parameters": len(model.parameters)},
-    )
+    figures = {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
+    if params["calibrate"]:
+        figures["calibration"] = calibrate(model, validation_ids, num_streams=params["batch_size"])
+        say(f"logits times {figures['calibration']:.2f} predict the validation text best")
+    write_json(where.metrics_dir / "train.json", figures | {"parameters": len(model.parameters)})
     save_model(where.model, ModelFile(model, vectorizer, params, data))
     where.checkpoint.unlink()
     if best is not history[-1]:

@@ -49,6 +49,7 @@ ALLOWED = {
     "weight_decay": "a number of at least 0",
     "clip_norm": "a number of at least 0",
     "patience": "an integer of at least 0",
+    "calibrate": "true or false",
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
     "workers": POSITIVE,

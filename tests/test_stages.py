@@ -127,6 +127,18 @@ def test_the_stages_leave_their_files_and_no_others(finished):
     }
 
 
+def test_calibration_scales_the_last_layer_of_the_model_and_changes_nothing_else(project):
+    plain, figures = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
+    assert "logits times" in run(project, "train", "--calibrate")
+    scaled, with_factor = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
+    factor = with_factor.pop("calibration")
+    assert factor != 1 and with_factor == figures
+    for (name, before), (_, after) in zip(plain.named_parameters(), scaled.named_parameters()):
+        np.testing.assert_array_equal(after, before * np.float32(factor if ".dense." in name else 1))
+    ended = start(project, "train", "--calibrate", "--tie-weights")
+    assert ended.returncode == 1 and ended.stderr.startswith("error: calibrate is True; the last layer is TiedDense")
+
+
 def test_download_copies_the_text_and_notes_where_from(finished, printed):
     assert (finished / "data/raw/input.txt").read_bytes() == TEXT.encode()
     assert json.loads((finished / "metrics/data.json").read_bytes()) == {

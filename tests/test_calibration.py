@@ -1,0 +1,74 @@
+"""Calibration: what is too sure becomes less so, what is right stays, and no order changes."""
+
+import numpy as np
+import pytest
+
+from charrnn.calibration import FACTORS, calibrate
+from charrnn.errors import InputError
+from charrnn.evaluation import evaluate
+from charrnn.layers import Dense, Embedding
+from charrnn.models import Model, create_char_rnn_model
+
+V = 4
+
+
+@pytest.fixture
+def source(rng):
+    """Ids that follow upon each other with known probabilities, and a model that knows them."""
+    following = rng.dirichlet(np.ones(V), size=V)
+    ids = [0]
+    for u in rng.random(20_000):
+        ids.append(min(V - 1, int(np.searchsorted(following[ids[-1]].cumsum(), u))))
+    model = Model([Embedding(V, V), Dense(V, V)], rng, np.float64)
+    model.p[0].table[...], model.p[1].kernel[...] = np.eye(V), np.log(following) - 0.5
+    model.p[1].bias[...] = 0.5
+    return np.array(ids), model
+
+
+@pytest.mark.parametrize("times", [0.8, 1.0, 1.6])
+@pytest.mark.parametrize("num_streams", [1, 7])
+def test_the_factor_undoes_what_makes_a_model_too_sure_or_not_sure_enough(times, num_streams, source):
+    ids, model = source
+    right = evaluate(model, ids)
+    for array in (model.p[1].kernel, model.p[1].bias):
+        array *= times
+    before = evaluate(model, ids)
+    factor = calibrate(model, ids, num_streams)
+    after = evaluate(model, ids)
+    assert factor == pytest.approx(1 / times, abs=0.05)
+    assert after["loss"] == pytest.approx(right["loss"], abs=1e-3)
+    assert after["accuracy"] == before["accuracy"] == right["accuracy"]
+    if times != 1:
+        assert after["loss"] < before["loss"] - 0.005
+
+
+def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
+    ids, model = source
+    ids = ids[:300]
+    kept = model.parameters.copy()
+
+    def loss(factor):
+        model.parameters[...] = kept
+        model.p[1].kernel *= factor
+        model.p[1].bias *= factor
+        return evaluate(model, ids)["loss"]
+
+    expected = min(FACTORS, key=loss)
+    model.parameters[...] = kept
+    monkeypatch.setattr("charrnn.evaluation.POSITIONS_AT_ONCE", 40)  # the last batch is smaller
+    assert calibrate(model, ids) == expected
+    assert model.p[1].kernel.tobytes() == (kept[V * V : 2 * V * V] * expected).tobytes()
+    assert model.p[0].table.tobytes() == kept[: V * V].tobytes()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        create_char_rnn_model(V, np.random.default_rng(0), tie_weights=True),
+        Model([Embedding(V, V), Dense(V, V, "tanh")], np.random.default_rng(0)),
+    ],
+    ids=["tied", "tanh"],
+)
+def test_logits_that_no_weights_of_their_own_make_are_refused(model):
+    with pytest.raises(InputError, match="calibrate is True; the last layer is .*it must be a linear Dense one"):
+        calibrate(model, np.arange(V))
