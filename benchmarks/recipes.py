@@ -32,6 +32,7 @@ RECIPES: dict[str, Recipe] = {
     },
     "middle": _COMMON
     | {
+        "calibrate": True,
         "embedding_dim": 256,
         "hidden_dim": 320,
         "dropout": 0.3,
@@ -43,6 +44,7 @@ RECIPES: dict[str, Recipe] = {
     },
     "best": _COMMON
     | {
+        "calibrate": True,
         "num_layers": 2,
         "embedding_dim": 256,
         "hidden_dim": 384,
@@ -51,19 +53,20 @@ RECIPES: dict[str, Recipe] = {
         "num_epochs": 9,
         "learning_rate": 0.006,
         "warmup_batches": 100,
-        "weight_decay": 0.05,
+        "weight_decay": 0.2,
     },
     "long": _COMMON
     | {
+        "calibrate": True,
         "num_layers": 2,
         "embedding_dim": 256,
         "hidden_dim": 384,
         "dropout": 0.5,
         "window_size": 64,
-        "num_epochs": 19,
+        "num_epochs": 17,
         "learning_rate": 0.006,
         "warmup_batches": 100,
-        "weight_decay": 0.05,
+        "weight_decay": 0.2,
     },
 }
 

@@ -23,7 +23,7 @@ FOLDER = Path("tuning")
 STORAGE = f"sqlite:///{FOLDER}/study.db"
 REPORT = FOLDER / "report.html"
 TABLE = cli.Locations().metrics_dir / "tuning.csv"
-INDIFFERENT = ("log_interval", "workers")  # to a trial, which is one process
+INDIFFERENT = ("calibrate", "log_interval", "workers")  # to a trial, which is one process and only fits
 UNTRIED = ("seed", *INDIFFERENT)  # a lucky seed is no better model
 TUNABLE = tuple(name for name in train.PARAMS if name not in UNTRIED)
 
