@@ -64,7 +64,14 @@ def evaluate(model: "Model", ids: np.ndarray, *, num_streams: int = 1, ranks: Ra
 
 
 def read_in_streams(model: "Model", ids: np.ndarray, num_streams: int, ranks: Ranks = ALONE) -> Iterator[Prediction]:
-    """The logits (T, B, V) with which `evaluate` predicts a text, and the ids (T, B) that came true, batch by batch."""
+    """The logits (T, B, V) with which `evaluate` predicts a text, in a buffer that the next batch overwrites, and the
+    ids (T, B) that came true, batch by batch. With several ranks, those of this rank's share.
+
+    Raises
+    ------
+    InputError
+        As `evaluate` does: about the length and `num_streams` at once, about ids when they are read.
+    """
     if len(ids) < 2:
         raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
     if num_streams < 1:

@@ -100,7 +100,9 @@ def load_search_space(path: Path, tunable: Sequence[str]) -> SearchSpace:
     for name, entry in entries.items():
         try:
             if name not in tunable:
-                raise InputError(f"{name!r} is not a hyperparameter of training; those are {', '.join(tunable)}")
+                raise InputError(
+                    f"{name!r} is not a hyperparameter that can be searched; those are {', '.join(tunable)}"
+                )
             space[name] = _dimension(PARAMS[name], entry, tunable)
             condition = space[name].when
             if condition and condition.name in entries and condition.name not in list(space)[:-1]:

@@ -86,8 +86,6 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
     train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
     vectorizer, data = read_vocabulary(where.vocabulary)
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
-    if params["calibrate"]:
-        require_scalable(model)
     if where.weights_path:
         start = load_model(where.weights_path)
         if start.vectorizer != vectorizer or start.model.layers != model.layers:
@@ -164,7 +162,7 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
     write_csv(where.metrics_dir / "history.csv", history)
     figures = {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
     if params["calibrate"]:
-        figures["calibration"] = calibrate(model, validation_ids, num_streams=params["batch_size"])
+        figures["calibration"] = calibrate(model, validation_ids, most_streams=params["batch_size"])
         say(f"logits times {figures['calibration']:.2f} predict the validation text best")
     write_json(where.metrics_dir / "train.json", figures | {"parameters": len(model.parameters)})
     save_model(where.model, ModelFile(model, vectorizer, params, data))
@@ -174,9 +172,18 @@ def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds:
 
 
 def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
-    """A model with its first weights, and the generator that drew them, with which training goes on."""
+    """A model with its first weights, and the generator that drew them, with which training goes on.
+
+    Raises
+    ------
+    InputError
+        If it is to be calibrated and can't be.
+    """
     rng = np.random.default_rng(params["seed"])
-    return create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in OF_MODEL}), rng
+    model = create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in OF_MODEL})
+    if params["calibrate"]:
+        require_scalable(model)
+    return model, rng
 
 
 def fit_as_told(

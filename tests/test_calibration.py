@@ -5,7 +5,7 @@ import pytest
 
 from charrnn.calibration import FACTORS, calibrate
 from charrnn.errors import InputError
-from charrnn.evaluation import evaluate
+from charrnn.evaluation import evaluate, read_in_streams
 from charrnn.layers import Dense, Embedding
 from charrnn.models import Model, create_char_rnn_model
 
@@ -26,14 +26,14 @@ def source(rng):
 
 
 @pytest.mark.parametrize("times", [0.8, 1.0, 1.6])
-@pytest.mark.parametrize("num_streams", [1, 7])
-def test_the_factor_undoes_what_makes_a_model_too_sure_or_not_sure_enough(times, num_streams, source):
+@pytest.mark.parametrize("most_streams", [1, 7])
+def test_the_factor_undoes_what_makes_a_model_too_sure_or_not_sure_enough(times, most_streams, source):
     ids, model = source
     right = evaluate(model, ids)
     for array in (model.p[1].kernel, model.p[1].bias):
         array *= times
     before = evaluate(model, ids)
-    factor = calibrate(model, ids, num_streams)
+    factor = calibrate(model, ids, most_streams)
     after = evaluate(model, ids)
     assert factor == pytest.approx(1 / times, abs=0.05)
     assert after["loss"] == pytest.approx(right["loss"], abs=1e-3)
@@ -61,6 +61,21 @@ def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
     assert model.p[0].table.tobytes() == kept[: V * V].tobytes()
 
 
+@pytest.mark.parametrize(("length", "most_streams", "expected"), [(301, 9, 3), (301, 2, 2), (99, 9, 1), (700, 9, 5)])
+def test_streams_are_long_and_a_long_text_is_not_read_to_its_end(length, most_streams, expected, source, monkeypatch):
+    read = []
+    monkeypatch.setattr("charrnn.calibration.LEAST_CHARACTERS", 100)
+    monkeypatch.setattr("charrnn.calibration.MOST_CHARACTERS", 500)
+    monkeypatch.setattr(
+        "charrnn.calibration.read_in_streams",
+        lambda model, ids, num_streams: (
+            read.append((len(ids), num_streams)) or read_in_streams(model, ids, num_streams)
+        ),
+    )
+    calibrate(source[1], source[0][:length], most_streams)
+    assert read == [(min(length, 500), expected)]
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -70,5 +85,7 @@ def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
     ids=["tied", "tanh"],
 )
 def test_logits_that_no_weights_of_their_own_make_are_refused(model):
-    with pytest.raises(InputError, match="calibrate is True; the last layer is .*it must be a linear Dense one"):
+    with pytest.raises(
+        InputError, match="calibrate is True; with a (TiedDense|Dense) layer at the end it must be False"
+    ):
         calibrate(model, np.arange(V))

@@ -136,7 +136,9 @@ def test_calibration_scales_the_last_layer_of_the_model_and_changes_nothing_else
     for (name, before), (_, after) in zip(plain.named_parameters(), scaled.named_parameters()):
         np.testing.assert_array_equal(after, before * np.float32(factor if ".dense." in name else 1))
     ended = start(project, "train", "--calibrate", "--tie-weights")
-    assert ended.returncode == 1 and ended.stderr.startswith("error: calibrate is True; the last layer is TiedDense")
+    assert ended.returncode == 1 and ended.stderr.startswith(
+        "error: calibrate is True; with a TiedDense layer at the end it must be False"
+    )
 
 
 def test_download_copies_the_text_and_notes_where_from(finished, printed):

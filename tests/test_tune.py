@@ -115,10 +115,10 @@ LISTED = "must be a list of choices, or have either choices or both from and to"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hiden_dim: [8, 9]", "'hiden_dim' is not a hyperparameter of training; those are cell, num_layers, "),
-        ("temperature: [0.5, 1.0]", "'temperature' is not a hyperparameter of training"),
-        ("train_size: {from: 0.5, to: 0.9}", "'train_size' is not a hyperparameter of training"),
-        ("seed: [1, 2]", "'seed' is not a hyperparameter of training"),
+        ("hiden_dim: [8, 9]", "'hiden_dim' is not a hyperparameter that can be searched; those are cell, num_layers, "),
+        ("temperature: [0.5, 1.0]", "'temperature' is not a hyperparameter that can be searched"),
+        ("train_size: {from: 0.5, to: 0.9}", "'train_size' is not a hyperparameter that can be searched"),
+        ("seed: [1, 2]", "'seed' is not a hyperparameter that can be searched"),
         ("hidden_dim: {from: 0, to: 9}", "hidden_dim is 0; it must be an integer of at least 1"),
         ("hidden_dim: {from: 1, to: 9.5}", "hidden_dim is 9.5; it must be an integer of at least 1"),
         ("dropout: {from: 0, to: 1}", "dropout is 1; it must be a number of at least 0 and below 1"),
