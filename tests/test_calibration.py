@@ -58,6 +58,7 @@ def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
     monkeypatch.setattr("charrnn.evaluation.POSITIONS_AT_ONCE", 40)  # the last batch is smaller
     assert calibrate(model, ids) == expected
     assert model.p[1].kernel.tobytes() == (kept[V * V : 2 * V * V] * expected).tobytes()
+    assert model.p[1].bias.tobytes() == (kept[2 * V * V :] * expected).tobytes()
     assert model.p[0].table.tobytes() == kept[: V * V].tobytes()
 
 
