@@ -40,15 +40,16 @@ def interleaved(
     *,
     rounds: int,
     calls: int,
+    warm_up: int = 1,
     pause: float = 0.2,
     turns: Mapping[str, Callable[[], AbstractContextManager]] | None = None,
 ) -> dict[str, Timing]:
     """Time single calls of every contender, in turns, so that whatever slows the machine for a while slows them all.
 
-    Each round goes through the contenders, beginning with another one each time. A turn is one call that is not
-    counted and then `calls` that are. Between turns nothing runs for `pause` seconds, because the threads of BLAS and
-    OpenMP keep a core busy for a while after their last task, which would slow down whoever comes next. The calls of a
-    contender that is among `turns` are made within the context manager that its function there returns.
+    Each round goes through the contenders, beginning with another one each time. A turn is `warm_up` calls that are
+    not counted and then `calls` that are. Between turns nothing runs for `pause` seconds, because the threads of BLAS
+    and OpenMP keep a core busy for a while after their last task, which would slow down whoever comes next. The calls
+    of a contender that is among `turns` are made within the context manager that its function there returns.
     """
     names = list(contenders)
     seconds = {name: [] for name in names}
@@ -57,7 +58,8 @@ def interleaved(
         for name in names[first:] + names[:first]:
             time.sleep(pause)
             with (turns or {}).get(name, nullcontext)():
-                contenders[name]()
+                for _ in range(warm_up):
+                    contenders[name]()
                 for _ in range(calls):
                     start = time.perf_counter()
                     contenders[name]()

@@ -26,7 +26,7 @@ from stages.workers import find_mpiexec
 
 RANKS = 2
 CALLS = 5  # timed steps of a contender in each round
-WARM_UP = 2  # steps before them
+WARM_UP = 5  # steps before them, in which new processes get their memory
 PYTORCH = "PyTorch, NAdam"
 TOLERANCE = 1e-5  # of the loss
 MACHINES, GIGABITS = (8, 16, 32, 64), (1, 10)  # of the estimate: how many, and bits a second between them
@@ -98,7 +98,7 @@ def measure(shape: Shape, rounds: int) -> dict[str, object]:
         of_ranks.append(turn_of_ranks(shape))
         of_a_sequence_each += turn_of_ranks(shape._replace(B=RANKS))["steps"]
         turn = {"one process": alone.turn}
-        for name, timing in harness.interleaved(steps, rounds=1, calls=CALLS, turns=turn).items():
+        for name, timing in harness.interleaved(steps, rounds=1, calls=CALLS, warm_up=WARM_UP, turns=turn).items():
             seconds[name] += timing.seconds
     worst = max(abs(turn["loss"] - loss) / loss for turn in of_ranks)
     if worst > TOLERANCE:

@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmarks import harness, ranks
 from benchmarks.preparation import MB, ROOT, prepare, run, write_corpus
-from benchmarks.training import SHAPES, Charrnn, Shape, random_batch
+from benchmarks.training import CALLS, SHAPES, WARM_UP, Charrnn, Shape, random_batch
 
 CENTRE = {"H": 128, "B": 32, "T": 100}
 VARIED = {"H": (32, 64, 128, 256, 512), "B": (1, 8, 32, 128), "T": (25, 50, 100, 200, 400)}
@@ -35,7 +35,7 @@ def step_times(rounds: int) -> Figures:
         contenders[varied] = Charrnn(shape, x, y, reset_after=False)
     steps = {varied: contender.step for varied, contender in contenders.items()}
     turns = {varied: contender.turn for varied, contender in contenders.items()}
-    timings = harness.interleaved(steps, rounds=rounds, calls=3, turns=turns)
+    timings = harness.interleaved(steps, rounds=rounds, calls=CALLS, warm_up=WARM_UP, turns=turns)
     return [
         shapes[varied]
         | {"varied": varied[0], "milliseconds": 1000 * timing.median}

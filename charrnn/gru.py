@@ -40,6 +40,7 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
+from charrnn.buffers import copy, empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
@@ -80,19 +81,19 @@ class GRU(Recurrent):
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
-        dgates = np.empty((3, T, B, H), dtype)
+        dgates = empty((3, T, B, H), dtype)
         # The product with U_c enters c as it is, so that its gradient dq is dc; with `reset_after`, r comes between.
-        dq = np.empty((T, B, H), dtype) if self.reset_after else dgates[2]
+        dq = empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return SimpleNamespace(
-            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            gates=np.empty((3, T, B, H), dtype),  # x W + b, then r, z, c
-            recalled=np.empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with reset_after q
+            h=empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            gates=empty((3, T, B, H), dtype),  # x W + b, then r, z, c
+            recalled=empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with reset_after q
             dgates=dgates,  # their local derivatives, in the end dr, dz, dc
             dq=dq,
-            dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
-            products=np.empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
-            dx=np.empty((T, B, D), dtype),
-            dx_of_gate=np.empty((3, T * B, D), dtype),
+            dh=empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
+            products=empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
+            dx=empty((T, B, D), dtype),
+            dx_of_gate=empty((3, T * B, D), dtype),
         )
 
     def project(self, p: Arrays, x: Array | Rows, work: Arrays) -> None:
@@ -111,13 +112,13 @@ class GRU(Recurrent):
             if self.reset_after:
                 np.matmul(h_before, U, out=blocks)
                 product_rz += rz
-                sigmoid(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
+                sigmoid(product_rz, out=rz, scratch=product_rz)  # r, z = σ(x W + h_before U + b)
                 np.add(product_c, p.recurrent_bias, out=recalled)  # q = h_before U_c + u
                 np.multiply(r, recalled, out=product_c)
             else:
                 np.matmul(h_before, U_rz, out=blocks_rz)
                 product_rz += rz
-                sigmoid(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
+                sigmoid(product_rz, out=rz, scratch=product_rz)  # r, z = σ(x W + h_before U + b)
                 np.multiply(r, h_before, out=recalled)
                 np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ h_before) U_c
             product_c += c
@@ -182,7 +183,7 @@ class GRU(Recurrent):
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
         # Rows of one array, of which each product takes a run: [1; x; 1; h] gives r and z, [r ∘ h; 1; x] gives c.
-        rows = np.ones((H + 1 + D + 1 + H, B), dtype)
+        rows = copy(np.ones((H + 1 + D + 1 + H, B), dtype))
         recalled, x, y = np.split(rows, [H, H + 1 + D])
         h = y[1:]
         h[...] = state["h"]
@@ -194,10 +195,10 @@ class GRU(Recurrent):
         bW, uU = np.insert(p.kernel, 0, p.bias, axis=1), np.insert(p.recurrent_kernel, 0, 0, axis=1)
         if self.reset_after:
             uU[2, 0] = p.recurrent_bias
-        of_rz = side_by_side(np.hstack([bW[:2], uU[:2]]) * half).T
-        of_c = np.concatenate([uU[2, 1:] * half, bW[2]]).T
+        of_rz = copy(side_by_side(np.hstack([bW[:2], uU[:2]]) * half)).T
+        of_c = copy(np.concatenate([uU[2, 1:] * half, bW[2]])).T
         of_x, of_y = bW[2].T, uU[2].T * half  # with `reset_after`, c needs two products
-        rz, c = np.empty((2 * H, B), dtype), np.empty((H, B), dtype)
+        rz, c = empty((2 * H, B), dtype), empty((H, B), dtype)
         r, z = rz[:H], rz[H:]
         add, subtract, multiply, tanh = np.add, np.subtract, np.multiply, np.tanh  # Python finds local names faster
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
+from charrnn.buffers import copy, empty
 from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, random_uniform, zeros
 
@@ -46,10 +47,10 @@ def affine_backward(x: Array, W: Array, dy: Array, dW: Array, db: Array, dx: Arr
 
 def affine_stepper(x: Array, W: Array, b: Array, activation: str = "linear") -> Stepper:
     """The `stepper` of y = f(x W + b), see `charrnn.models.Layer`: [1, y] = [1, x] [[1, b], [0, W]], and f upon y."""
-    matrix = np.zeros((1 + len(W), 1 + len(b)), x.dtype)
+    matrix = copy(np.zeros((1 + len(W), 1 + len(b)), x.dtype))
     matrix[0, 0], matrix[0, 1:], matrix[1:, 1:] = 1, b, W
     # y lies in memory row by row, which suits the search for the largest logits.
-    x_rows, y_rows = x.T, np.empty((x.shape[1], 1 + len(b)), x.dtype)
+    x_rows, y_rows = x.T, empty((x.shape[1], 1 + len(b)), x.dtype)
     y, activate = y_rows[:, 1:], None if activation == "linear" else ACTIVATIONS[activation].forward
 
     def step() -> None:
@@ -84,11 +85,11 @@ class Embedding:
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         return SimpleNamespace(
-            ids=np.empty((T, B), np.intp),
-            y=np.empty((T, B, self.output_dim), dtype),
+            ids=empty((T, B), np.intp),
+            y=empty((T, B, self.output_dim), dtype),
             positions=np.arange(T * B).reshape(T, B),
-            order=np.empty((T, B), np.intp),
-            dy_in_order=np.empty((T * B, self.output_dim), dtype),
+            order=empty((T, B), np.intp),
+            dy_in_order=empty((T * B, self.output_dim), dtype),
         )
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
@@ -141,9 +142,9 @@ class Dense:
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         outputs = (T, B, self.output_dim)
-        work = SimpleNamespace(y=np.empty(outputs, dtype), dx=np.empty((T, B, self.input_dim), dtype))
+        work = SimpleNamespace(y=empty(outputs, dtype), dx=empty((T, B, self.input_dim), dtype))
         if self.activation != "linear":
-            work.da = np.empty(outputs, dtype)
+            work.da = empty(outputs, dtype)
         return work
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
@@ -187,7 +188,7 @@ class TiedDense:
         p.bias[...] = self.bias_initializer(p.bias.shape, rng)
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
-        return SimpleNamespace(y=np.empty((T, B, self.output_dim), dtype), dx=np.empty((T, B, self.input_dim), dtype))
+        return SimpleNamespace(y=empty((T, B, self.output_dim), dtype), dx=empty((T, B, self.input_dim), dtype))
 
     def forward(self, p: Arrays, x: Array, work: Arrays) -> Array:
         return affine(x, p.table.T, p.bias, work.y)
@@ -249,9 +250,9 @@ class Dropout:
         pass
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
-        y, dx = (np.empty((T, B, self.dim), dtype) for _ in range(2))
+        y, dx = (empty((T, B, self.dim), dtype) for _ in range(2))
         draws = -(-self.dim * y.itemsize // 8)  # two float32 a draw; the second half of the last one may be left over
-        drawn = np.empty((T, B, draws * 8 // y.itemsize), dtype)
+        drawn = empty((T, B, draws * 8 // y.itemsize), dtype)
         work = SimpleNamespace(y=y, dx=dx, draws=draws, drawn=drawn, mask=drawn[..., : self.dim])
         self.place(work, 0, 0, B)
         return work

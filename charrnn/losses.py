@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from charrnn.buffers import empty
+
 
 class SparseCategoricalCrossentropy:
     """The loss of logits (T, B, V) against the ids (T, B) of any integer dtype that came true.
@@ -20,12 +22,12 @@ class SparseCategoricalCrossentropy:
     def work(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> SimpleNamespace:
         """Buffers for one pass over (T, B, V) logits."""
         return SimpleNamespace(
-            exp=np.empty((T, B, V), dtype),  # of the logits less the largest of their position
-            row=np.empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
-            losses=np.empty((T, B), dtype),  # nats
-            of_target=np.empty((T, B), dtype),  # the target's logit less the largest, then its gradient
+            exp=empty((T, B, V), dtype),  # of the logits less the largest of their position
+            row=empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
+            losses=empty((T, B), dtype),  # nats
+            of_target=empty((T, B), dtype),  # the target's logit less the largest, then its gradient
             places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
-            at_target=np.empty((T, B), np.intp),
+            at_target=empty((T, B), np.intp),
         )
 
     def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> np.ndarray:

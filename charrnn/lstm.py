@@ -32,6 +32,7 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.blocks import column_blocks, in_blocks
+from charrnn.buffers import copy, empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
@@ -70,16 +71,16 @@ class LSTM(Recurrent):
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
-            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            c=np.empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
-            gates=np.empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
-            tanh_c=np.empty((T, B, H), dtype),  # backwards, what h_t sends to c_t: o (1 - tanh²(c)), in the end by dh
-            dgates=np.empty((4, T, B, H), dtype),  # their local derivatives, in the end do, di, df, dg
-            dh=np.empty((B, H), dtype),  # the gradients of the states, at the end those of h[0] and c[0]
-            dc=np.empty((B, H), dtype),
-            products=np.empty((4, B, H), dtype),  # of one time step, with U_o, U_i, U_f, U_g or their transposes
-            dx=np.empty((T, B, D), dtype),
-            dx_of_gate=np.empty((4, T * B, D), dtype),
+            h=empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            c=empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
+            gates=empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
+            tanh_c=empty((T, B, H), dtype),  # backwards, what h_t sends to c_t: o (1 - tanh²(c)), in the end by dh
+            dgates=empty((4, T, B, H), dtype),  # their local derivatives, in the end do, di, df, dg
+            dh=empty((B, H), dtype),  # the gradients of the states, at the end those of h[0] and c[0]
+            dc=empty((B, H), dtype),
+            products=empty((4, B, H), dtype),  # of one time step, with U_o, U_i, U_f, U_g or their transposes
+            dx=empty((T, B, D), dtype),
+            dx_of_gate=empty((4, T * B, D), dtype),
         )
 
     def project(self, p: Arrays, x: Array | Rows, work: Arrays) -> None:
@@ -96,7 +97,7 @@ class LSTM(Recurrent):
         ):
             np.matmul(h_before, U, out=blocks)
             products += gates
-            sigmoid(products[:3], out=gates[:3])  # o, i, f = σ(x W + h_before U + b)
+            sigmoid(products[:3], out=gates[:3], scratch=products[:3])  # o, i, f = σ(x W + h_before U + b)
             o, i, f, g = gates
             np.tanh(products[3], out=g)
             np.multiply(f, c_before, out=c_t)
@@ -145,7 +146,7 @@ class LSTM(Recurrent):
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype
-        x_and_h = np.ones((1 + D + 1 + H, B), dtype)  # [1; x; 1; h], for a single product
+        x_and_h = copy(np.ones((1 + D + 1 + H, B), dtype))  # [1; x; 1; h], for a single product
         x, y = x_and_h[: 1 + D], x_and_h[1 + D :]
         h, c = y[1:], state["c"]
         h[...] = state["h"]
@@ -154,8 +155,8 @@ class LSTM(Recurrent):
         half = np.array(0.5, dtype)  # an array, which NumPy handles faster than a number
         bWU = np.hstack([p.bias[:, None], p.kernel, np.zeros((4, 1, H), dtype), p.recurrent_kernel])
         bWU[:3] *= half
-        of_gates = side_by_side(bWU).T
-        gates, entering = np.empty((4 * H, B), dtype), np.empty((H, B), dtype)
+        of_gates = copy(side_by_side(bWU)).T
+        gates, entering = empty((4 * H, B), dtype), empty((H, B), dtype)
         oif, (o, i, f, g) = gates[: 3 * H], np.split(gates, 4)
         add, multiply, tanh = np.add, np.multiply, np.tanh  # Python finds local names faster
 

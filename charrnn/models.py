@@ -11,6 +11,7 @@ import numpy as np
 
 from charrnn.activations import softmax
 from charrnn.arrays import Array, Arrays, DType, State, Stepper
+from charrnn.buffers import empty
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
@@ -232,7 +233,7 @@ class Model:
         steps: list[Callable[[], None]] = []
         for i in range(first, len(self.layers)):
             layer, y_before = self.layers[i], y
-            of_layer = {name: np.zeros((dim, B), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
+            of_layer = {name: empty((dim, B), self.dtype) for name, dim in getattr(layer, "state_dims", {}).items()}
             for name, h in of_layer.items():
                 h[...] = 0 if state is None else state[i][name].T
             stepper = getattr(layer, "stepper", partial(_stepper_from_forward, layer))

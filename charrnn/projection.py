@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, DType
+from charrnn.buffers import empty
 from charrnn.layers import Embedding
 
 
@@ -75,8 +76,8 @@ class EmbeddingOfRows(Embedding):
 
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         return SimpleNamespace(
-            ids=np.empty((T, B), np.intp),
-            one_hot=np.empty((T * B, self.input_dim), dtype),
+            ids=empty((T, B), np.intp),
+            one_hot=empty((T * B, self.input_dim), dtype),
             identity=np.eye(self.input_dim, dtype=dtype),
         )
 

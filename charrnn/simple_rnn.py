@@ -16,6 +16,7 @@ import numpy as np
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes
+from charrnn.buffers import empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers import affine, affine_backward, require_activation
 from charrnn.recurrent import Recurrent
@@ -50,11 +51,11 @@ class SimpleRNN(Recurrent):
     def work(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         return SimpleNamespace(
-            h=np.empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            a=np.empty((T, B, H), dtype),  # a_t = x_t W + b, later its gradient
-            dh=np.empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
-            product=np.empty((B, H), dtype),
-            dx=np.empty((T, B, D), dtype),
+            h=empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            a=empty((T, B, H), dtype),  # a_t = x_t W + b, later its gradient
+            dh=empty((B, H), dtype),  # the gradient of the state, at the end that of h[0]
+            product=empty((B, H), dtype),
+            dx=empty((T, B, D), dtype),
         )
 
     def project(self, p: Arrays, x: Array, work: Arrays) -> None:

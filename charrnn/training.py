@@ -167,7 +167,7 @@ def fit(
     )
     decayed = model.decayed()
     masks = Masks(seed=int(rng.spawn(1)[0].integers(2**63)))
-    trainee = _trainee(model, targets, dropout, masks)
+    trainee = as_trained(model, targets, dropout, masks)
     parts_of = cache(lambda T, B: batch_work(trainee, T, B, num_threads, ranks))
     figures, sum_together = np.zeros(2), JointSum(ranks)
     if resume:
@@ -251,8 +251,8 @@ def _out_of_patience(history: History, patience: int) -> bool:
     return bool(patience and history) and len(history) - best_epoch(history)["epoch"] >= patience
 
 
-def _trainee(model: "Model", targets: str, dropout: float, masks: Masks) -> "Model":
-    """What is trained: the model's own parameters, behind a chain with what only training needs."""
+def as_trained(model: "Model", targets: str, dropout: float, masks: Masks) -> "Model":
+    """The model's own parameters, and a gradient of its own, behind a chain with what only training needs."""
     layers = list(model.layers)
     for first, second in pairwise(layers[:2]):
         if type(first) is Embedding and pays(first) and getattr(second, "accepts_rows", False):
