@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # models.py imports this module
 
 LN2 = log(2)
 Prediction = tuple[np.ndarray, np.ndarray]
-POSITIONS_AT_ONCE = 1 << 15  # T·B of a batch; this and the next bound memory, and change no result
+POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next bound memory, and change no result
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
 
 
