@@ -8,6 +8,7 @@ import pytest
 from benchmarks import harness, preparation, quality, ranks, sampling, scaling, training
 from benchmarks.harness import RESULTS
 from charrnn import parts
+from charrnn.projection import EmbeddingOfRows
 
 ROOT = Path(__file__).parents[1]
 README, PERFORMANCE, SCALING = (
@@ -66,3 +67,21 @@ def test_what_is_published_stands_beside_what_is_measured():
 def test_the_machine_is_named(document, name):
     machine = results(name)["machine"]
     assert f"{machine['processor']}, {machine['cores']} cores" in document
+
+
+def test_turns_alternate_and_their_first_calls_do_not_count():
+    calls = []
+    contenders = {name: lambda name=name: calls.append(name) for name in "ab"}
+    timings = harness.interleaved(contenders, rounds=2, calls=3, warm_up=2, pause=0)
+    assert "".join(calls) == "aaaaa" + "bbbbb" + "bbbbb" + "aaaaa"
+    assert [len(timing.seconds) for timing in timings.values()] == [6, 6]
+
+
+def test_charrnn_is_timed_in_the_steps_of_training():
+    shape = training.Shape(H=8, B=4, T=6)
+    x, y = training.random_batch(shape)
+    contender = training.Charrnn(shape, x, y, reset_after=False)
+    assert all(isinstance(part.model.layers[0], EmbeddingOfRows) for part in contender.parts)
+    with contender.turn():
+        losses = [contender.step() for _ in range(50)]
+    assert losses[-1] < losses[0] - 0.1
