@@ -182,7 +182,15 @@ def measure_all(shapes: Sequence[Shape], rounds: int, write: bool) -> None:
     print(table(figures), estimate_table(figures), sep="\n\n")
     if write:
         machine = harness.machine("torch", "mpi4py", "mpich")
-        results = {"machine": machine, "V": V, "E": E, "rounds": rounds, "calls": CALLS, "shapes": figures}
+        results = {
+            "machine": machine,
+            "V": V,
+            "E": E,
+            "rounds": rounds,
+            "calls": CALLS,
+            "warm_up": WARM_UP,
+            "shapes": figures,
+        }
         print(f"written to {harness.write('ranks', results)}", file=sys.stderr)
 
 

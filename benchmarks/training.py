@@ -66,7 +66,7 @@ def random_batch(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Charrnn:
-    """charrnn in one of its forms, as `charrnn.training.fit` takes its steps."""
+    """charrnn in one of its forms, taking the steps of `charrnn.training.fit`, without clipping."""
 
     def __init__(
         self,
@@ -245,7 +245,15 @@ def main() -> None:
     print(table(figures), summary(figures), sep="\n\n")
     if not args.no_write:
         machine = harness.machine("torch", "jax", "jaxlib", "keras")
-        results = {"machine": machine, "V": V, "E": E, "rounds": args.rounds, "calls": CALLS, "shapes": figures}
+        results = {
+            "machine": machine,
+            "V": V,
+            "E": E,
+            "rounds": args.rounds,
+            "calls": CALLS,
+            "warm_up": WARM_UP,
+            "shapes": figures,
+        }
         print(f"written to {harness.write('training', results)}", file=sys.stderr)
 
 

@@ -37,8 +37,8 @@ def tanh_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 def sigmoid(x: Array, out: Array | None = None, scratch: Array | None = None) -> Array:
     """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2: it can't overflow, and NumPy has none cheaper.
 
-    `scratch` holds what is computed on the way, and may be x itself where that is not needed any more: it is in the
-    cache, and `out` perhaps is not.
+    `scratch` holds what is computed on the way. It may be x itself where that is not needed any more, which is then in
+    the cache, where `out` may not be.
     """
     half = np.array(0.5, x.dtype)  # NumPy takes a third less time with an array than with a Python number
     scratch = np.multiply(x, half, out=out if scratch is None else scratch)

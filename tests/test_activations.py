@@ -31,6 +31,17 @@ def test_sigmoid_is_the_logistic_function_and_does_not_overflow():
         np.testing.assert_allclose(sigmoid(x), [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1], atol=1e-16)
 
 
+def test_sigmoid_leaves_x_alone_unless_it_is_the_scratch(rng):
+    x = rng.normal(size=(3, 4))
+    before, expected = x.copy(), 1 / (1 + np.exp(-x))
+    out, scratch = np.empty_like(x), np.empty_like(x)
+    assert sigmoid(x, out=out, scratch=scratch) is out
+    np.testing.assert_allclose(out, expected)
+    np.testing.assert_array_equal(x, before)
+    assert sigmoid(x, out=out, scratch=x) is out
+    np.testing.assert_allclose(out, expected)
+
+
 def test_softmax_sums_to_one_and_does_not_overflow():
     with np.errstate(over="raise", invalid="raise"):
         y = softmax(np.array([[1e4, 1e4, -1e4], [0.0, np.log(3), -np.inf]]))
