@@ -2,7 +2,7 @@
 
 BLAS copies both matrices of a product into an order that suits it ("packing", Goto and van de Geijn 2008). With the few
 rows of one time step that takes up to a third of the time. On processors with AVX-512, OpenBLAS leaves it out where a
-product is small. Then it reads the block once for every few rows, which is fastest from the first-level cache.
+product is small.
 """
 
 import numpy as np
@@ -10,20 +10,17 @@ import numpy as np
 from charrnn.buffers import copy
 
 UNPACKED = 10**6  # multiply-adds of such a product: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c
-IN_CACHE = 1 << 13  # numbers in a block: 32 KB of float32
-SLOWER = 32  # columns; with fewer, the products take longer than what the cache spares
-NARROWEST = 16  # with fewer, the calls cost more than the packing did
 
 
 def column_blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
     """The columns of `matrix` (…, K, N) in blocks of equal width: (…, N / width, K, width).
 
-    The width is the largest for which a product of (rows, K) and (K, width) is not packed and the block is in the
-    cache, or has `SLOWER` columns; if no such number from `NARROWEST` upwards divides N, there is one block.
+    The width is the first of 64, 32, N and 16 that divides N and with which a product of (rows, K) and (K, width) is
+    not packed: a few whole registers are fastest. If there is none, there is one block.
     """
     *_, K, N = matrix.shape
-    widest = min(N, UNPACKED // (rows * K), max(SLOWER, IN_CACHE // K))
-    width = next((width for width in range(widest, NARROWEST - 1, -1) if N % width == 0), N)
+    unpacked = UNPACKED // (rows * K)
+    width = next((width for width in (64, 32, N, 16) if N % width == 0 and width <= unpacked), N)
     return copy(matrix.reshape(*matrix.shape[:-1], N // width, width).swapaxes(-3, -2))
 
 
