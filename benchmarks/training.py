@@ -50,7 +50,11 @@ class Shape(NamedTuple):
         return self.B * self.T if targets == "every" else self.B
 
     def multiply_adds(self, targets: str) -> int:
-        """Those of a step's matrix products: each in the forward pass brings two in the backward pass."""
+        """Those of a step's matrix products: each in the forward pass brings two in the backward pass.
+
+        That is so where the GRU is given vectors, as in all rivals. charrnn trains on rows (`charrnn.projection`), with
+        other products; the floor is the same for all.
+        """
         gru = self.B * self.T * 3 * (E + self.H) * self.H
         dense = self.characters(targets) * self.H * V
         return 3 * (gru + dense)
