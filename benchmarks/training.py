@@ -27,8 +27,9 @@ from charrnn.initializers import random_uniform
 from charrnn.layers import Dense, Embedding, Masks
 from charrnn.models import Model
 from charrnn.optimizers import Nadam
-from charrnn.parts import batch_work, loss_and_gradient, one_after_another, threads
+from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.ranks import ALONE, JointSum, Ranks
+from charrnn.threads import at_once, threads
 from charrnn.training import as_trained
 from stages.workers import available_cores
 
@@ -95,12 +96,12 @@ class Charrnn:
         num_threads = max(1, len(available_cores()) // ranks.size)
         self.x, self.y, self.sum_together = x, y, JointSum(ranks)
         self.parts = batch_work(self.trainee, shape.T, shape.B, num_threads, ranks)
-        self.together = one_after_another
+        self.beside = at_once
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """The threads of the steps taken within it; in training, they are there for a whole epoch."""
-        with threads(self.parts) as self.together:
+        with threads(len(self.parts)) as self.beside:
             yield
 
     def weights(self) -> Arrays:
@@ -110,13 +111,13 @@ class Charrnn:
     def loss_and_gradients(self) -> tuple[float, Arrays]:
         """The loss, and the gradients named and shaped as the weights."""
         with self.turn():
-            loss = loss_and_gradient(self.trainee, self.x, self.y, self.parts, together=self.together)
+            loss = loss_and_gradient(self.trainee, self.x, self.y, self.parts, beside=self.beside)
         gradients = Model.from_parameters(self.model.layers, self.trainee.gradient).named_parameters()
         return loss, {name.partition(".")[2]: view for name, view in gradients}
 
     def step(self) -> float:
         """One step, within a turn; the loss before it."""
-        loss = np.array(loss_and_gradient(self.trainee, self.x, self.y, self.parts, together=self.together))
+        loss = np.array(loss_and_gradient(self.trainee, self.x, self.y, self.parts, beside=self.beside))
         self.sum_together(self.trainee.gradient, loss)
         self.optimizer.update(self.model.parameters, self.trainee.gradient, self.memory)
         return float(loss)

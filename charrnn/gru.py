@@ -32,6 +32,7 @@ and with `reset_after`, where the reset gate lets through q_t = h_{t-1} U_c + u:
 """
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ from charrnn.buffers import copy, empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
+from charrnn.threads import Call
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class GRU(Recurrent):
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
     b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
-    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
+    `project` to `deferred_gradients` are the steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int
@@ -170,15 +172,20 @@ class GRU(Recurrent):
             dh += of_z
             dh += of_c
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
-        H = self.hidden_dim
-        h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(3, -1, H)
-        np.matmul(h_rows.T, dgate_rows[:2], out=grad.recurrent_kernel[:2])
-        into_c = h_rows if self.reset_after else work.recalled.reshape(-1, H)
-        np.matmul(into_c.T, work.dq.reshape(-1, H), out=grad.recurrent_kernel[2])
-        if self.reset_after:
-            np.sum(work.dq, axis=(0, 1), out=grad.recurrent_bias)
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
         return gradients_of_projection(p, grad, x, work.dgates, work)
+
+    def deferred_gradients(self, grad: Arrays, x: Array | Rows, dy: Array, work: Arrays) -> list[Call]:
+        H, dU = self.hidden_dim, grad.recurrent_kernel
+        h_before, drz, dq = work.h[:-1].reshape(-1, H), work.dgates[:2].reshape(2, -1, H), work.dq.reshape(-1, H)
+        into_c = h_before if self.reset_after else work.recalled.reshape(-1, H)
+        calls: list[Call] = [
+            partial(np.matmul, h_before.T, drz, out=dU[:2]),
+            partial(np.matmul, into_c.T, dq, out=dU[2]),
+        ]
+        if self.reset_after:
+            calls.append(partial(np.sum, dq, axis=0, out=grad.recurrent_bias))
+        return calls
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype

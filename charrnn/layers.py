@@ -4,6 +4,7 @@ What every layer offers, and how to write your own, is described by `charrnn.mod
 """
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.buffers import copy, empty
 from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, random_uniform, zeros
+from charrnn.threads import Call
 
 
 def require_positive(layer: object, **dimensions: int) -> None:
@@ -36,13 +38,17 @@ def affine(x: Array, W: Array, b: Array, y: Array) -> Array:
     return y
 
 
-def affine_backward(x: Array, W: Array, dy: Array, dW: Array, db: Array, dx: Array) -> Array:
-    """dW = Σ xᵀ dy, db = Σ dy, and dx = dy Wᵀ, which is returned."""
-    rows = dy.reshape(-1, len(db))
-    np.matmul(x.reshape(-1, len(W)).T, rows, out=dW)
-    np.sum(rows, axis=0, out=db)
-    np.matmul(rows, W.T, out=dx.reshape(-1, len(W)))
+def affine_backward(dy: Array, W: Array, dx: Array) -> Array:
+    """dx = dy Wᵀ."""
+    np.matmul(dy.reshape(-1, W.shape[1]), W.T, out=dx.reshape(-1, len(W)))
     return dx
+
+
+def affine_gradients(x: Array, dy: Array, dW: Array, db: Array) -> None:
+    """dW = Σ xᵀ dy, db = Σ dy."""
+    rows = dy.reshape(-1, len(db))
+    np.matmul(x.reshape(-1, len(dW)).T, rows, out=dW)
+    np.sum(rows, axis=0, out=db)
 
 
 def affine_stepper(x: Array, W: Array, b: Array, activation: str = "linear") -> Stepper:
@@ -157,10 +163,16 @@ class Dense:
         return affine_stepper(x, p.kernel, p.bias, self.activation)
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
-        da = dy  # the gradient of a = x W + b
         if self.activation != "linear":
-            da = ACTIVATIONS[self.activation].backward(work.y, dy, out=work.da)
-        return affine_backward(x, p.kernel, da, grad.kernel, grad.bias, work.dx)
+            ACTIVATIONS[self.activation].backward(work.y, dy, out=work.da)
+        return affine_backward(self._da(dy, work), p.kernel, work.dx)
+
+    def deferred_gradients(self, grad: Arrays, x: Array, dy: Array, work: Arrays) -> list[Call]:
+        return [partial(affine_gradients, x, self._da(dy, work), grad.kernel, grad.bias)]
+
+    def _da(self, dy: Array, work: Arrays) -> Array:
+        """The gradient of a = x W + b."""
+        return dy if self.activation == "linear" else work.da
 
 
 @dataclass(frozen=True)
@@ -197,7 +209,8 @@ class TiedDense:
         return affine_stepper(x, p.table.T, p.bias)
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array:
-        return affine_backward(x, p.table.T, dy, grad.table.T, grad.bias, work.dx)
+        affine_gradients(x, dy, grad.table.T, grad.bias)  # not deferred, as the embedding adds to that of the table
+        return affine_backward(dy, p.table.T, work.dx)
 
 
 class Masks:

@@ -24,6 +24,7 @@ Backwards in time, with do, di, df and dg the gradients of what stands in the br
 """
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -36,6 +37,7 @@ from charrnn.buffers import copy, empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.projection import Rows, gradients_of_projection, project_to_gates
 from charrnn.recurrent import Recurrent, side_by_side
+from charrnn.threads import Call
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,14 @@ class LSTM(Recurrent):
             dh += products[2]
             dh += products[3]
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
-        H, dgates = self.hidden_dim, work.dgates
-        np.matmul(work.h[:-1].reshape(-1, H).T, dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
-        return gradients_of_projection(p, grad, x, dgates, work)
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array | Rows, work: Arrays) -> Array:
+        return gradients_of_projection(p, grad, x, work.dgates, work)
+
+    def deferred_gradients(self, grad: Arrays, x: Array | Rows, dy: Array, work: Arrays) -> list[Call]:
+        H = self.hidden_dim
+        h_rows, dgate_rows = work.h[:-1].reshape(-1, H), work.dgates.reshape(4, -1, H)
+        halves = slice(0, 2), slice(2, 4)
+        return [partial(np.matmul, h_rows.T, dgate_rows[half], out=grad.recurrent_kernel[half]) for half in halves]
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         D, H, B, dtype = self.input_dim, self.hidden_dim, x.shape[1], x.dtype

@@ -34,6 +34,10 @@ class Layer(Protocol):
     whose last row is the outgoing one, and under "d" + name a buffer (B, H) in which `backward` leaves the gradient of
     the incoming state.
 
+    A layer may leave gradients to `deferred_gradients(grad, x, dy, work)`, which returns the calls that make them, of
+    about the same length. No other layer waits for these, so other threads can make them while the layers before this
+    one go back (Qi et al. 2023, arXiv 2401.10241, where that keeps the devices of a pipeline busy).
+
     A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds
     them among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.
 
@@ -77,7 +81,7 @@ class Layer(Protocol):
         """x (T, B, input_dim) -> y (T, B, output_dim), which may lie in a buffer of `work`."""
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array | None:
-        """Overwrite every gradient in `grad` and return dx, given the x and the work of the last forward pass."""
+        """Overwrite the gradients in `grad` and return dx, given the x and the work of the last forward pass."""
 
 
 @dataclass(frozen=True)
@@ -261,7 +265,11 @@ class Model:
         """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
         dy: Any = dlogits  # ids, with which the first layer begins, have no gradient
         for i in reversed(range(len(self.layers))):
-            dy = self.layers[i].backward(self.p[i], self.grad[i], work.inputs[i], dy, work.layers[i])
+            layer, arrays = self.layers[i], (self.grad[i], work.inputs[i], dy, work.layers[i])
+            dy = layer.backward(self.p[i], *arrays)
+            if hasattr(layer, "deferred_gradients"):
+                for call in layer.deferred_gradients(*arrays):
+                    call()
         return self.gradient
 
     def predict(self, ids: Array, state: State | None = None) -> Array:

@@ -5,20 +5,17 @@ A large batch is cut into sequences, some for each thread. A smaller one is cut 
 processes train together (`charrnn.ranks`), all this is done to the share that this one has of the batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import Array, Arrays, State
 from charrnn.losses import SparseCategoricalCrossentropy
-from charrnn.pieces import Together, can_be_cut_in_time, gradients_piece_by_piece
+from charrnn.pieces import can_be_cut_in_time, gradients_piece_by_piece
 from charrnn.ranks import ALONE, Ranks, shares
+from charrnn.threads import Beside, at_once, start
 
 if TYPE_CHECKING:  # models.py imports training.py, which imports this module
     from charrnn.models import Model, Workspace
@@ -73,22 +70,18 @@ def batch_work(model: "Model", T: int, B: int, num_threads: int = 1, ranks: Rank
     return parts
 
 
-def one_after_another(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-    """`Together` without a thread."""
-    return [call() for call in calls]
-
-
 def loss_and_gradient(
     model: "Model",
     x: Array,
     y: Array,
     parts: list[Part],
     state: State | None = None,
-    together: Together = one_after_another,
+    beside: Beside = at_once,
 ) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
-    x and y are (T, B) ids, `parts` comes from `batch_work`, and `together` from `threads`. A model that keeps only
+    x and y are (T, B) ids, `parts` comes from `batch_work`, and `beside` from
+    `charrnn.threads`. A model that keeps only
     the last time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over
     them.
     """
@@ -103,33 +96,13 @@ def loss_and_gradient(
     if not parts:
         model.gradient[...] = 0
     elif parts[-1].steps.start > 0:  # pieces of time
-        gradients_piece_by_piece(parts, x, y, state, together)
+        gradients_piece_by_piece(parts, x, y, state, beside)
     else:
-        together([partial(of_columns, part) for part in parts])
+        for wait in start([partial(of_columns, part) for part in parts], beside):
+            wait()
     for part in parts[1:]:
         model.gradient += part.model.gradient
     return sum(part.share * float(part.loss.losses.mean(dtype=np.float64)) for part in parts)
-
-
-@contextmanager
-def threads(parts: list[Part]) -> Iterator[Together]:
-    """As many threads as there are parts, this one being the first, and one thread for the BLAS of each. What raises an
-    error in one of them ends the block, once the others are done.
-
-    That holds for a single part too: it has too little work for two, and results are the same whatever BLAS could have.
-    """
-    with threadpool_limits(1, user_api="blas"):
-        if len(parts) <= 1:
-            yield one_after_another
-            return
-        with ThreadPoolExecutor(len(parts) - 1) as others:
-
-            def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
-                first, *rest = calls
-                results = [others.submit(call) for call in rest]
-                return [first(), *(result.result() for result in results)]
-
-            yield at_once
 
 
 def final_state(model: "Model", parts: list[Part], B: int) -> State:

@@ -13,10 +13,11 @@ import numpy as np
 from charrnn.arrays import Array, Arrays
 from charrnn.initializers import Initializer
 from charrnn.layers import require_positive
+from charrnn.threads import Call
 
 
 class Recurrent(ABC):
-    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the five steps of a layer."""
+    """`forward` and `backward`, as `charrnn.models.Layer` has them, put together from the steps of such a layer."""
 
     input_dim: int
     hidden_dim: int
@@ -55,8 +56,12 @@ class Recurrent(ABC):
         states before, and those of the incoming states after it."""
 
     @abstractmethod
-    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        """The gradients of the parameters; returns dx."""
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        """The gradients of the parameters that `project` needs; returns dx."""
+
+    @abstractmethod
+    def deferred_gradients(self, grad: Arrays, x: Array, dy: Array, work: Arrays) -> list[Call]:
+        """The gradients of the others, see `charrnn.models.Layer`."""
 
     def init(self, p: Arrays, rng: np.random.Generator) -> None:
         p.kernel[...] = self.initializer(p.kernel.shape, rng)
@@ -72,7 +77,7 @@ class Recurrent(ABC):
             getattr(work, "d" + name)[...] = 0
         self.local_derivatives(p, work)
         self.unroll_backward(p, dy, work)
-        return self.gradients(p, grad, x, work)
+        return self.project_backward(p, grad, x, work)
 
 
 def side_by_side(stack: Array) -> Array:

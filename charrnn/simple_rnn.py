@@ -10,6 +10,7 @@ The state before the first step, h_0, is the incoming one.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,8 +19,9 @@ from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes
 from charrnn.buffers import empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
-from charrnn.layers import affine, affine_backward, require_activation
+from charrnn.layers import affine, affine_backward, affine_gradients, require_activation
 from charrnn.recurrent import Recurrent
+from charrnn.threads import Call
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ class SimpleRNN(Recurrent):
             activation_backward(h, dh, out=da)
             np.matmul(da, p.recurrent_kernel.T, out=dh)
 
-    def gradients(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        H, da = self.hidden_dim, work.a
-        np.matmul(work.h[:-1].reshape(-1, H).T, da.reshape(-1, H), out=grad.recurrent_kernel)
-        return affine_backward(x, p.kernel, da, grad.kernel, grad.bias, work.dx)
+    def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
+        affine_gradients(x, work.a, grad.kernel, grad.bias)
+        return affine_backward(work.a, p.kernel, work.dx)
+
+    def deferred_gradients(self, grad: Arrays, x: Array, dy: Array, work: Arrays) -> list[Call]:
+        H = self.hidden_dim
+        h_rows, da_rows = work.h[:-1].reshape(-1, H), work.a.reshape(-1, H)
+        return [partial(np.matmul, h_rows.T, da_rows, out=grad.recurrent_kernel)]

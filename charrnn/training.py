@@ -15,11 +15,12 @@ from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
 from charrnn.layers import Dropout, Embedding, LastStep, Masks
 from charrnn.optimizers import Nadam, Optimizer, clip_by_global_norm, decay_weights
-from charrnn.parts import batch_work, final_state, loss_and_gradient, threads
+from charrnn.parts import batch_work, final_state, loss_and_gradient
 from charrnn.preprocessing import batches, stream_length, streams, windows
 from charrnn.projection import EmbeddingOfRows, pays
 from charrnn.ranks import ALONE, JointSum, Ranks
 from charrnn.schedules import SCHEDULES, learning_rate
+from charrnn.threads import threads
 
 if TYPE_CHECKING:  # models.py imports this module
     from charrnn.models import Model
@@ -191,11 +192,11 @@ def fit(
             else:
                 pairs = batches(train_windows, batch_size, rng, first=now.batch)
 
-            with threads(parts_of(window_size, batch_size)) as together:
+            with threads(len(parts_of(window_size, batch_size))) as beside:
                 for x, y in pairs:
                     parts = parts_of(*x.shape)
                     masks.step = step = (now.epoch - 1) * num_batches + now.batch + 1
-                    figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, together), stopped()
+                    figures[:] = loss_and_gradient(trainee, x, y, parts, now.state, beside), stopped()
                     state = final_state(trainee, parts, x.shape[1]) if carry_state else None
                     # One message a step. After it each rank knows the whole batch, and who was told to stop.
                     sum_together(trainee.gradient, figures, *_arrays(state))

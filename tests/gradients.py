@@ -41,7 +41,10 @@ class LayerProbe:
     def backward(self):
         """The gradients by parameters, input (None for ids) and each state."""
         self.forward()
-        dx = self.layer.backward(self.p, self.grad, self.x, self.R.copy(), self.work)
+        arrays = self.grad, self.x, self.R.copy(), self.work
+        dx = self.layer.backward(self.p, *arrays)
+        for call in getattr(self.layer, "deferred_gradients", lambda *_: [])(*arrays):
+            call()
         return self.gradient, dx, {name: getattr(self.work, "d" + name) for name in self.state}
 
 

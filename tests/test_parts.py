@@ -1,20 +1,19 @@
 """Batches cut into parts for several threads: where that is done, and that it changes nothing but time."""
 
-import threading
 import tracemalloc
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from charrnn.gru import GRU
 from charrnn.layers import Dense, Dropout, Embedding, LastStep, Masks, TiedDense
 from charrnn.lstm import LSTM
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.optimizers import Nadam, clip_by_global_norm
-from charrnn.parts import batch_work, final_state, loss_and_gradient, threads
+from charrnn.parts import batch_work, final_state, loss_and_gradient
 from charrnn.projection import EmbeddingOfRows
 from charrnn.simple_rnn import SimpleRNN
+from charrnn.threads import threads
 from tests.test_models import LeakyAverage
 
 V = 7
@@ -105,9 +104,9 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
     cut(monkeypatch)
     parts = batch_work(model, T, B, num_threads=3)
     assert len(parts) == 3 and len({part.share for part in parts}) == 2  # they are not of one size
-    with threads(parts) as together:
+    with threads(len(parts)) as beside:
         for _ in range(2):
-            loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, together)
+            loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, beside)
             np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
             np.testing.assert_allclose(model.gradient, expected, atol=1e-13)
     for of_layer, expected_of_layer in zip(final_state(model, parts, B), expected_state):
@@ -126,8 +125,8 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
     model = Model(layers, rng, np.float64)
     ids = rng.integers(V, size=(12, 4))
     parts = batch_work(model, 11, 4, num_threads=3)
-    with threads(parts) as together:
-        loss_and_gradient(model, ids[:-1], ids[1:], parts, together=together)
+    with threads(len(parts)) as beside:
+        loss_and_gradient(model, ids[:-1], ids[1:], parts, beside=beside)
     masks = [part.work.layers[2].mask for part in parts]
     outputs = [part.work.layers[2].y for part in parts]
     assert len({mask.tobytes() for mask in masks}) == 3
@@ -135,17 +134,6 @@ def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
         assert mask.any() and not mask.all()
         np.testing.assert_array_equal(output, part.work.layers[1].h[1:] * mask)
         assert not part.work.layers[2].dx[mask == 0].any() and part.work.layers[2].dx[mask != 0].all()
-
-
-@pytest.mark.parametrize(("T", "B"), [(100, 32), (4, 128)])
-def test_each_part_has_a_thread_with_one_blas_thread(T, B, rng):
-    parts = batch_work(create_char_rnn_model(V, rng), T, B, num_threads=2)
-    barrier = threading.Barrier(2, timeout=60)
-    with threads(parts) as together:
-        assert sorted(together([barrier.wait] * 2)) == [0, 1]
-        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
-    with threads(parts[:1]) as together:
-        assert together([threading.get_ident] * 2) == [threading.get_ident()] * 2
 
 
 @pytest.mark.parametrize("num_threads", [1, 2])
@@ -162,10 +150,10 @@ def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_batch(num_
     def peak(T):
         parts, peaks = batch_work(model, T, B, num_threads), []
         ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
-        with threads(parts) as together:
+        with threads(len(parts)) as beside:
             for _ in range(2):
                 tracemalloc.start()
-                loss_and_gradient(model, ids[:-1], ids[1:], parts, together=together)
+                loss_and_gradient(model, ids[:-1], ids[1:], parts, beside=beside)
                 clip_by_global_norm(model.gradient, 1.0)
                 optimizer.update(model.parameters, model.gradient, memory)
                 peaks.append(tracemalloc.get_traced_memory()[1])
