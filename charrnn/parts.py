@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # models.py imports training.py, which imports this module
     from charrnn.models import Model, Workspace
 
 # What makes a second thread pay; with less, threads wait for Python more than they work. See docs/performance.md.
-MULTIPLY_ADDS_A_THREAD = 1 << 20  # of one recurrent product at one time step, for threads with sequences of their own
+MULTIPLY_ADDS_A_THREAD = 5 << 18  # of one recurrent product at one time step, for threads with sequences of their own
 NUMBERS_A_THREAD = 10**5  # of a recurrent layer's output, for threads with pieces of time
 
 

@@ -46,10 +46,10 @@ def test_a_step_is_timed_within_its_turn_whichever_way_it_uses_threads(monkeypat
         "batch_work",
         lambda *args: steps.append([part.steps for part in parts.batch_work(*args)]) or parts.batch_work(*args),
     )
-    monkeypatch.setattr(scaling, "VARIED", {"H": (128, 256)})
+    monkeypatch.setattr(scaling, "VARIED", {"H": (128, 320)})
     monkeypatch.setattr(scaling, "CENTRE", {"H": 128, "B": 32, "T": 50})
     monkeypatch.setattr(training, "available_cores", lambda: {0, 1})
-    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 50), ("H", 256, 50)]
+    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 50), ("H", 320, 50)]
     assert steps == [[slice(0, 25), slice(25, 50)], [slice(0, 50)] * 2]
 
 

@@ -47,8 +47,8 @@ def cuts(model, T, B, num_threads=2):
         (64, 32, 97, [(97, 32)]),
         (500, 1, 400, [(200, 1)] * 2),
         (256, 64, 100, [(100, 32)] * 2),
-        (256, 33, 100, [(100, 17), (100, 16)]),
-        (256, 31, 144, [(72, 31)] * 2),
+        (256, 41, 100, [(100, 21), (100, 20)]),
+        (256, 39, 100, [(50, 39)] * 2),
     ],
 )
 def test_large_batches_are_cut_into_sequences_middling_ones_into_pieces_of_time(H, B, T, expected, rng):
