@@ -47,7 +47,7 @@ def gradients_piece_by_piece(pieces: Sequence["Part"], x: Array, y: Array, state
     deferred: list[Call] = []
 
     def later(calls: list[Call]) -> None:
-        deferred.extend(beside(call) for call in calls)
+        deferred.extend([beside(call) for call in calls])
 
     # `ready` waits for what a piece has to be through with before it is unrolled, in the order in which pieces are.
     ready = start(
@@ -80,7 +80,9 @@ def gradients_piece_by_piece(pieces: Sequence["Part"], x: Array, y: Array, state
             later(layer.deferred_gradients(piece.model.grad[i], piece.work.inputs[i], dy, work))
             after = work
         ready = next_ready
-    for wait in ready + deferred[::-1]:
+    for wait in ready:
+        wait()
+    for wait in reversed(deferred):  # of the last of them, other threads have begun with least
         wait()
 
 

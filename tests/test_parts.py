@@ -1,6 +1,7 @@
 """Batches cut into parts for several threads: where that is done, and that it changes nothing but time."""
 
 import tracemalloc
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from charrnn.optimizers import Nadam, clip_by_global_norm
 from charrnn.parts import batch_work, final_state, loss_and_gradient
 from charrnn.projection import EmbeddingOfRows
 from charrnn.simple_rnn import SimpleRNN
-from charrnn.threads import threads
+from charrnn.threads import at_once, threads
 from tests.test_models import LeakyAverage
 
 V = 7
@@ -22,6 +23,7 @@ CHAINS = pytest.mark.parametrize(
     [
         [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
         [Embedding(V, 3), GRU(3, 4, reset_after=True), Dense(4, 5, "tanh"), GRU(5, 3), Dense(3, V)],
+        [Embedding(V, 3), Dense(3, 5, "tanh"), GRU(5, 4), Dense(4, V)],
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 4), Dense(4, 5, "relu"), Dense(5, V)],
         [Embedding(V, 4), SimpleRNN(4, V)],
         [Embedding(V, 4, tied=True), GRU(4, 4), TiedDense(4, V)],
@@ -79,6 +81,11 @@ def in_sequences(monkeypatch):
     monkeypatch.setattr("charrnn.parts.MULTIPLY_ADDS_A_THREAD", 1)
 
 
+def when_waited_for(call):
+    """Other threads that never get to anything: whatever nobody waits for is not made."""
+    return cache(call)
+
+
 def with_dropout(layers):
     return [*layers[:-1], Dropout(layers[-1].input_dim, 0.4, Masks(9)), layers[-1]]
 
@@ -104,8 +111,10 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
     cut(monkeypatch)
     parts = batch_work(model, T, B, num_threads=3)
     assert len(parts) == 3 and len({part.share for part in parts}) == 2  # they are not of one size
-    with threads(len(parts)) as beside:
-        for _ in range(2):
+    with threads(len(parts)) as in_threads:
+        for beside in (in_threads, in_threads, at_once, when_waited_for):
+            for part in parts:
+                part.model.gradient[...] = np.nan
             loss = loss_and_gradient(model, ids[:-1], ids[1:], parts, before, beside)
             np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
             np.testing.assert_allclose(model.gradient, expected, atol=1e-13)
