@@ -36,7 +36,8 @@ class Layer(Protocol):
 
     A layer may leave gradients to `deferred_gradients(grad, x, dy, work)`, which returns the calls that make them, of
     about the same length. No other layer waits for these, so other threads can make them while the layers before this
-    one go back (Qi et al. 2023, arXiv 2401.10241, where that keeps the devices of a pipeline busy).
+    one go back (Qi et al. 2023, arXiv 2401.10241, where that keeps the devices of a pipeline busy). Because these calls
+    need x, no layer's `backward` may write into what its `forward` has returned.
 
     A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds
     them among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.

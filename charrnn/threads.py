@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 Call = Callable[[], Any]
 Beside = Callable[[Call], Call]
-"""Starts a call and returns a function that waits until it is made and returns, or raises, what it has."""
+"""Starts a call and returns a function, itself to be called once, that waits until it is made and returns what it has
+returned, or raises what it has raised."""
 
 
 def at_once(call: Call) -> Call:
@@ -23,10 +24,10 @@ def at_once(call: Call) -> Call:
 
 @contextmanager
 def threads(number: int) -> Iterator[Beside]:
-    """So many threads, this one being the first, and one thread for the BLAS of each. At the end of the block, the
-    others finish what they have been given, also if it ends with an error.
+    """So many threads, this one being the first, and one thread for the BLAS of each, of a single one too: it has too
+    little work for two, and results are the same whatever BLAS could have.
 
-    That holds for a single one too: it has too little work for two, and results are the same whatever BLAS could have.
+    When the block ends, even with an error, the others finish what they have been given first.
     """
     with threadpool_limits(1, user_api="blas"):
         if number <= 1:
