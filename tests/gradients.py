@@ -17,6 +17,15 @@ def views(shapes, flat):
     return namespace
 
 
+def all_gradients(layer, p, *arrays):
+    """What `layer.backward(p, grad, x, dy, work)` returns, once the gradients that it leaves for later are made too."""
+    dx = layer.backward(p, *arrays)
+    if hasattr(layer, "deferred_gradients"):
+        for call in layer.deferred_gradients(*arrays):
+            call()
+    return dx
+
+
 class LayerProbe:
     """A layer with random float64 parameters, input, initial state, and weights R of the scalar Σ R ∘ y."""
 
@@ -41,10 +50,7 @@ class LayerProbe:
     def backward(self):
         """The gradients by parameters, input (None for ids) and each state."""
         self.forward()
-        arrays = self.grad, self.x, self.R.copy(), self.work
-        dx = self.layer.backward(self.p, *arrays)
-        for call in getattr(self.layer, "deferred_gradients", lambda *_: [])(*arrays):
-            call()
+        dx = all_gradients(self.layer, self.p, self.grad, self.x, self.R.copy(), self.work)
         return self.gradient, dx, {name: getattr(self.work, "d" + name) for name in self.state}
 
 
