@@ -3,9 +3,11 @@
 What every layer offers, and how to write your own, is described by `charrnn.models.Layer`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +31,16 @@ def require_activation(layer: object, name: str) -> None:
     if name not in ACTIVATIONS:
         allowed = ", ".join(ACTIVATIONS)
         raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
+
+
+def go_back(
+    layer: Any, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays, later: Callable[[list[Call]], None]
+) -> Any:
+    """`layer.backward`, whose dx is returned; the calls for the gradients that it leaves go to `later`."""
+    dx = layer.backward(p, grad, x, dy, work)
+    if hasattr(layer, "deferred_gradients"):
+        later(layer.deferred_gradients(grad, x, dy, work))
+    return dx
 
 
 def affine(x: Array, W: Array, b: Array, y: Array) -> Array:

@@ -47,7 +47,7 @@ class LSTM(Recurrent):
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
     (4, H), to which `init` adds `forget_bias` for f: a cell that keeps what it has is where learning should begin
     (Jozefowicz, Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
-    `project` to `gradients` are the five steps that `charrnn.recurrent.Recurrent` tells of.
+    `project` to `deferred_gradients` are the steps that `charrnn.recurrent.Recurrent` tells of.
     """
 
     input_dim: int

@@ -15,10 +15,11 @@ from charrnn.buffers import empty
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding, TiedDense
+from charrnn.layers import Dense, Embedding, TiedDense, go_back
 from charrnn.lstm import LSTM
 from charrnn.preprocessing import require_ids
 from charrnn.simple_rnn import SimpleRNN
+from charrnn.threads import make
 from charrnn.training import fit
 
 
@@ -34,13 +35,16 @@ class Layer(Protocol):
     whose last row is the outgoing one, and under "d" + name a buffer (B, H) in which `backward` leaves the gradient of
     the incoming state.
 
-    A layer may leave gradients to `deferred_gradients(grad, x, dy, work)`, which returns the calls that make them, of
-    about the same length. No other layer waits for these, so other threads can make them while the layers before this
-    one go back (Qi et al. 2023, arXiv 2401.10241, where that keeps the devices of a pipeline busy). Because these calls
-    need x, no layer's `backward` may write into what its `forward` has returned.
+    A layer may leave gradients to `deferred_gradients(grad, x, dy, work)`, which is called with the arrays that
+    `backward` has had and returns the calls that make them, each about as long as another. No other layer waits for
+    these, so threads may make them in any order, and while the layers before this one go back (Qi et al. 2023, arXiv
+    2401.10241, where that keeps the devices of a pipeline busy). Because they need x and dy, no layer's `backward` may
+    write into its dy, or into what its `forward` has returned. (A subclass with a `backward` of its own has a
+    `deferred_gradients` of its own too.)
 
     A layer that uses parameters of the model's first layer as well has `shared`, the name and shape of each. It finds
-    them among its own and leaves its gradient there, to which the first layer adds. Only one layer may do so.
+    them among its own, and its `backward` leaves their gradient there, to which the first layer adds. Only one layer
+    may do so.
 
     A layer that drops time steps also has `output_steps(T)`, which tells how many are left.
 
@@ -82,7 +86,8 @@ class Layer(Protocol):
         """x (T, B, input_dim) -> y (T, B, output_dim), which may lie in a buffer of `work`."""
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays) -> Array | None:
-        """Overwrite the gradients in `grad` and return dx, given the x and the work of the last forward pass."""
+        """Given the x and the work of the last forward pass, overwrite the gradients in `grad`, but for those that are
+        deferred, and return dx."""
 
 
 @dataclass(frozen=True)
@@ -266,11 +271,7 @@ class Model:
         """The gradient of the loss by all parameters (flat), given that by the logits of the last forward pass."""
         dy: Any = dlogits  # ids, with which the first layer begins, have no gradient
         for i in reversed(range(len(self.layers))):
-            layer, arrays = self.layers[i], (self.grad[i], work.inputs[i], dy, work.layers[i])
-            dy = layer.backward(self.p[i], *arrays)
-            if hasattr(layer, "deferred_gradients"):
-                for call in layer.deferred_gradients(*arrays):
-                    call()
+            dy = go_back(self.layers[i], self.p[i], self.grad[i], work.inputs[i], dy, work.layers[i], make)
         return self.gradient
 
     def predict(self, ids: Array, state: State | None = None) -> Array:

@@ -15,7 +15,7 @@ from charrnn.arrays import Array, Arrays, State
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.pieces import can_be_cut_in_time, gradients_piece_by_piece
 from charrnn.ranks import ALONE, Ranks, shares
-from charrnn.threads import Beside, at_once, start
+from charrnn.threads import Beside, at_once, make, start
 
 if TYPE_CHECKING:  # models.py imports training.py, which imports this module
     from charrnn.models import Model, Workspace
@@ -80,10 +80,9 @@ def loss_and_gradient(
 ) -> float:
     """The mean loss of one batch in nats; its gradient goes to `model.gradient`.
 
-    x and y are (T, B) ids, `parts` comes from `batch_work`, and `beside` from
-    `charrnn.threads`. A model that keeps only
-    the last time step is held against the last ids alone. With several ranks, loss and gradient are to be summed over
-    them.
+    x and y are (T, B) ids, `parts` comes from `batch_work`, and `beside` from `charrnn.threads`. A model that keeps
+    only the last time step is held against the last ids alone. With several ranks, loss and gradient are to be summed
+    over them.
     """
 
     def of_columns(part: Part) -> None:
@@ -98,8 +97,7 @@ def loss_and_gradient(
     elif parts[-1].steps.start > 0:  # pieces of time
         gradients_piece_by_piece(parts, x, y, state, beside)
     else:
-        for wait in start([partial(of_columns, part) for part in parts], beside):
-            wait()
+        make(start([partial(of_columns, part) for part in parts], beside))
     for part in parts[1:]:
         model.gradient += part.model.gradient
     return sum(part.share * float(part.loss.losses.mean(dtype=np.float64)) for part in parts)

@@ -11,7 +11,8 @@ pieces:
     one thread, piece by piece: unroll backwards, while the others make gradients of the pieces that are through
     whoever is free:            the gradients that are left
 
-Beside a thread that goes through time, the others make nothing but large products: each call would have it wait.
+A piece is unrolled as soon as it is ready itself, whatever the others are at. Beside a thread that goes through time
+there should be few and large calls, as each has it wait.
 With several recurrent layers, one after the other is unrolled, and on the way back the last one first.
 """
 
@@ -20,9 +21,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from charrnn.arrays import Array, State
+from charrnn.layers import go_back
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.recurrent import Recurrent
-from charrnn.threads import Beside, Call, start
+from charrnn.threads import Beside, Call, make, start
 
 if TYPE_CHECKING:  # both import this module
     from charrnn.models import Model
@@ -47,7 +49,7 @@ def gradients_piece_by_piece(pieces: Sequence["Part"], x: Array, y: Array, state
     deferred: list[Call] = []
 
     def later(calls: list[Call]) -> None:
-        deferred.extend([beside(call) for call in calls])
+        deferred.extend([beside(call) for call in calls])  # in one go, as other threads do so too
 
     # `ready` waits for what a piece has to be through with before it is unrolled, in the order in which pieces are.
     ready = start(
@@ -80,10 +82,8 @@ def gradients_piece_by_piece(pieces: Sequence["Part"], x: Array, y: Array, state
             later(layer.deferred_gradients(piece.model.grad[i], piece.work.inputs[i], dy, work))
             after = work
         ready = next_ready
-    for wait in ready:
-        wait()
-    for wait in reversed(deferred):  # of the last of them, other threads have begun with least
-        wait()
+    make(ready)
+    make(deferred[::-1])  # wait for the last of them first, which the others are least likely to have begun with
 
 
 def _forward(piece: "Part", first: int, x: Array, targets: Array, later: Later) -> Array | None:
@@ -119,9 +119,6 @@ def _backward(piece: "Part", i: int, dy: Any, later: Later) -> Array | None:
     """From layer i back to the next that goes through time, or to the beginning."""
     model, work = piece.model, piece.work
     while i >= 0 and not isinstance(model.layers[i], Recurrent):
-        layer, arrays = model.layers[i], (model.grad[i], work.inputs[i], dy, work.layers[i])
-        dy = layer.backward(model.p[i], *arrays)
-        if hasattr(layer, "deferred_gradients"):
-            later(layer.deferred_gradients(*arrays))
+        dy = go_back(model.layers[i], model.p[i], model.grad[i], work.inputs[i], dy, work.layers[i], later)
         i -= 1
     return dy

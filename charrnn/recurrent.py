@@ -57,7 +57,7 @@ class Recurrent(ABC):
 
     @abstractmethod
     def project_backward(self, p: Arrays, grad: Arrays, x: Array, work: Arrays) -> Array:
-        """The gradients of the parameters that `project` needs; returns dx."""
+        """The gradients of the parameters that `project` needs, from which dx may follow; returns dx."""
 
     @abstractmethod
     def deferred_gradients(self, grad: Arrays, x: Array, dy: Array, work: Arrays) -> list[Call]:

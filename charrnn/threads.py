@@ -16,6 +16,12 @@ Beside = Callable[[Call], Call]
 returned, or raises what it has raised."""
 
 
+def make(calls: Sequence[Call]) -> None:
+    """Make these calls, one after the other."""
+    for call in calls:
+        call()
+
+
 def at_once(call: Call) -> Call:
     """`Beside` without a thread."""
     result = call()

@@ -5,6 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from charrnn.layers import go_back
+from charrnn.threads import make
+
 STEP = 1e-6
 
 
@@ -19,11 +22,7 @@ def views(shapes, flat):
 
 def all_gradients(layer, p, *arrays):
     """What `layer.backward(p, grad, x, dy, work)` returns, once the gradients that it leaves for later are made too."""
-    dx = layer.backward(p, *arrays)
-    if hasattr(layer, "deferred_gradients"):
-        for call in layer.deferred_gradients(*arrays):
-            call()
-    return dx
+    return go_back(layer, p, *arrays, later=make)
 
 
 class LayerProbe:

@@ -124,6 +124,20 @@ def test_parts_give_the_loss_the_gradient_and_the_state_of_the_whole(
             np.testing.assert_allclose(value, expected_of_layer[name], rtol=1e-12)
 
 
+class Failing(Dense):
+    def deferred_gradients(self, grad, x, dy, work):
+        return [lambda: 1 / 0]
+
+
+@pytest.mark.parametrize("cut", [in_time, in_sequences])
+def test_an_error_in_a_gradient_left_for_later_comes_out(cut, monkeypatch, rng):
+    cut(monkeypatch)
+    model, ids = Model([Embedding(V, 3), GRU(3, 4), Failing(4, V)], rng), rng.integers(V, size=(12, 4))
+    parts = batch_work(model, 11, 4, num_threads=3)
+    with pytest.raises(ZeroDivisionError), threads(len(parts)) as beside:
+        loss_and_gradient(model, ids[:-1], ids[1:], parts, beside=beside)
+
+
 @pytest.mark.parametrize("cut", [in_time, in_sequences])
 def test_dropout_is_undone_backwards_in_every_part(cut, monkeypatch):
     """With a linear chain and no loss but the sum, masks forwards and backwards must be the same: so the gradient of
