@@ -3,7 +3,6 @@
 What every layer offers, and how to write your own, is described by `charrnn.models.Layer`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.buffers import copy, empty
 from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, random_uniform, zeros
-from charrnn.threads import Call
+from charrnn.threads import Call, Later
 
 
 def require_positive(layer: object, **dimensions: int) -> None:
@@ -33,9 +32,7 @@ def require_activation(layer: object, name: str) -> None:
         raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
 
 
-def go_back(
-    layer: Any, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays, later: Callable[[list[Call]], None]
-) -> Any:
+def go_back(layer: Any, p: Arrays, grad: Arrays, x: Array, dy: Array, work: Arrays, later: Later) -> Any:
     """`layer.backward`, whose dx is returned; the calls for the gradients that it leaves go to `later`."""
     dx = layer.backward(p, grad, x, dy, work)
     if hasattr(layer, "deferred_gradients"):

@@ -16,7 +16,7 @@ there should be few and large calls, as each has it wait.
 With several recurrent layers, one after the other is unrolled, and on the way back the last one first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +24,11 @@ from charrnn.arrays import Array, State
 from charrnn.layers import go_back
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.recurrent import Recurrent
-from charrnn.threads import Beside, Call, make, start
+from charrnn.threads import Beside, Call, Later, make, start
 
 if TYPE_CHECKING:  # both import this module
     from charrnn.models import Model
     from charrnn.parts import Part
-
-Later = Callable[[list[Call]], None]
-"""Has calls made beside this thread, some time before the step is over."""
 
 
 def can_be_cut_in_time(model: "Model") -> bool:

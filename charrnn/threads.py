@@ -15,6 +15,9 @@ Beside = Callable[[Call], Call]
 """Starts a call and returns a function, itself to be called once, that waits until it is made and returns what it has
 returned, or raises what it has raised."""
 
+Later = Callable[[list[Call]], None]
+"""Has calls made, at once or some time before the step is over."""
+
 
 def make(calls: Sequence[Call]) -> None:
     """Make these calls, one after the other."""
