@@ -1,4 +1,34 @@
 """A character-level recurrent network in NumPy: the network, its training and its sampling, and nothing else.
 
-Each module is one idea and is imported by its own name; `charrnn.models` is the place to start.
+The names below are imported from their modules when they are first used, so that a program loads only what it needs.
 """
+
+from importlib import import_module
+from typing import Any
+
+MODULES = {
+    "charrnn.config": ("ModelConfig", "SamplingConfig", "TrainingConfig"),
+    "charrnn.errors": ("CharRNNError", "DivergenceError", "InputError"),
+    "charrnn.evaluation": ("context_curve", "evaluate"),
+    "charrnn.gradient_check": ("gradient_check",),
+    "charrnn.layers": ("GRU", "LSTM", "Dense", "Embedding", "Layer", "SimpleRNN", "TiedDense"),
+    "charrnn.model_file": ("ModelFile", "load_model", "save_model"),
+    "charrnn.models": ("Model", "create_char_rnn_model"),
+    "charrnn.optimizers": ("SGD", "Adagrad", "Adam", "Nadam", "RMSprop"),
+    "charrnn.preprocessing": ("TextVectorizer",),
+    "charrnn.sampling": ("generate", "generate_streams"),
+    "charrnn.training": ("Callback", "TrainingState"),
+}
+ORIGINS = {name: module for module, names in MODULES.items() for name in names}
+
+__all__ = list(ORIGINS)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ORIGINS:
+        raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
+    return getattr(import_module(ORIGINS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *ORIGINS]

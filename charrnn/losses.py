@@ -6,49 +6,47 @@ Fused, the gradient is as simple as can be, d loss / d logits = (p - onehot(targ
 taken of a probability that has underflowed to zero (Goodfellow, Bengio and Courville 2016, section 6.2.2.3).
 """
 
-from types import SimpleNamespace
-
 import numpy as np
 
-from charrnn.buffers import empty
+from charrnn.arrays import Arrays, aligned_empty
 
 
 class SparseCategoricalCrossentropy:
     """The loss of logits (T, B, V) against the ids (T, B) of any integer dtype that came true.
 
-    Like a layer, it keeps nothing: `work` makes the buffers that `forward` fills and `backward` needs.
+    Like a layer, it keeps nothing: `allocate` makes the buffers that `forward` fills and `backward` reads.
     """
 
-    def work(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> SimpleNamespace:
+    def allocate(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> Arrays:
         """Buffers for one pass over (T, B, V) logits."""
-        return SimpleNamespace(
-            exp=empty((T, B, V), dtype),  # of the logits less the largest of their position
-            row=empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
-            losses=empty((T, B), dtype),  # nats
-            of_target=empty((T, B), dtype),  # the target's logit less the largest, then its gradient
+        return Arrays(
+            exp=aligned_empty((T, B, V), dtype),  # of the logits less the largest of their position
+            row=aligned_empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
+            losses=aligned_empty((T, B), dtype),  # nats
+            of_target=aligned_empty((T, B), dtype),  # the target's logit less the largest, then its gradient
             places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
-            at_target=empty((T, B), np.intp),
+            at_target=aligned_empty((T, B), np.intp),
         )
 
-    def forward(self, logits: np.ndarray, targets: np.ndarray, work: SimpleNamespace) -> np.ndarray:
-        """The loss of each position (T, B) in nats, in a buffer of `work`."""
-        exp, row, losses, of_target = work.exp, work.row, work.losses, work.of_target
-        work.at_target[...] = targets
-        work.at_target += work.places
+    def forward(self, logits: np.ndarray, targets: np.ndarray, buffers: Arrays) -> np.ndarray:
+        """The loss of each position (T, B) in nats, in a buffer."""
+        exp, row, losses, of_target = buffers.exp, buffers.row, buffers.losses, buffers.of_target
+        buffers.at_target[...] = targets
+        buffers.at_target += buffers.places
         np.max(logits, axis=-1, keepdims=True, out=row)
         np.subtract(logits, row, out=exp)
-        np.take(exp, work.at_target, out=of_target, mode="clip")
+        np.take(exp, buffers.at_target, out=of_target, mode="clip")
         np.exp(exp, out=exp)
         np.sum(exp, axis=-1, keepdims=True, out=row)
         np.log(row[..., 0], out=losses)
         return np.subtract(losses, of_target, out=losses)  # log Σ exp(logits) - logits[target]
 
-    def backward(self, work: SimpleNamespace, share: float = 1.0) -> np.ndarray:
+    def backward(self, buffers: Arrays, share: float = 1.0) -> np.ndarray:
         """d (share · mean loss) / d logits (T, B, V), in place of the exponentials."""
-        dlogits, of_target = work.exp, work.of_target
+        dlogits, of_target = buffers.exp, buffers.of_target
         scale = share / of_target.size
-        dlogits *= np.divide(scale, work.row, out=work.row)  # softmax = exp / Σ exp
-        np.take(dlogits, work.at_target, out=of_target, mode="clip")
+        dlogits *= np.divide(scale, buffers.row, out=buffers.row)  # softmax = exp / Σ exp
+        np.take(dlogits, buffers.at_target, out=of_target, mode="clip")
         of_target -= scale
-        np.put(dlogits, work.at_target, of_target, mode="clip")
+        np.put(dlogits, buffers.at_target, of_target, mode="clip")
         return dlogits

@@ -1,6 +1,6 @@
 """How much of a text is copied from another: is a model that predicts well a writer or a parrot?
 
-Passages are compared by hashes of 64 bits, so that a corpus of any size is gone through piece by piece:
+Passages are compared by hashes of 64 bits, so that a corpus of any size is read chunk by chunk:
 
     hash_n(x)_i = Σ_{k<n} v[x_{i+k}] b^k mod 2^64,   hash_{m+n}(x)_i = hash_m(x)_i + b^m hash_n(x)_{i+m}
 
@@ -16,7 +16,7 @@ import numpy as np
 from charrnn.preprocessing import release
 
 BASE = 0x9E3779B97F4A7C15  # odd; 2^64 over the golden ratio
-PIECE = 1 << 20  # ids of the source at a time
+CHUNK = 1 << 20  # ids of the source at a time
 SLOTS = 1 << 20  # of a table that tells quickly what is not looked for
 
 
@@ -26,8 +26,8 @@ def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
     wanted = np.unique(of_sample)
     found, in_use = np.zeros(len(wanted), bool), np.zeros(SLOTS, bool)
     in_use[wanted % SLOTS] = True
-    for start in range(0, len(source) - n + 1, PIECE):
-        hashes = _hashes(source[start : start + PIECE + n - 1], n)
+    for start in range(0, len(source) - n + 1, CHUNK):
+        hashes = _hashes(source[start : start + CHUNK + n - 1], n)
         release(source)
         hashes = hashes[in_use[hashes % SLOTS]]
         places = np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)

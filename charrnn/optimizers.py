@@ -5,7 +5,7 @@ An optimizer is a description. What it remembers between steps is the state that
 those of PyTorch, learning rates aside, and are tested against it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, fields
 from functools import partial
 from math import isfinite
@@ -14,9 +14,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from charrnn.config import TrainingConfig
 from charrnn.errors import InputError
 
 Vector = np.ndarray
+BLOCK = 1 << 15  # numbers; with smaller blocks the calls take longer than the arithmetic
 
 
 class Optimizer(Protocol):
@@ -65,6 +67,17 @@ def require_valid(optimizer: Optimizer) -> None:
             raise InputError(f"{type(optimizer).__name__}: {field.name} is {value!r}; it must be {allowed}")
 
 
+def in_blocks(*vectors: Vector) -> Iterator[tuple[Vector, ...]]:
+    """The vectors, which are equally long, in blocks small enough that all operations on one find it in the cache."""
+    for start in range(0, len(vectors[0]), BLOCK):
+        yield tuple(vector[start : start + BLOCK] for vector in vectors)
+
+
+def block_like(parameters: Vector) -> Vector:
+    """An uninitialized vector for the intermediate results of a block."""
+    return np.empty_like(parameters[:BLOCK])
+
+
 def average(mean: Vector, value: Vector, decay: float, scratch: Vector) -> None:
     """mean ← decay · mean + (1 - decay) · value, in place; `scratch` may be `value` itself."""
     np.multiply(value, 1 - decay, out=scratch)
@@ -87,19 +100,20 @@ class SGD:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(velocity=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+        return SimpleNamespace(velocity=np.zeros_like(parameters), scratch=block_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
-        u, step = state.velocity, state.scratch
-        u *= self.momentum
-        u += gradient
-        if self.nesterov:
-            np.multiply(u, self.momentum, out=step)
-            step += gradient
-            step *= self.learning_rate
-        else:
-            np.multiply(u, self.learning_rate, out=step)
-        parameters -= step
+        for θ, g, u in in_blocks(parameters, gradient, state.velocity):
+            step = state.scratch[: len(θ)]
+            u *= self.momentum
+            u += g
+            if self.nesterov:
+                np.multiply(u, self.momentum, out=step)
+                step += g
+                step *= self.learning_rate
+            else:
+                np.multiply(u, self.learning_rate, out=step)
+            θ -= step
 
 
 @dataclass(frozen=True)
@@ -113,17 +127,18 @@ class Adagrad:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(sum=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+        return SimpleNamespace(sum=np.zeros_like(parameters), scratch=block_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
-        s, step = state.sum, state.scratch
-        np.multiply(gradient, gradient, out=step)
-        s += step
-        np.sqrt(s, out=step)
-        step += self.epsilon
-        np.divide(gradient, step, out=step)
-        step *= self.learning_rate
-        parameters -= step
+        for θ, g, s in in_blocks(parameters, gradient, state.sum):
+            step = state.scratch[: len(θ)]
+            np.multiply(g, g, out=step)
+            s += step
+            np.sqrt(s, out=step)
+            step += self.epsilon
+            np.divide(g, step, out=step)
+            step *= self.learning_rate
+            θ -= step
 
 
 @dataclass(frozen=True)
@@ -138,17 +153,18 @@ class RMSprop:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(v=np.zeros_like(parameters), scratch=np.empty_like(parameters))
+        return SimpleNamespace(v=np.zeros_like(parameters), scratch=block_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
-        step = state.scratch
-        np.multiply(gradient, gradient, out=step)
-        average(state.v, step, self.decay, scratch=step)
-        np.sqrt(state.v, out=step)
-        step += self.epsilon
-        np.divide(gradient, step, out=step)
-        step *= self.learning_rate
-        parameters -= step
+        for θ, g, v in in_blocks(parameters, gradient, state.v):
+            step = state.scratch[: len(θ)]
+            np.multiply(g, g, out=step)
+            average(v, step, self.decay, scratch=step)
+            np.sqrt(v, out=step)
+            step += self.epsilon
+            np.divide(g, step, out=step)
+            step *= self.learning_rate
+            θ -= step
 
 
 @dataclass(frozen=True)
@@ -172,30 +188,30 @@ class Adam:
             step=0,
             m=np.zeros_like(parameters),
             v=np.zeros_like(parameters),
-            scratch=np.empty_like(parameters),
+            scratch=block_like(parameters),
         )
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
-        step = state.scratch
-        self.advance(gradient, state)
-        np.divide(state.m, self.denominator(state), out=step)
-        step *= self.learning_rate / (1 - self.beta_1**state.step)
-        parameters -= step
-
-    def advance(self, gradient: Vector, state: SimpleNamespace) -> None:
-        """Count the step and let the gradient into the moments m and v."""
         state.step += 1
-        average(state.m, gradient, self.beta_1, scratch=state.scratch)
-        np.multiply(gradient, gradient, out=state.scratch)
-        average(state.v, state.scratch, self.beta_2, scratch=state.scratch)
+        rate = self.learning_rate / (1 - self.beta_1**state.step)
+        for θ, g, m, v in in_blocks(parameters, gradient, state.m, state.v):
+            step = state.scratch[: len(θ)]
+            self._update_moments(g, m, v, step)
+            np.divide(m, self._denominator(v, state.step, step), out=step)
+            step *= rate
+            θ -= step
 
-    def denominator(self, state: SimpleNamespace) -> Vector:
-        """√v̂ + ε, in the scratch vector."""
-        root = state.scratch
-        np.divide(state.v, 1 - self.beta_2**state.step, out=root)
-        np.sqrt(root, out=root)
-        root += self.epsilon
-        return root
+    def _update_moments(self, g: Vector, m: Vector, v: Vector, scratch: Vector) -> None:
+        average(m, g, self.beta_1, scratch)
+        np.multiply(g, g, out=scratch)
+        average(v, scratch, self.beta_2, scratch)
+
+    def _denominator(self, v: Vector, t: int, out: Vector) -> Vector:
+        """√v̂ + ε"""
+        np.divide(v, 1 - self.beta_2**t, out=out)
+        np.sqrt(out, out=out)
+        out += self.epsilon
+        return out
 
 
 @dataclass(frozen=True)
@@ -211,23 +227,25 @@ class Nadam(Adam):
     def state(self, parameters: Vector) -> SimpleNamespace:
         state = super().state(parameters)
         state.momentum_product = 1.0
-        state.direction = np.empty_like(parameters)
+        state.direction = block_like(parameters)
         return state
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
-        self.advance(gradient, state)
-        momentum, next_momentum = self.momentum(state.step), self.momentum(state.step + 1)
+        state.step += 1
+        momentum, next_momentum = self._momentum(state.step), self._momentum(state.step + 1)
         state.momentum_product *= momentum
-        of_gradient = (1 - momentum) / (1 - state.momentum_product)
-        of_moment = next_momentum / (1 - state.momentum_product * next_momentum)
+        gradient_weight = (1 - momentum) / (1 - state.momentum_product)
+        moment_weight = next_momentum / (1 - state.momentum_product * next_momentum)
+        for θ, g, m, v in in_blocks(parameters, gradient, state.m, state.v):
+            scratch, step = state.scratch[: len(θ)], state.direction[: len(θ)]
+            self._update_moments(g, m, v, scratch)
+            np.multiply(g, gradient_weight, out=step)
+            step += np.multiply(m, moment_weight, out=scratch)
+            step /= self._denominator(v, state.step, scratch)
+            step *= self.learning_rate
+            θ -= step
 
-        step = np.multiply(gradient, of_gradient, out=state.direction)
-        step += np.multiply(state.m, of_moment, out=state.scratch)
-        step /= self.denominator(state)
-        step *= self.learning_rate
-        parameters -= step
-
-    def momentum(self, t: int) -> float:
+    def _momentum(self, t: int) -> float:
         """μ_t"""
         return self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay))
 
@@ -241,3 +259,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "momentum": partial(SGD, momentum=0.9),
     "nesterov": partial(SGD, momentum=0.9, nesterov=True),
 }
+
+
+def create_optimizer(config: TrainingConfig) -> Optimizer:
+    """The optimizer that the settings describe; `beta_2` applies to Adam and Nadam."""
+    betas = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
+    return OPTIMIZERS[config.optimizer](learning_rate=config.learning_rate, **betas)

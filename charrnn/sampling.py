@@ -11,9 +11,9 @@ from itertools import islice
 import numpy as np
 
 from charrnn.activations import softmax
-from charrnn.arrays import State
+from charrnn.arrays import HiddenState
 from charrnn.errors import InputError
-from charrnn.models import Model
+from charrnn.network import Network
 from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
@@ -23,7 +23,7 @@ Ids = np.intp | np.ndarray  # a number for one stream, (B,) for several
 
 
 def generate(
-    model: Model,
+    network: Network,
     vectorizer: TextVectorizer,
     start_string: str,
     num_to_generate: int,
@@ -55,12 +55,12 @@ def generate(
         If `start_string` is empty or has characters that the vocabulary lacks, a setting is out of its range, or the
         vocabulary is not of the model's size.
     """
-    drawn = _draw(model, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
+    drawn = _draw(network, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
     return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
 
 
 def generate_streams(
-    model: Model,
+    network: Network,
     vectorizer: TextVectorizer,
     start_string: str,
     num_to_generate: int,
@@ -77,13 +77,13 @@ def generate_streams(
     """
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
-    drawn = _draw(model, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
+    drawn = _draw(network, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
     ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(of_stream) for of_stream in ids.T]
 
 
 def _draw(
-    model: Model,
+    network: Network,
     vectorizer: TextVectorizer,
     start_string: str,
     num_streams: int,
@@ -106,17 +106,17 @@ def _draw(
     except InputError as error:
         raise InputError(f"start_string is {start_string!r}: {error}") from None
 
-    if vectorizer.vocabulary_size != model.layers[-1].output_dim:
+    if vectorizer.vocabulary_size != network.output_dim:
         raise InputError(
             f"the vocabulary has {vectorizer.vocabulary_size} characters; "
-            f"the model predicts {model.layers[-1].output_dim}, and these must be as many"
+            f"the model predicts {network.output_dim}, and these must be as many"
         )
 
     by_rank, by_probability = 0 < top_k < vectorizer.vocabulary_size, top_p < 1 and temperature > 0
 
     def rows() -> Iterator[Ids]:
-        logits, state = _read(model, ids)
-        logits, step = np.repeat(logits, num_streams, axis=0), model.stepper(num_streams, state)
+        logits, state = _read(network, ids)
+        logits, step = np.repeat(logits, num_streams, axis=0), network.stepper(num_streams, state)
         for noise in scaled_noise(logits.shape, temperature, rng):
             if by_rank:
                 logits = most_probable(logits, top_k)
@@ -129,10 +129,10 @@ def _draw(
     return rows()
 
 
-def _read(model: Model, ids: np.ndarray) -> tuple[np.ndarray, State]:
+def _read(network: Network, ids: np.ndarray) -> tuple[np.ndarray, HiddenState]:
     """The logits (1, V) after the last of the ids (T,), and the state in which these leave the model."""
-    work = model.work(len(ids), 1)
-    return model.forward(ids[:, None], work)[-1].copy(), model.final_state(work)
+    buffers = network.allocate(len(ids), 1)
+    return network.forward(ids[:, None], buffers)[-1].copy(), network.final_state(buffers)
 
 
 def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -1,6 +1,8 @@
-"""Learning rates that change while training goes on: a warm-up, then constant, in steps, or along half a cosine."""
+"""Learning-rate schedules: a warm-up, then constant, in steps, or along half a cosine."""
 
 from math import cos, pi
+
+from charrnn.config import TrainingConfig
 
 
 def constant(progress: float) -> float:
@@ -9,7 +11,7 @@ def constant(progress: float) -> float:
 
 
 def step(progress: float) -> float:
-    """1, a tenth from half of the way on, a hundredth from three quarters on (He et al. 2015, section 4.2)."""
+    """1, from the half on a tenth, from three quarters on a hundredth (He et al. 2015, section 4.2)."""
     return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
 
 
@@ -21,14 +23,13 @@ def cosine(progress: float) -> float:
 SCHEDULES = {"constant": constant, "step": step, "cosine": cosine}
 
 
-def learning_rate(
-    batch: int, num_batches: int, *, schedule: str, highest: float, final: float, warmup_batches: int
-) -> float:
-    """The learning rate of batch 1 … num_batches.
+def learning_rate(batch: int, config: TrainingConfig, num_batches: int) -> float:
+    """The learning rate of batch 1 … num_batches, counted over all epochs.
 
-    η = (final + (highest - final) · schedule(progress)) · min(1, batch / warmup_batches), where progress is the share
-    of the batches after the warm-up that are done.
+    η = (final + (highest - final) · schedule(progress)) · min(1, batch / warmup), where progress is the share of the
+    batches after the warm-up that are done.
     """
-    progress = max(0, batch - 1 - warmup_batches) / max(1, num_batches - warmup_batches)
-    rate = final + (highest - final) * SCHEDULES[schedule](progress)
-    return rate * min(1.0, batch / warmup_batches) if warmup_batches else rate
+    warmup, final = config.warmup_batches, config.final_learning_rate
+    progress = max(0, batch - 1 - warmup) / max(1, num_batches - warmup)
+    rate = final + (config.learning_rate - final) * SCHEDULES[config.schedule](progress)
+    return rate * min(1.0, batch / warmup) if warmup else rate

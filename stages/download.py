@@ -1,29 +1,31 @@
-"""Stage 1, download: bring the corpus to data/raw/input.txt and note where it came from in metrics/data.json."""
+"""Stage 1, download: bring the corpus to data/raw/input.txt and record where it came from in metrics/data.json."""
 
 import sys
 
-from charrnn.data import fetch
-from stages import cli
-from stages.files import write_json
+from charrnn.data.download import fetch
+from stages.common import flags
+from stages.common.metrics_files import write_json
+from stages.common.params import DownloadConfig, params_of
+from stages.common.program import run
 
-PARAMS = ("data_url", "max_corpus_mb")
+PARAMS = params_of(DownloadConfig)
 
 
 def main() -> None:
-    args = cli.parser(__doc__, PARAMS).parse_args()
-    params = cli.values(args, PARAMS)
+    args = flags.parser(__doc__, PARAMS).parse_args()
+    params = flags.values(args, PARAMS)
     sources = params["data_url"]
-    where = cli.locations(args)
+    paths = flags.paths(args)
 
     about = fetch(
         [sources] if isinstance(sources, str) else sources,
-        where.raw,
+        paths.raw,
         warn=lambda message: print(f"warning: {message}", file=sys.stderr),
         max_mb=params["max_corpus_mb"],
     )
-    write_json(where.metrics_dir / "data.json", about)
+    write_json(paths.metrics_dir / "data.json", about)
     print(f"{about['characters']:,} characters from {about['source']}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -4,15 +4,16 @@ from collections import Counter
 
 import numpy as np
 
-from charrnn.corpus import read_text
+from charrnn.data.corpus import read_text
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.memorisation import longest_copy, new_share
+from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
-from charrnn.storage import ModelFile
-from stages import cli
-from stages.files import require_finite, write_csv, write_json
-from stages.processed import read_ids
-from stages.trained import load_trained, require_same_data
+from stages.common import flags
+from stages.common.metrics_files import require_finite, write_csv, write_json
+from stages.common.prepared import read_ids
+from stages.common.program import run
+from stages.common.trained import load_trained, require_same_data
 
 PARAMS = ("window_size", "seed")
 SAMPLE_SIZE = 20_000  # characters
@@ -20,7 +21,7 @@ PASSAGES = (10, 20, 40)  # characters
 
 
 def main() -> None:
-    parser = cli.parser(
+    parser = flags.parser(
         __doc__,
         PARAMS,
         window_size="longest context in context.csv",
@@ -30,22 +31,22 @@ def main() -> None:
         "--text", metavar="PATH", help="only print how well this text is predicted; - is standard input"
     )
     args = parser.parse_args()
-    params = cli.values(args, PARAMS)
-    where = cli.locations(args)
+    params = flags.values(args, PARAMS)
+    paths = flags.paths(args)
 
-    trained = load_trained(where)
+    trained = load_trained(paths)
     if args.text is not None:
         score(trained, args.text)
         return
-    require_same_data(trained, where)
-    train_ids, test_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "test"))
+    require_same_data(trained, paths)
+    train_ids, test_ids = (read_ids(paths.processed / f"{part}.npy") for part in ("train", "test"))
 
     metrics = evaluate(trained.model, test_ids)
     curve = context_curve(trained.model, test_ids, params["window_size"])
     copies = memorisation(trained, train_ids, test_ids, np.random.default_rng(params["seed"]))
-    write_json(where.metrics_dir / "evaluation.json", metrics | copies)
+    write_json(paths.metrics_dir / "evaluation.json", metrics | copies)
     write_csv(
-        where.metrics_dir / "context.csv",
+        paths.metrics_dir / "context.csv",
         [
             {"position": position, "loss": loss, "accuracy": accuracy}
             for position, (loss, accuracy) in enumerate(zip(*curve.values()), start=1)
@@ -62,7 +63,7 @@ def score(trained: ModelFile, path: str) -> None:
     """Print how well the model predicts a text."""
     parts: list[np.ndarray] = []
     unknown: Counter[str] = Counter()
-    for piece in read_text(*cli.source(path)):
+    for piece in read_text(*flags.source(path)):
         ids, others = trained.vectorizer.encode_known(piece)
         parts.append(ids)
         unknown += others
@@ -98,4 +99,4 @@ def memorisation(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

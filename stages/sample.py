@@ -6,20 +6,22 @@ from pathlib import Path
 
 import numpy as np
 
-from charrnn.corpus import read_text
+from charrnn.config import SamplingConfig, Setting
+from charrnn.data.corpus import read_text
 from charrnn.errors import InputError
-from charrnn.files import replacing
 from charrnn.sampling import generate, generate_streams, until
-from stages import cli
-from stages.params import Param
-from stages.trained import load_trained
+from charrnn.storage.files import atomic_write
+from stages.common import flags
+from stages.common.params import PromptConfig, params_of
+from stages.common.program import run
+from stages.common.trained import load_trained
 
-PARAMS = ("start_string", "num_to_generate", "temperature", "top_k", "top_p", "seed")
+PARAMS = (*params_of(PromptConfig, SamplingConfig), "seed")
 BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
 
 
 def main() -> None:
-    parser = cli.parser(__doc__, PARAMS)
+    parser = flags.parser(__doc__, PARAMS)
     parser.add_argument("start", nargs="?", metavar="TEXT", help="the start string, in place of --start-string")
     parser.add_argument(
         "--prompt-file",
@@ -32,15 +34,15 @@ def main() -> None:
     parser.add_argument("--output", type=Path, metavar="PATH", help="write what is printed to this file too")
     args = parser.parse_args()
     args.start_string = _start_string(args)
-    num_samples = Param("num_samples", 1, "", at_least=1, at_most=10**6).parse(args.num_samples)
+    num_samples = Setting(1, "", "num_samples", at_least=1, at_most=10**6).parse(args.num_samples)
     if args.temperatures and args.temperature is not None:
         raise InputError("--temperature and --temperatures are given; they exclude each other")
     settings = []
     for temperature in args.temperatures or [args.temperature]:
         args.temperature = temperature
-        settings.append(cli.values(args, PARAMS))
+        settings.append(flags.values(args, PARAMS))
 
-    trained = load_trained(cli.locations(args))
+    trained = load_trained(flags.paths(args))
     written = []
 
     def write(text: str) -> None:
@@ -61,7 +63,7 @@ def main() -> None:
     write("\n")
 
     if args.output:
-        with replacing(args.output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        with atomic_write(args.output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             file.write("".join(written))
 
 
@@ -71,8 +73,8 @@ def _start_string(args: argparse.Namespace) -> str | None:
         raise InputError("the start string is given twice; TEXT, --prompt-file and --start-string exclude each other")
     if args.prompt_file is None:
         return args.start if args.start is not None else args.start_string
-    return "".join(read_text(*cli.source(args.prompt_file))).removesuffix("\n").removesuffix("\r")
+    return "".join(read_text(*flags.source(args.prompt_file))).removesuffix("\n").removesuffix("\r")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -1,264 +1,112 @@
 """Stage 3, train: fit a model to the training text, and write it with its learning curve.
 
-What was stopped or killed goes on from its last checkpoint when it is started again with the same hyperparameters.
+A run that was stopped or killed resumes from its last checkpoint when it is started again with the same params.
 """
 
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
-from threadpoolctl import threadpool_info
-from tqdm import tqdm
-
-from charrnn.calibration import calibrate, require_scalable
-from charrnn.checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from charrnn.arrays import Array
+from charrnn.calibration import calibrate
+from charrnn.config import Setting, Value
 from charrnn.errors import InputError
-from charrnn.files import require_writable
-from charrnn.models import Model, create_char_rnn_model
-from charrnn.optimizers import OPTIMIZERS
-from charrnn.storage import ModelFile, load_model, save_model
-from charrnn.training import History, best_epoch, fit
-from stages import cli, workers
-from stages.files import code_version, hash_of, write_csv, write_json
-from stages.params import Param, Value
-from stages.processed import read_ids, read_vocabulary
-from stages.workers import Workers, available_cores
+from charrnn.model_file import ModelFile, load_model, save_model
+from charrnn.models import Model
+from charrnn.parallel.mpi import mpi_workers
+from charrnn.parallel.workers import ALONE, Workers
+from charrnn.preprocessing import TextVectorizer
+from charrnn.storage.files import require_writable
+from charrnn.training import Callback, History, best_epoch
+from charrnn.training.checkpoint import Checkpointing
+from stages.common import flags
+from stages.common.identity import checkpoint_of, identity, require_same_run
+from stages.common.metrics_files import write_csv, write_json
+from stages.common.paths import Paths
+from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.program import run
+from stages.common.progress import LearningCurve, Progress
+from stages.common.training import KEPT, PARAMS, StopOnSignal, fit_with_params, fresh_model
 
-PARAMS = (
-    "cell", "num_layers", "embedding_dim", "hidden_dim", "dropout", "tie_weights", "window_size", "stride", "targets",
-    "carry_state", "batch_size", "num_epochs", "optimizer", "learning_rate", "schedule", "final_learning_rate",
-    "warmup_batches", "beta_2", "weight_decay", "clip_norm", "patience", "calibrate", "seed", "log_interval", "workers",
-)  # fmt: skip
-OF_MODEL = ("cell", "num_layers", "embedding_dim", "hidden_dim", "tie_weights")
-OF_FIT = (
-    "dropout", "window_size", "stride", "targets", "carry_state", "batch_size", "num_epochs", "schedule",
-    "final_learning_rate", "warmup_batches", "weight_decay", "clip_norm", "patience",
-)  # fmt: skip
-KEPT = "what is done is kept, and the same command goes on from there"
+CHECKPOINT_SECONDS = Setting(30.0, "seconds between two checkpoints within an epoch", "checkpoint_seconds", at_least=0)
+FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 
 
 def main() -> None:
-    with workers.joined() as team:
-        _main(team)
+    with mpi_workers() as group:
+        parser = flags.parser(__doc__, PARAMS, weights_path="model file to start from instead of fresh weights")
+        help = f"{CHECKPOINT_SECONDS.help} (default: {CHECKPOINT_SECONDS.default:g})"
+        parser.add_argument("--checkpoint-seconds", default=CHECKPOINT_SECONDS.default, metavar="FLOAT", help=help)
+        args = parser.parse_args()
+        seconds = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds)
+        params = flags.values(args, PARAMS)
+        if group and params["workers"] != group.size:
+            raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec has started")
+        train(params, flags.paths(args), seconds, group)
 
 
-def _main(team: Workers) -> None:
-    weights_help = "model file to start from instead of fresh weights"
-    parser = cli.parser(__doc__, PARAMS, weights_path=weights_help)
-    parser.add_argument(
-        "--checkpoint-seconds",
-        default="30",
-        metavar="FLOAT",
-        help="seconds between two checkpoints, beside one after each epoch (default: 30)",
-    )
-    args = parser.parse_args()
-    checkpoint_seconds = Param("checkpoint_seconds", 30.0, "", at_least=0).parse(args.checkpoint_seconds)
-    params = cli.values(args, PARAMS)
-    where = cli.locations(args)
-    if workers.are_to_be_started(params["workers"]):
-        workers.start(params["workers"])
-    elif params["workers"] != team.ranks.size:
-        raise InputError(
-            f"workers is {params['workers']}; under mpiexec it must be {team.ranks.size}, as many as that has started"
-        )
-    else:
-        train(params, where, checkpoint_seconds, team)
-
-
-def train(params: Mapping[str, Value], where: cli.Locations, checkpoint_seconds: float, team: Workers) -> None:
-    """Train as one of the workers; the first of them alone prints and writes.
+def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, group: Workers | None) -> None:
+    """Train with processes of our own, or as one of a group, whose rank 0 alone prints and writes.
 
     Raises
     ------
     KeyboardInterrupt
-        If any of them was told to stop; a checkpoint has been written.
+        If any process was asked to stop; a checkpoint has been written.
     """
-    is_first = team.ranks.rank == 0
-
-    def say(line: str) -> None:
-        if is_first:
-            print(line, flush=True)
-
-    train_ids, validation_ids = (read_ids(where.processed / f"{part}.npy") for part in ("train", "validation"))
-    vectorizer, data = read_vocabulary(where.vocabulary)
+    texts = [read_ids(paths.processed / f"{part}.npy") for part in ("train", "validation")]
+    vectorizer, data = read_vocabulary(paths.vocabulary)
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
-    if where.weights_path:
-        start = load_model(where.weights_path)
-        if start.vectorizer != vectorizer or start.model.layers != model.layers:
-            raise InputError(f"{where.weights_path} has another vocabulary or other layers than this run")
-        model.parameters[...] = start.model.parameters
-    run = {
-        **{name: value for name, value in params.items() if name != "workers"},  # more or fewer may go on
-        "text": data,
-        "start": where.weights_path and hash_of(where.weights_path),
-        "code": code_version(),
-    }
-    # The sums of another kind of processor would let their parameters drift apart.
-    own = run | {"kind of processor": sorted(pool.get("architecture", "") for pool in threadpool_info())}
-    of_first = team.of_first(own)
-    differing = [name for name, value in own.items() if value != of_first[name]]
-    if differing:
-        raise InputError(f"worker {team.ranks.rank} has another {', '.join(differing)} than worker 0")
-    say(f"{len(model.parameters):,} parameters, {len(train_ids):,} characters to train on")
+    if paths.weights_path:
+        load_start(model, vectorizer, paths)
+    run_identity = identity(params, data, paths)
+    if group:
+        require_same_run(group, run_identity)
 
-    resume = None
+    stop, resume = StopOnSignal(group or ALONE), None
+    callbacks: Sequence[Callback] = [stop]
+    is_first = group is None or group.rank == 0
     if is_first:
-        require_writable(where.model)  # fail now rather than when training is over
-        if where.checkpoint.exists():
-            try:
-                resume = load_checkpoint(where.checkpoint, run)
-                say(f"going on from {where.checkpoint}: epoch {resume.epoch}, {resume.batch} batches done")
-            except InputError as error:
-                say(f"not going on from a checkpoint: {error}")
-
-    progress = Progress(params["log_interval"], params["num_epochs"])
-    saved_at = time.monotonic()
-
-    def save(now: TrainingState) -> None:
-        nonlocal saved_at
-        save_checkpoint(where.checkpoint, run, now)
-        saved_at = time.monotonic()
-
-    def batch_done(now: TrainingState, loss: float) -> None:
-        progress.batch_done(now, loss)
-        if time.monotonic() - saved_at > checkpoint_seconds:
-            save(now)
-
-    def epoch_done(now: TrainingState) -> None:
-        save(now)
-        write_csv(where.metrics_dir / "history.csv", now.history)
-        progress.epoch_done(now)
-
-    def stop(now: TrainingState) -> None:
-        if is_first:
-            save(now)
-        team.of_first(None)  # has saved it
-        raise KeyboardInterrupt(KEPT)
-
-    with stopped_between_batches() as stopped:
-        history = fit_as_told(
-            params,
-            model,
-            train_ids,
-            validation_ids,
-            rng=rng,
-            num_threads=team.num_threads,
-            ranks=team.ranks,
-            resume=team.of_first(resume),
-            stopped=stopped,
-            on_batch=batch_done if is_first else None,
-            on_stop=stop,
-            on_epoch=epoch_done if is_first else None,
-        )
-        if stopped():  # after the last batch; the checkpoint is that of the last epoch
+        print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)
+        require_writable(paths.model)  # fail now rather than when training is over
+        resume = checkpoint_of(run_identity, paths)
+        callbacks = [
+            Checkpointing(paths.checkpoint, run_identity, checkpoint_seconds),
+            LearningCurve(paths.metrics_dir / "history.csv"),
+            Progress(params["log_interval"], params["num_epochs"]),
+            stop,
+        ]
+    if group:
+        resume = group.broadcast(resume)
+    with stop:
+        history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
+        if stop.received:  # after the last batch; the checkpoint is that of the last epoch
             raise KeyboardInterrupt(KEPT)
-    if not is_first:
-        return
+    if is_first:
+        finish(params, ModelFile(model, vectorizer, params, data), history, texts[1], paths)
+
+
+def load_start(model: Model, vectorizer: TextVectorizer, paths: Paths) -> None:
+    """Give the model the parameters of the file that --weights-path names."""
+    start = load_model(paths.trained)
+    if start.vectorizer != vectorizer or start.model.layers != model.layers:
+        raise InputError(f"{paths.trained} has another vocabulary or other layers than this run")
+    model.parameters[...] = start.model.parameters
+
+
+def finish(
+    params: Mapping[str, Value], trained: ModelFile, history: History, validation_ids: Array, paths: Paths
+) -> None:
+    """Write the model and its metrics, and remove the checkpoint."""
     best = best_epoch(history)
-    write_csv(where.metrics_dir / "history.csv", history)
-    figures = {name: best[name] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
+    write_csv(paths.metrics_dir / "history.csv", history)
+    figures = {name: best[name] for name in FIGURES}
     if params["calibrate"]:
-        figures["calibration"] = calibrate(model, validation_ids, most_streams=params["batch_size"])
-        say(f"logits times {figures['calibration']:.2f} predict the validation text best")
-    write_json(where.metrics_dir / "train.json", figures | {"parameters": len(model.parameters)})
-    save_model(where.model, ModelFile(model, vectorizer, params, data))
-    where.checkpoint.unlink()
+        figures["calibration"] = calibrate(trained.model, validation_ids, most_streams=params["batch_size"])
+        print(f"logits times {figures['calibration']:.2f} predict the validation text best", flush=True)
+    write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
+    save_model(paths.model, trained)
+    paths.checkpoint.unlink()
     if best is not history[-1]:
-        say(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss")
-
-
-def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
-    """A model with its first weights, and the generator that drew them, with which training goes on.
-
-    Raises
-    ------
-    InputError
-        If it is to be calibrated and can't be.
-    """
-    rng = np.random.default_rng(params["seed"])
-    model = create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in OF_MODEL})
-    if params["calibrate"]:
-        require_scalable(model)
-    return model, rng
-
-
-def fit_as_told(
-    params: Mapping[str, Value], model: Model, train_ids: np.ndarray, validation_ids: np.ndarray, **more: Any
-) -> History:
-    """`charrnn.training.fit` with everything that the params say, and with all cores.
-
-    Raises
-    ------
-    InputError
-        If the validation text is not longer than a window; and what `fit` raises.
-    """
-    if len(validation_ids) <= params["window_size"]:
-        raise InputError(
-            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
-            "be below that: make it smaller or take a longer text"
-        )
-    betas = {"beta_2": params["beta_2"]} if params["optimizer"] in ("adam", "nadam") else {}
-    return fit(
-        model,
-        train_ids,
-        validation_ids,
-        optimizer=OPTIMIZERS[params["optimizer"]](learning_rate=params["learning_rate"], **betas),
-        **{name: params[name] for name in OF_FIT},
-        **{"num_threads": len(available_cores())} | more,
-    )
-
-
-@contextmanager
-def stopped_between_batches() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM only make the function that is yielded return True. Once more, and they stop at once."""
-    received = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal received
-        if received:
-            raise KeyboardInterrupt
-        received = True
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class Progress:
-    """A progress bar while an epoch runs, if the output is a terminal, and a line when it is done."""
-
-    def __init__(self, log_interval: int, num_epochs: int) -> None:
-        self.log_interval, self.num_epochs = log_interval, num_epochs
-        self.bar: tqdm | None = None
-        self.started = time.perf_counter()
-
-    def batch_done(self, now: TrainingState, loss: float) -> None:
-        if self.bar is None:
-            self.bar = tqdm(
-                total=now.num_batches, desc=f"epoch {now.epoch}/{self.num_epochs}", leave=False, disable=None
-            )
-        if now.batch % self.log_interval == 0:
-            self.bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self.bar.update(now.batch - self.bar.n)
-
-    def epoch_done(self, now: TrainingState) -> None:
-        if self.bar is not None:  # training may have gone on from the very end of the epoch
-            self.bar.close()
-        self.bar, row = None, now.history[-1]
-        print(
-            f"epoch {row['epoch']}/{self.num_epochs}: train loss {row['train_loss']:.4f}, "
-            f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}, "
-            f"{time.perf_counter() - self.started:.0f} s",
-            flush=True,
-        )
+        print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss", flush=True)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

@@ -1,0 +1,235 @@
+"""Every setting of the library, declared once: its type, default, range and meaning.
+
+Command-line flags, their help, params.yaml and all checks follow from these declarations. A new hyperparameter is one
+line here and the code that uses it.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+from charrnn.errors import InputError
+
+WIDEST = 10**6  # of a layer or a batch; NumPy can't count the elements of much larger arrays
+LONGEST_QUOTE = 200  # characters of a wrong value that an error message repeats
+NUMBER_KINDS = {int: (Integral, str), float: (Real, str)}
+
+Value = Any  # int, float, bool, str or list[str]: the type of the setting's default
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. The type of its default is its type; the bounds apply to numbers."""
+
+    default: Value
+    help: str
+    name: str = ""
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values, in words that end a sentence."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a text that is not empty"}
+        kind = kinds.get(type(self.default), "a text or a list of texts, none of them empty")
+        limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
+        limited = " and ".join(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)
+        return f"{kind} {limited}".strip()
+
+    def parse(self, value: object) -> Value:
+        """The value in the setting's own type. Text is converted, as the command line needs it.
+
+        Raises
+        ------
+        InputError
+            If the value has another type or is out of range.
+        """
+        parsed = self._convert(value)
+        if parsed is None or not self._in_range(parsed):
+            raise InputError(f"{self.name} is {quoted(value)}; it must be {self.allowed}")
+        return parsed
+
+    def _convert(self, value: object) -> Value | None:
+        kind = type(self.default)
+        if kind is bool:
+            return {"true": True, "false": False}.get(str(value).lower())
+        if kind is list:
+            texts = value if isinstance(value, list) else [value]
+            return value if texts and all(isinstance(text, str) and text for text in texts) else None
+        if kind is str:
+            return value if isinstance(value, str) and value else None
+        if isinstance(value, bool) or not isinstance(value, NUMBER_KINDS[kind]):
+            return None
+        try:
+            number = kind(value)
+            return number if isfinite(number) else None
+        except (ValueError, OverflowError):
+            return None
+
+    def _in_range(self, value: Value) -> bool:
+        return (
+            (not self.choices or value in self.choices)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+
+def quoted(value: object) -> str:
+    """The value as an error message shows it: on one line, and not too long."""
+    try:
+        return first_line(repr(value))
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        return "a number of too many digits"
+
+
+def first_line(text: str) -> str:
+    """The first line of a text, cut where it is too long for an error message."""
+    line = next(iter(text.splitlines()), "")
+    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."
+
+
+def setting(default: Value, help: str, **limits: Any) -> Any:
+    """The field of a config class that declares a setting; `limits` are the bounds or choices of `Setting`."""
+    metadata = {"setting": Setting(default, help, **limits)}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+class Config:
+    """The base of the config classes, which check their own values."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __post_init__(self) -> None:
+        for name, declared in settings(type(self)).items():
+            object.__setattr__(self, name, declared.parse(getattr(self, name)))
+
+
+def settings(config: type[Config]) -> dict[str, Setting]:
+    """The settings that a config class declares, by name and in order."""
+    return {field.name: replace(field.metadata["setting"], name=field.name) for field in fields(config)}
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """The network that `charrnn.create_char_rnn_model` builds.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    >>> ModelConfig(hidden_dim=256).hidden_dim
+    256
+    >>> ModelConfig().cell
+    'gru'
+    """
+
+    cell: str = setting("gru", "type of the recurrent layers", choices=("gru", "lstm", "rnn"))
+    num_layers: int = setting(1, "recurrent layers, each on top of the one before", at_least=1, at_most=1000)
+    embedding_dim: int = setting(16, "width of a character's embedding", at_least=1, at_most=WIDEST)
+    hidden_dim: int = setting(128, "width of the hidden state", at_least=1, at_most=WIDEST)
+    tie_weights: bool = setting(False, "predict with the embedding's table instead of separate output weights")
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """How a network is trained, by `charrnn.Model.fit` and `charrnn.training.train`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed, or two values contradict each other.
+
+    >>> TrainingConfig(num_epochs=3, schedule="cosine").num_epochs
+    3
+    >>> TrainingConfig().optimizer
+    'nadam'
+    """
+
+    dropout: float = setting(
+        0.0, "share of each recurrent layer's outputs dropped during training", at_least=0, below=1
+    )
+    window_size: int = setting(100, "time steps of backpropagation, in characters", at_least=1)
+    stride: int = setting(30, "characters between the starts of two windows; ignored with carry_state", at_least=1)
+    targets: str = setting("every", "positions of a window that predict the next character", choices=("every", "last"))
+    carry_state: bool = setting(
+        False, "read the text in order and carry the hidden state, instead of shuffling windows"
+    )
+    batch_size: int = setting(32, "windows in a mini-batch", at_least=1, at_most=WIDEST)
+    num_epochs: int = setting(10, "passes over the training text", at_least=1)
+    optimizer: str = setting(
+        "nadam", "update rule", choices=("nadam", "adam", "rmsprop", "adagrad", "sgd", "momentum", "nesterov")
+    )
+    learning_rate: float = setting(0.001, "step size of the optimizer", above=0)
+    schedule: str = setting(
+        "constant",
+        "learning-rate schedule; step divides the rate by 10 after half and again after three quarters of training",
+        choices=("constant", "step", "cosine"),
+    )
+    final_learning_rate: float = setting(0.0, "learning rate that the schedule decays towards", at_least=0)
+    warmup_batches: int = setting(0, "mini-batches over which the learning rate rises from 0", at_least=0)
+    beta_2: float = setting(
+        0.999, "decay of Adam's and Nadam's mean of squared gradients; other optimizers ignore it", at_least=0, below=1
+    )
+    weight_decay: float = setting(
+        0.0, "each step shrinks all parameters but biases by this times the learning rate (AdamW)", at_least=0
+    )
+    clip_norm: float = setting(1.0, "largest norm of the gradient; 0 turns clipping off", at_least=0)
+    patience: int = setting(
+        0, "epochs without a lower validation loss after which training stops; 0 never stops early", at_least=0
+    )
+    workers: int = setting(2, "processes that train together, each on its share of every batch", at_least=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.final_learning_rate > self.learning_rate:
+            raise InputError(
+                f"final_learning_rate is {self.final_learning_rate!r}; it must be at least 0 and at most the "
+                f"learning_rate, {self.learning_rate!r}"
+            )
+        if self.weight_decay * self.learning_rate >= 1:
+            raise InputError(
+                f"weight_decay is {self.weight_decay!r}; times the learning_rate, {self.learning_rate!r}, "
+                "it must be below 1"
+            )
+        if self.stride > self.window_size and not self.carry_state:
+            raise InputError(
+                f"stride is {self.stride}; it must be at most window_size, {self.window_size}, or text would be skipped"
+            )
+
+
+@dataclass(frozen=True)
+class SamplingConfig(Config):
+    """How text is generated, by `charrnn.generate` and `charrnn.generate_streams`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    >>> SamplingConfig(temperature=0.8).temperature
+    0.8
+    >>> SamplingConfig().top_k
+    0
+    """
+
+    temperature: float = setting(
+        1.0, "1 samples from the model's distribution, less is more cautious, 0 is greedy", at_least=0
+    )
+    top_k: int = setting(0, "draw from this many most probable characters only; 0 draws from all", at_least=0)
+    top_p: float = setting(
+        1.0,
+        "draw from the fewest characters whose probabilities add up to this; 1 draws from all",
+        above=0,
+        at_most=1,
+    )

@@ -1,0 +1,1 @@
+"""The corpus: fetched from the web or this machine, and read piece by piece."""

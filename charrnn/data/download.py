@@ -1,0 +1,136 @@
+"""Fetching the corpus: the first of several sources that holds a readable text, on the web or on this machine."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.util import Retry
+
+from charrnn.data.corpus import describe
+from charrnn.errors import InputError
+from charrnn.storage.files import atomic_write
+
+TIMEOUTS = (5, 30)  # seconds: to connect, and between two pieces of the body
+RETRIES = Retry(total=3, backoff_factor=0.5, status_forcelist=range(500, 600), raise_on_status=False)
+UNPACKED = {"Accept-Encoding": "identity"}  # so that Content-Length is that of the text
+PIECE = 1 << 16  # bytes
+LONGEST_REASON = 500  # characters
+
+
+def fetch(
+    sources: Sequence[str], destination: str | Path, warn: Callable[[str], None], max_mb: float = inf
+) -> dict[str, str | int]:
+    """Bring the first source that holds a readable text to `destination`, whole or not at all.
+
+    Parameters
+    ----------
+    sources
+        Each an http:// or https:// URL, a file:// URL, or a path.
+    warn
+        Called with one line for each source that failed and is followed by another.
+    max_mb
+        A source of more than so many millions of bytes fails, as soon as it is known that it has them.
+
+    Returns
+    -------
+    dict
+        `source`, `sha256`, `bytes` and `characters` of the text.
+
+    Raises
+    ------
+    InputError
+        If no source could be read, with the reason for each.
+    OSError
+        If `destination` can't be written.
+    """
+    failures: list[str] = []
+    for source in sources:
+        if failures:
+            warn(f"can't read {failures[-1]}; trying {source!r}")
+        try:
+            with atomic_write(destination) as temporary:
+                _copy(source, temporary, max_mb)
+                about, _ = describe(temporary, name="the text")
+            return {"source": source, **about}
+        except ValueError as error:  # an InputError, or what urllib says of a malformed URL or path
+            failures.append(f"{source!r}: {_line(error)}")
+    raise InputError(f"data_url: no source could be read: {'; '.join(failures)}")
+
+
+def _line(error: ValueError) -> str:
+    """One line of what can be shown: a server may have answered with anything."""
+    return "".join(c if c.isprintable() else " " for c in str(error))[:LONGEST_REASON]
+
+
+def _copy(source: str, destination: Path, max_mb: float) -> None:
+    size = 0
+    with open(destination, "wb") as target:
+        for piece in _pieces(source, max_mb):
+            size += len(piece)
+            _require_at_most(max_mb, size)
+            target.write(piece)
+
+
+def _pieces(source: str, max_mb: float) -> Iterator[bytes]:
+    parts = urlsplit(source)
+    if parts.scheme in ("http", "https"):
+        return _pieces_of_page(source, max_mb)
+    if parts.scheme == "file":
+        return _pieces_of_file(url2pathname(parts.path), max_mb)
+    if len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
+        return _pieces_of_file(source, max_mb)
+    raise InputError(f"{parts.scheme}:// is not supported; a source is an http, https or file URL, or a path")
+
+
+def _pieces_of_file(path: str, max_mb: float) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as file:
+            _require_at_most(max_mb, os.fstat(file.fileno()).st_size)
+            while piece := file.read(PIECE):
+                yield piece
+    except OSError as error:
+        raise InputError(error.strerror) from None
+
+
+def _pieces_of_page(url: str, max_mb: float) -> Iterator[bytes]:
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=RETRIES))
+        session.mount("https://", HTTPAdapter(max_retries=RETRIES))
+        try:
+            with session.get(url, stream=True, timeout=TIMEOUTS, headers=UNPACKED) as response:
+                if not response.ok:
+                    raise InputError(f"HTTP {response.status_code} {response.reason}")
+                if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+                    raise InputError("it is an HTML page; a corpus must be plain text")
+                size = response.headers.get("Content-Length", "")
+                total = int(size) if size.isdecimal() else None
+                _require_at_most(max_mb, total or 0)
+                # disable=None: no bar where the output is not a terminal
+                with tqdm(total=total, unit="B", unit_scale=True, desc="download", disable=None) as bar:
+                    for piece in response.iter_content(PIECE):
+                        yield piece
+                        bar.update(len(piece))
+        except requests.RequestException as error:
+            raise InputError(_reason(error)) from None
+
+
+def _require_at_most(max_mb: float, size: int) -> None:
+    if size > max_mb * 1e6:
+        raise InputError(f"it has more than {max_mb:g} MB, the limit that max_corpus_mb sets")
+
+
+def _reason(error: requests.RequestException) -> str:
+    """What went wrong, without the layers of exceptions around it."""
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUTS[0]} s to connect or {TIMEOUTS[1]} s to read"
+    cause = error.args[0] if error.args else error
+    cause = getattr(cause, "reason", cause)  # urllib3 wraps what ended the last retry
+    text = str(cause.args[0] if getattr(cause, "args", ()) else cause)
+    return re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", text)

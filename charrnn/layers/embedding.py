@@ -1,0 +1,67 @@
+"""The embedding: a learned vector for each id."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charrnn.arrays import Array, Arrays, DType, Shapes, aligned_empty
+from charrnn.initializers import Initializer, random_uniform
+from charrnn.layers.base import Layer, require_positive
+
+
+@dataclass(frozen=True)
+class Embedding(Layer):
+    """y_t = table[x_t]: a learned vector of `output_dim` numbers for each of `input_dim` ids.
+
+    x is (T, B) ids of any integer dtype, y is (T, B, output_dim). Ids have no gradient: `backward` returns None. If
+    `tied`, the output layer is a `TiedDense` that uses the table too.
+    """
+
+    input_dim: int
+    output_dim: int
+    initializer: Initializer = random_uniform
+    tied: bool = False
+
+    def __post_init__(self) -> None:
+        require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
+
+    def shapes(self) -> Shapes:
+        return {"table": (self.input_dim, self.output_dim)}
+
+    @property
+    def lends(self) -> Shapes:
+        return self.shapes() if self.tied else {}
+
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
+        p.table[...] = self.initializer(p.table.shape, rng)
+
+    def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
+        return Arrays(
+            ids=aligned_empty((T, B), np.intp),
+            y=aligned_empty((T, B, self.output_dim), dtype),
+            positions=np.arange(T * B).reshape(T, B),
+            order=aligned_empty((T, B), np.intp),
+            dy_in_order=aligned_empty((T * B, self.output_dim), dtype),
+        )
+
+    def forward(self, p: Arrays, x: Array, buffers: Arrays) -> Array:
+        buffers.ids[...] = x
+        # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
+        return np.take(p.table, buffers.ids, axis=0, out=buffers.y, mode="clip")
+
+    def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> None:
+        # d table[v] = Σ dy over the positions where x = v. Sorting brings equal ids together, so that each sum is over
+        # one contiguous run, and the cost does not grow with the vocabulary, as a one-hot product's would. What is
+        # sorted, in place, is id · T·B + position; the remainder modulo T·B is the position.
+        order = buffers.order
+        np.multiply(buffers.ids, order.size, out=order)
+        order += buffers.positions
+        order = order.reshape(-1)
+        order.sort()
+        run_starts = order.searchsorted(np.arange(self.input_dim + 1) * order.size)
+        order %= order.size
+        np.take(dy.reshape(order.size, -1), order, axis=0, out=buffers.dy_in_order, mode="clip")
+        occurs = np.diff(run_starts) > 0
+        if not self.tied:  # else the output layer has left its gradient there, to which this is added
+            grad.table[...] = 0
+        grad.table[occurs] += np.add.reduceat(buffers.dy_in_order, run_starts[:-1][occurs], axis=0)

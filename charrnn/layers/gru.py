@@ -1,0 +1,206 @@
+"""The gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8: `examples/plain_gru.py`, made fast.
+
+Read the plain form first. It has one line for each equation, and this file computes the same with the same names:
+
+    r_t = σ(x_t W_r + h_{t-1} U_r + b_r)                 reset gate:  how much of the past the candidate sees
+    z_t = σ(x_t W_z + h_{t-1} U_z + b_z)                 update gate: how much of the past is kept
+    c_t = tanh(x_t W_c + (r_t ∘ h_{t-1}) U_c + b_c)      candidate state
+    h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ c_t
+
+With `reset_after=True` the reset gate acts after the recurrent product instead, as in cuDNN and PyTorch, which makes
+room for one more bias:
+
+    c_t = tanh(x_t W_c + r_t ∘ q_t + b_c),  q_t = h_{t-1} U_c + u
+
+Backwards in time, with dr, dz and dc the gradients of the arguments of σ, σ and tanh:
+
+    dh_t = dy_t + carry_{t+1}
+    dz_t = dh_t ∘ (h_{t-1} - c_t) ∘ z_t ∘ (1 - z_t)
+    dc_t = dh_t ∘ (1 - z_t) ∘ (1 - c_t²)
+    dr_t = (dc_t U_cᵀ) ∘ h_{t-1} ∘ r_t ∘ (1 - r_t)
+    carry_t = dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + (dc_t U_cᵀ) ∘ r_t
+
+    dW = Σ_t x_tᵀ [dr dz dc]_t,  db = Σ_t [dr dz dc]_t
+    dU_r = Σ_t h_{t-1}ᵀ dr_t,  dU_z = Σ_t h_{t-1}ᵀ dz_t,  dU_c = Σ_t (r_t ∘ h_{t-1})ᵀ dc_t
+
+and with `reset_after`:
+
+    dr_t = dc_t ∘ q_t ∘ r_t ∘ (1 - r_t),  dq_t = dc_t ∘ r_t
+    carry_t = dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + dq_t U_cᵀ
+    dU_c = Σ_t h_{t-1}ᵀ dq_t,  du = Σ_t dq_t
+
+What makes it fast:
+
+1. Only what depends on h_{t-1} is left in the loops over time. The inputs of all time steps go through W in one product
+   before the loop, and dW, dU, db follow in one product each after it (`charrnn.layers.projection`).
+2. The factors of dz_t, dc_t and dr_t that do not depend on dh_t are computed for all time steps at once before the loop
+   backwards, in few operations on large arrays instead of many on small ones.
+3. No array is allocated in a training step. Each result goes into a buffer, often that of a value no longer needed.
+4. The gates lie on an axis of their own, in the order r, z, c, so that r and z, or z and c, take one operation together.
+5. U is cut into blocks of columns that BLAS multiplies without copying them first (`charrnn.layers.column_blocks`).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from charrnn.activations import sigmoid
+from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
+from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers.column_blocks import as_blocks, column_blocks
+from charrnn.layers.gru_stepper import gru_stepper
+from charrnn.layers.projection import Lookup, project_to_gates, project_to_gates_backward
+from charrnn.layers.recurrent import Recurrent
+
+
+@dataclass(frozen=True)
+class GRU(Recurrent):
+    """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
+
+    Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
+
+    Raises
+    ------
+    InputError
+        If a dimension is not a positive integer.
+
+    >>> layer = GRU(input_dim=16, hidden_dim=128)
+    >>> layer.output_dim
+    128
+    >>> layer.shapes()["recurrent_kernel"]
+    (3, 128, 128)
+    """
+
+    input_dim: int
+    hidden_dim: int
+    reset_after: bool = False
+    initializer: Initializer = glorot_uniform
+    recurrent_initializer: Initializer = orthogonal
+    bias_initializer: Initializer = zeros
+    accepts_lookup: ClassVar = True
+
+    @property
+    def state_dims(self) -> dict[str, int]:
+        return {"h": self.hidden_dim}
+
+    def shapes(self) -> Shapes:
+        D, H = self.input_dim, self.hidden_dim
+        shapes = {"kernel": (3, D, H), "recurrent_kernel": (3, H, H), "bias": (3, H)}
+        if self.reset_after:
+            shapes["recurrent_bias"] = (H,)
+        return shapes
+
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
+        super().init(p, rng)
+        if self.reset_after:
+            p.recurrent_bias[...] = self.bias_initializer(p.recurrent_bias.shape, rng)
+
+    def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
+        D, H = self.input_dim, self.hidden_dim
+        dgates = aligned_empty((3, T, B, H), dtype)
+        # Without `reset_after` the product with U_c is a term of c's argument, so that its gradient dq is dc.
+        dq = aligned_empty((T, B, H), dtype) if self.reset_after else dgates[2]
+        return Arrays(
+            h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            gates=aligned_empty((3, T, B, H), dtype),  # x W + b, then r, z, c
+            recalled=aligned_empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with `reset_after` q
+            dgates=dgates,  # first the factors that do not depend on dh, in the end dr, dz, dc
+            dq=dq,
+            dh=aligned_empty((B, H), dtype),  # the gradient of the state, in the end that of h[0]
+            products=aligned_empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
+            dx=aligned_empty((T, B, D), dtype),
+            dx_of_gates=aligned_empty((3, T * B, D), dtype),
+        )
+
+    def forward(self, p: Arrays, x: Array | Lookup, buffers: Arrays) -> Array:
+        project_to_gates(p, x, buffers.gates)
+        # Each product goes block by block into `blocks`, which are views of `products`.
+        U = column_blocks(p.recurrent_kernel, rows=buffers.h.shape[1])
+        U_rz, U_c = U[:2], U[2]
+        product_rz, product_c = buffers.products[:2], buffers.products[2]
+        blocks = as_blocks(buffers.products, U)
+        blocks_rz, blocks_c = blocks[:2], blocks[2]
+
+        gates_rz = buffers.gates[:2].swapaxes(0, 1)  # (T, 2, B, H)
+        steps = zip(buffers.h[:-1], buffers.h[1:], gates_rz, *buffers.gates, buffers.recalled)
+        for h_before, h, rz, r, z, c, recalled in steps:
+            if self.reset_after:
+                np.matmul(h_before, U, out=blocks)
+                product_rz += rz
+                sigmoid(product_rz, out=rz, scratch=product_rz)  # r, z = σ(x W + h_before U + b)
+                np.add(product_c, p.recurrent_bias, out=recalled)  # q = h_before U_c + u
+                np.multiply(r, recalled, out=product_c)
+            else:
+                np.matmul(h_before, U_rz, out=blocks_rz)
+                product_rz += rz
+                sigmoid(product_rz, out=rz, scratch=product_rz)  # r, z = σ(x W + h_before U + b)
+                np.multiply(r, h_before, out=recalled)
+                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ h_before) U_c
+            product_c += c
+            np.tanh(product_c, out=c)
+
+            np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c), one operation less than with 1 - z
+            h *= z
+            h += c
+        return buffers.h[1:]
+
+    def backward(self, p: Arrays, grad: Arrays, x: Array | Lookup, dy: Array, buffers: Arrays) -> Array:
+        self._factors(buffers)
+        self._backward_in_time(p, dy, buffers)
+
+        H, dU = self.hidden_dim, grad.recurrent_kernel
+        h_before, recalled = buffers.h[:-1].reshape(-1, H), buffers.recalled.reshape(-1, H)
+        drz, dq = buffers.dgates[:2].reshape(2, -1, H), buffers.dq.reshape(-1, H)
+        np.matmul(h_before.T, drz, out=dU[:2])
+        np.matmul((h_before if self.reset_after else recalled).T, dq, out=dU[2])
+        if self.reset_after:
+            np.sum(dq, axis=0, out=grad.recurrent_bias)
+        return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
+
+    def _factors(self, buffers: Arrays) -> None:
+        """What dr, dz and dc are multiples of, for all time steps."""
+        (r, z, c), (dr, dz, dc) = buffers.gates, buffers.dgates
+        np.subtract(1, z, out=dz)
+        np.multiply(c, c, out=dc)
+        np.subtract(1, dc, out=dc)
+        dc *= dz  # (1 - z) (1 - c²), to be multiplied by dh
+        np.subtract(buffers.h[1:], c, out=dr)  # h - c = z (h_before - c), in a buffer that is free until its own turn
+        dz *= dr  # (h_before - c) z (1 - z), by dh
+        np.subtract(1, r, out=dr)
+        dr *= buffers.recalled  # r (1 - r) h_before, by dc U_cᵀ; with `reset_after` (1 - r) q,
+        if self.reset_after:
+            dr *= r  # and then r (1 - r) q, by dc
+
+    def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
+        dh, products = buffers.dh, buffers.products
+        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=len(dh))
+        U_T_rz, U_T_c = U_T[:2], U_T[2]
+        blocks = as_blocks(products, U_T)
+        blocks_rz, blocks_c = blocks[:2], blocks[2]
+        dr_U_T, dz_U_T, dq_U_T = products
+
+        drz = buffers.dgates[:2].swapaxes(0, 1)[:, :, None]  # (T, 2, 1, B, H)
+        dzc = buffers.dgates[1:].swapaxes(0, 1)  # (T, 2, B, H)
+        r_and_z, dr_and_dc = buffers.gates[:2], buffers.dgates[::2]
+        backwards = (steps[::-1] for steps in (dy, *r_and_z, *dr_and_dc, drz, dzc, buffers.dq))
+        dh[...] = 0
+        for dy_t, r, z, dr, dc, drz_t, dzc_t, dq in zip(*backwards):
+            dh += dy_t
+            dzc_t *= dh
+            dh *= z  # from here on, dh becomes the carry
+            if self.reset_after:
+                dr *= dc
+                np.multiply(dc, r, out=dq)
+            np.matmul(dq, U_T_c, out=blocks_c)
+            if not self.reset_after:
+                dr *= dq_U_T
+                dq_U_T *= r
+            np.matmul(drz_t, U_T_rz, out=blocks_rz)
+            dh += dr_U_T
+            dh += dz_U_T
+            dh += dq_U_T
+
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
+        return gru_stepper(p, x, state["h"], self.reset_after)

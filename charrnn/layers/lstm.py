@@ -1,0 +1,160 @@
+"""Long short-term memory: Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+
+    o_t = σ(x_t W_o + h_{t-1} U_o + b_o)       output gate: how much of the cell is shown
+    i_t = σ(x_t W_i + h_{t-1} U_i + b_i)       input gate:  how much of the candidate enters the cell
+    f_t = σ(x_t W_f + h_{t-1} U_f + b_f)       forget gate: how much of the cell is kept
+    g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)    candidate, which the GRU calls c
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t            the cell, which gradients pass without a matrix in their way
+    h_t = o_t ∘ tanh(c_t)
+
+The gates lie on an axis of their own, in the order o, i, f, g: the three with σ are neighbours, and so are the three
+that act on the cell. What else makes it fast is explained in `charrnn.layers.gru`.
+
+Backwards in time, with do, di, df and dg the gradients of the arguments of σ and tanh:
+
+    dh_t     = dy_t + carry_{t+1}
+    do_t     = dh_t ∘ tanh(c_t) ∘ o_t ∘ (1 - o_t)
+    dc_t     = dh_t ∘ o_t ∘ (1 - tanh²(c_t)) + dc_{t+1} ∘ f_{t+1}
+    di_t     = dc_t ∘ g_t ∘ i_t ∘ (1 - i_t)
+    df_t     = dc_t ∘ c_{t-1} ∘ f_t ∘ (1 - f_t)
+    dg_t     = dc_t ∘ i_t ∘ (1 - g_t²)
+    carry_t  = do_t U_oᵀ + di_t U_iᵀ + df_t U_fᵀ + dg_t U_gᵀ
+
+    dW = Σ_t x_tᵀ [do di df dg]_t,  dU = Σ_t h_{t-1}ᵀ [do di df dg]_t,  db = Σ_t [do di df dg]_t
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from charrnn.activations import sigmoid
+from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
+from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers.column_blocks import as_blocks, column_blocks
+from charrnn.layers.lstm_stepper import lstm_stepper
+from charrnn.layers.projection import Lookup, project_to_gates, project_to_gates_backward
+from charrnn.layers.recurrent import Recurrent
+
+
+@dataclass(frozen=True)
+class LSTM(Recurrent):
+    """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
+
+    Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
+    (4, H). `init` adds `forget_bias` to f's, so that learning begins with a cell that keeps what it has (Jozefowicz,
+    Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
+
+    Raises
+    ------
+    InputError
+        If a dimension is not a positive integer.
+
+    >>> layer = LSTM(input_dim=16, hidden_dim=128)
+    >>> layer.state_dims
+    {'h': 128, 'c': 128}
+    """
+
+    input_dim: int
+    hidden_dim: int
+    forget_bias: float = 1.0
+    initializer: Initializer = glorot_uniform
+    recurrent_initializer: Initializer = orthogonal
+    bias_initializer: Initializer = zeros
+    accepts_lookup: ClassVar = True
+
+    @property
+    def state_dims(self) -> dict[str, int]:
+        return {"h": self.hidden_dim, "c": self.hidden_dim}
+
+    def shapes(self) -> Shapes:
+        D, H = self.input_dim, self.hidden_dim
+        return {"kernel": (4, D, H), "recurrent_kernel": (4, H, H), "bias": (4, H)}
+
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
+        super().init(p, rng)
+        p.bias[2] += self.forget_bias
+
+    def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
+        D, H = self.input_dim, self.hidden_dim
+        return Arrays(
+            h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
+            c=aligned_empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
+            gates=aligned_empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
+            tanh_c=aligned_empty((T, B, H), dtype),  # backwards, the gradient of c by h: o (1 - tanh²(c)), later by dh
+            dgates=aligned_empty(
+                (4, T, B, H), dtype
+            ),  # first the factors that do not depend on dh, then do, di, df, dg
+            dh=aligned_empty((B, H), dtype),  # the gradients of the states, in the end those of h[0] and c[0]
+            dc=aligned_empty((B, H), dtype),
+            products=aligned_empty((4, B, H), dtype),  # of one time step, with U_o, U_i, U_f, U_g or their transposes
+            dx=aligned_empty((T, B, D), dtype),
+            dx_of_gates=aligned_empty((4, T * B, D), dtype),
+        )
+
+    def forward(self, p: Arrays, x: Array | Lookup, buffers: Arrays) -> Array:
+        project_to_gates(p, x, buffers.gates)
+        U = column_blocks(p.recurrent_kernel, rows=buffers.h.shape[1])
+        products = buffers.products
+        blocks = as_blocks(products, U)
+
+        h, c = buffers.h, buffers.c
+        for h_before, h_t, c_before, c_t, tanh_c, gates in zip(
+            h[:-1], h[1:], c[:-1], c[1:], buffers.tanh_c, buffers.gates.swapaxes(0, 1)
+        ):
+            np.matmul(h_before, U, out=blocks)
+            products += gates
+            sigmoid(products[:3], out=gates[:3], scratch=products[:3])  # o, i, f = σ(x W + h_before U + b)
+            o, i, f, g = gates
+            np.tanh(products[3], out=g)
+            np.multiply(f, c_before, out=c_t)
+            c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is free until its own turn comes
+            np.tanh(c_t, out=tanh_c)
+            np.multiply(o, tanh_c, out=h_t)
+        return buffers.h[1:]
+
+    def backward(self, p: Arrays, grad: Arrays, x: Array | Lookup, dy: Array, buffers: Arrays) -> Array:
+        self._factors(buffers)
+        self._backward_in_time(p, dy, buffers)
+        H = self.hidden_dim
+        np.matmul(buffers.h[:-1].reshape(-1, H).T, buffers.dgates.reshape(4, -1, H), out=grad.recurrent_kernel)
+        return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
+
+    def _factors(self, buffers: Arrays) -> None:
+        """What the gradients are multiples of, for all time steps."""
+        (o, i, _, g), (do, di, df, dg), tanh_c = buffers.gates, buffers.dgates, buffers.tanh_c
+        np.subtract(1, buffers.gates[:3], out=buffers.dgates[:3])
+        buffers.dgates[:3] *= buffers.gates[:3]  # σ' = σ (1 - σ)
+        do *= tanh_c
+        di *= g
+        df *= buffers.c[:-1]
+        np.multiply(g, g, out=dg)
+        np.subtract(1, dg, out=dg)
+        dg *= i
+        tanh_c *= tanh_c
+        np.subtract(1, tanh_c, out=tanh_c)
+        tanh_c *= o
+
+    def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
+        dh, dc, products = buffers.dh, buffers.dc, buffers.products
+        U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=len(dh))
+        blocks = as_blocks(products, U_T)
+
+        f, do, dc_by_h = buffers.gates[2], buffers.dgates[0], buffers.tanh_c
+        dgates = buffers.dgates.swapaxes(0, 1)  # (T, 4, B, H)
+        dh[...] = 0
+        dc[...] = 0
+        for t in reversed(range(len(f))):
+            dh += dy[t]
+            do[t] *= dh
+            dc_by_h[t] *= dh
+            dc += dc_by_h[t]
+            dgates[t, 1:] *= dc
+            dc *= f[t]
+            np.matmul(dgates[t][:, None], U_T, out=blocks)
+            np.add(products[0], products[1], out=dh)
+            dh += products[2]
+            dh += products[3]
+
+    def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
+        return lstm_stepper(p, x, state["h"], state["c"])

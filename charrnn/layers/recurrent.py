@@ -1,0 +1,39 @@
+"""What the recurrent layers have in common.
+
+Layers with gates keep these on an axis of their own, G gates in all (counting whatever else has weights of its own,
+such as a candidate state): W (G, D, H), b (G, H), gates (G, T, B, H). So each gate's block is contiguous at every time
+step, and neighbouring gates can be computed together.
+"""
+
+import numpy as np
+
+from charrnn.arrays import Array, Arrays
+from charrnn.initializers import Initializer
+from charrnn.layers.base import Layer, require_positive
+
+
+class Recurrent(Layer):
+    """A layer with the parameters `kernel`, `recurrent_kernel` and `bias`, whose output is its hidden state."""
+
+    hidden_dim: int
+    initializer: Initializer
+    recurrent_initializer: Initializer
+    bias_initializer: Initializer
+
+    def __post_init__(self) -> None:
+        require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)
+
+    @property
+    def output_dim(self) -> int:  # type: ignore[override]
+        return self.hidden_dim
+
+    def init(self, p: Arrays, rng: np.random.Generator) -> None:
+        p.kernel[...] = self.initializer(p.kernel.shape, rng)
+        p.recurrent_kernel[...] = self.recurrent_initializer(p.recurrent_kernel.shape, rng)
+        p.bias[...] = self.bias_initializer(p.bias.shape, rng)
+
+
+def side_by_side(stack: Array) -> Array:
+    """The matrices of a stack (G, K, N) as one matrix (K, G N), for one product instead of G."""
+    G, K, N = stack.shape
+    return stack.swapaxes(0, 1).reshape(K, G * N)

@@ -1,0 +1,115 @@
+"""The model file: everything that using a trained model needs, in one .npz archive without pickles.
+
+It holds one array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
+hyperparameters, and what tells the training text from others. Equal models make equal files, byte for byte.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, Layer, SimpleRNN, TiedDense
+from charrnn.models import Model
+from charrnn.network import parameter_count
+from charrnn.preprocessing import TextVectorizer, code_points
+from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+
+FORMAT = 1
+DTYPES = ("float32", "float64")
+LAYERS: tuple[type[Layer], ...] = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """What a model file holds: the model and its vocabulary, and the hyperparameters and text it was trained with."""
+
+    model: Model
+    vectorizer: TextVectorizer
+    params: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+def save_model(path: str | Path, contents: ModelFile) -> None:
+    """Write a model file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    description = {
+        "dtype": contents.model.dtype.name,
+        "layers": [_describe(layer) for layer in contents.model.layers],
+        "vocabulary": contents.vectorizer.vocabulary,
+        "params": dict(contents.params),
+        "data": dict(contents.data),
+    }
+    write_archive(path, FORMAT, description, dict(contents.model.named_parameters()))
+
+
+def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
+    """Read a model file; `own_layers` names the layer classes that the library does not know.
+
+    Raises
+    ------
+    InputError
+        If the file is not a model file, is damaged, of another format, has parameters that are not finite, or needs a
+        layer that is not known.
+    OSError
+        If it can't be read.
+    """
+    known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
+    description, arrays = read_archive(path, FORMAT)
+    try:
+        return _contents(description, arrays, known)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except DAMAGE as error:
+        raise InputError(damaged(path, error)) from None
+
+
+def _contents(
+    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Layer]]
+) -> ModelFile:
+    if description["dtype"] not in DTYPES:
+        raise InputError(f"the dtype is {description['dtype']!r}; it must be one of {', '.join(DTYPES)}")
+    vocabulary = description["vocabulary"]
+    code_points(vocabulary)
+    vectorizer = TextVectorizer(vocabulary)
+    layers = [_layer(described, known) for described in description["layers"]]
+    size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
+    if size != stored_size:
+        raise InputError(f"there are {stored_size} parameters; the layers need {size}")
+    model = Model.from_parameters(layers, np.empty(size, description["dtype"]))
+    for name, view in model.named_parameters():
+        stored = arrays[name]
+        if (stored.dtype, stored.shape) != (view.dtype, view.shape):
+            raise InputError(
+                f"{name} has dtype {stored.dtype} and shape {stored.shape}; "
+                f"its layer needs {view.dtype} and {view.shape}"
+            )
+        view[...] = stored
+    if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
+        raise InputError(f"the vocabulary has {vectorizer.vocabulary_size} characters; the layers differ")
+    if not np.isfinite(model.parameters).all():
+        raise InputError("there are parameters that are not finite")
+    return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
+
+
+def _describe(layer: Any) -> dict[str, Any]:
+    """The class and the plain fields of a layer, defaults left out, and initializers, which have done their work."""
+    values = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    defaults = {field.name: field.default for field in fields(layer)}
+    told = {name: value for name, value in values.items() if not callable(value) and value != defaults[name]}
+    return {"class": type(layer).__name__, **told}
+
+
+def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:
+    name, settings = description["class"], {key: value for key, value in description.items() if key != "class"}
+    if name not in known:
+        raise InputError(f"there is a layer {name!r}; known are {', '.join(known)}")
+    return known[name](**settings)

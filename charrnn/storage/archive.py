@@ -1,0 +1,93 @@
+"""A JSON text and named arrays in one .npz archive, without pickles: what model files and checkpoints are made of.
+
+Equal contents make equal files, byte for byte. Reading never takes more memory than a few times the size of the file,
+whatever the file claims of itself.
+"""
+
+import io
+import json
+import os
+import struct
+import tokenize
+import zipfile
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.storage.files import atomic_write
+
+DESCRIPTION = "description"
+# What zipfile, NumPy, json and those who use what they return raise for files that are cut, altered or something else.
+DAMAGE = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
+    RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+def write_archive(
+    path: str | Path, form: int, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> None:
+    """Write an archive, whole or not at all; `form` is the number of the format that the contents have.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    contents: dict[str, Any] = {DESCRIPTION: np.array(json.dumps({"format": form, **description})), **arrays}
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **contents)
+
+
+def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays, which are read-only.
+
+    Raises
+    ------
+    InputError
+        If the file is not such an archive, is damaged, or its contents have another format.
+    OSError
+        If it can't be read.
+    """
+    with open(path, "rb") as file:
+        content = file.read(os.fstat(file.fileno()).st_size)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # Stored without compression, contents take no more room than the file does.
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed")
+            if sum(member.file_size for member in archive.infolist()) > len(content):
+                raise ValueError("it claims to hold more than it does")
+            arrays = {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}
+        description = json.loads(arrays.pop(DESCRIPTION).item())
+        if not isinstance(description, dict):
+            raise ValueError("its description is not a mapping")
+        found = description["format"]
+    except DAMAGE as error:
+        raise InputError(damaged(path, error)) from None
+    if found != form:
+        raise InputError(f"{path}: the format is {found}; this version reads format {form}")
+    return description, arrays
+
+
+def damaged(path: str | Path, error: Exception) -> str:
+    """What to tell of a file that made `error`, one of DAMAGE: one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"{path} is not a charrnn file, or is damaged ({lines[0]})"
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    content = archive.read(name)  # which checks the checksum, so that from here on only intent can do harm
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} is not in version 1.0 of NumPy's format")
+    shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.hasobject or in_fortran_order:
+        raise ValueError(f"{name} holds objects, or is not in C order")
+    if file.tell() + prod(shape) * dtype.itemsize != len(content):
+        raise ValueError(f"{name} has not as many numbers as its shape says")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)

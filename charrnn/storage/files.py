@@ -1,0 +1,71 @@
+"""Writing a file whole or not at all."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def require_writable(path: Path) -> None:
+    """Make the folder of `path` if it is missing.
+
+    Raises
+    ------
+    OSError
+        If `path` is a folder, or can't have or be written to in its own.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and rename it to `path` once the block has ended without an error.
+
+    A reader sees the old file or the new one, never half of one, even after a loss of power. Missing parent folders are
+    made.
+
+    Raises
+    ------
+    OSError
+        If `path` is a folder, or its own folder can't be made or written to, or the disk is full.
+    """
+    path = Path(path)
+    require_writable(path)
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())  # a rename may reach the disk before what was written
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None:  # as for a full disk
+            error.filename = str(path)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed while they replaced this file have left beside it."""
+    for leftover in path.parent.glob(f".{path.name}.*.partial"):
+        pid = leftover.name.split(".")[-2]
+        if pid.isdecimal() and not _is_running(int(pid)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere there is no harmless way to ask
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

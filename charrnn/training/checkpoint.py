@@ -1,0 +1,109 @@
+"""Checkpoints: an unfinished training run in a file, from which it can resume as if it had never stopped.
+
+Both runs end with the same bytes, because everything that changes during training is in `TrainingState` or follows from
+the number of the batch, as the learning rate and the masks of dropout do. With another number of workers a run can
+resume too, and then differs by rounding.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.training.callbacks import Callback
+from charrnn.training.state import TrainingState
+
+FORMAT = 2
+ARRAYS = ("parameters", "best_parameters", "optimizer_state", "hidden_state")
+
+
+class Checkpointing(Callback):
+    """Saves a checkpoint after every epoch, every so many seconds, and when training is asked to stop.
+
+    Parameters
+    ----------
+    path, run
+        See `save_checkpoint`.
+    seconds
+        Between two checkpoints within an epoch.
+    """
+
+    def __init__(self, path: Path, run: Mapping[str, Any], seconds: float) -> None:
+        self.path, self.run, self.seconds = path, run, seconds
+        self.saved_at = time.monotonic()
+
+    def on_batch(self, now: TrainingState, loss: float) -> None:
+        if time.monotonic() - self.saved_at > self.seconds:
+            self._save(now)
+
+    def on_epoch(self, now: TrainingState) -> None:
+        self._save(now)
+
+    def on_stop(self, now: TrainingState) -> None:
+        self._save(now)
+
+    def _save(self, now: TrainingState) -> None:
+        save_checkpoint(self.path, self.run, now)
+        self.saved_at = time.monotonic()
+
+
+def save_checkpoint(path: str | Path, run: Mapping[str, Any], now: TrainingState) -> None:
+    """Write a checkpoint, whole or not at all; `run` identifies the training run, in values that JSON can hold.
+
+    Raises
+    ------
+    OSError
+        If it can't be written.
+    """
+    remembered, state = vars(now.optimizer_state), now.hidden_state or []
+    arrays = {"parameters": now.parameters, "best_parameters": now.best_parameters}
+    arrays |= {f"optimizer.{name}": value for name, value in remembered.items() if isinstance(value, np.ndarray)}
+    arrays |= {f"hidden.{i}.{name}": h for i, of_layer in enumerate(state) for name, h in of_layer.items()}
+    description = {
+        "run": dict(run),
+        "optimizer": {name: value for name, value in remembered.items() if not isinstance(value, np.ndarray)},
+        "hidden": [list(of_layer) for of_layer in state] or None,
+        "now": {field.name: getattr(now, field.name) for field in fields(now) if field.name not in ARRAYS},
+    }
+    write_archive(path, FORMAT, description, arrays)
+
+
+def load_checkpoint(path: str | Path, run: Mapping[str, Any]) -> TrainingState:
+    """The training state that was saved for the same `run`.
+
+    Raises
+    ------
+    InputError
+        If it belongs to another run, naming what differs, or is damaged.
+    OSError
+        If it can't be read.
+    """
+    description, arrays = read_archive(path, FORMAT)
+    try:
+        _require_same_run(path, description["run"], run)
+        prefix = "optimizer."
+        remembered = {name.removeprefix(prefix): a.copy() for name, a in arrays.items() if name.startswith(prefix)}
+        hidden = description["hidden"]
+        return TrainingState(
+            parameters=arrays["parameters"].copy(),
+            best_parameters=arrays["best_parameters"].copy(),
+            optimizer_state=SimpleNamespace(**description["optimizer"], **remembered),
+            hidden_state=hidden and [{h: arrays[f"hidden.{i}.{h}"] for h in names} for i, names in enumerate(hidden)],
+            **description["now"],
+        )
+    except InputError:
+        raise
+    except DAMAGE as error:
+        raise InputError(damaged(path, error)) from None
+
+
+def _require_same_run(path: str | Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    differing = [name for name in sorted(run.keys() | saved.keys()) if run.get(name) != saved.get(name)]
+    if differing:
+        raise InputError(f"{path} belongs to a run with another {', '.join(differing)}")

@@ -1,0 +1,62 @@
+"""Training with several processes on this machine: start them, and train as the first one."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.config import TrainingConfig
+from charrnn.layers import Layer
+from charrnn.network import Network
+from charrnn.optimizers import Optimizer
+from charrnn.parallel.processes import start_workers
+from charrnn.parallel.workers import Workers
+from charrnn.training.callbacks import Callback
+from charrnn.training.state import History, TrainingState
+from charrnn.training.trainer import require_texts, train
+
+
+def fit(
+    network: Network,
+    train_ids: Array,
+    validation_ids: Array,
+    config: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    optimizer: Optimizer | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: TrainingState | None = None,
+) -> History:
+    """`charrnn.training.train` by `config.workers` processes, of which this is the first and the one with the callbacks.
+
+    The others end when this function does, however it ends.
+
+    Raises
+    ------
+    InputError
+        If a text is too short, or with several workers, if a layer or the optimizer is defined in `__main__`.
+    DivergenceError
+        As soon as a loss or a gradient is not finite.
+    WorkerError
+        If one of the processes died.
+    """
+    require_texts(train_ids, validation_ids, config)
+    arguments = (train_ids, validation_ids, config)
+    shared: dict[str, Any] = dict(rng=rng, optimizer=optimizer, resume=resume)
+    replica = partial(_train_replica, network.layers, network.parameters, arguments, shared)
+    with start_workers(config.workers, _message_bytes(network, config), replica) as workers:
+        return train(network, *arguments, **shared, workers=workers, callbacks=callbacks)
+
+
+def _train_replica(
+    layers: Sequence[Layer], parameters: Array, arguments: tuple[Any, ...], shared: dict[str, Any], workers: Workers
+) -> None:
+    train(Network(layers, parameters), *arguments, **shared, workers=workers)
+
+
+def _message_bytes(network: Network, config: TrainingConfig) -> int:
+    """Size of the largest sum: gradient, loss, whether to stop, and the carried state."""
+    states = sum(H for layer in network.layers for H in layer.state_dims.values()) if config.carry_state else 0
+    return 8 * 3 + (len(network.parameters) + states * config.batch_size) * network.dtype.itemsize

@@ -1,0 +1,23 @@
+"""The network in training: the model's parameters behind layers that only training needs."""
+
+from itertools import pairwise
+
+from charrnn.config import TrainingConfig
+from charrnn.layers import Dropout, DropoutMasks, Embedding, LastStep
+from charrnn.layers.projection import LookupEmbedding, lookup_is_faster
+from charrnn.network import Network
+
+
+def training_network(network: Network, config: TrainingConfig, masks: DropoutMasks) -> Network:
+    """The same parameters, with a gradient of their own, behind dropout and whatever else the settings ask for."""
+    layers = list(network.layers)
+    for first, second in pairwise(layers[:2]):
+        if type(first) is Embedding and second.accepts_lookup and lookup_is_faster(first):
+            layers[0] = LookupEmbedding(**vars(first))
+    if config.dropout:
+        recurrent = [i for i, layer in enumerate(layers) if layer.state_dims]
+        for i in reversed(recurrent):
+            layers.insert(i + 1, Dropout(layers[i].output_dim, config.dropout, masks, number=i))
+    if config.targets == "last":
+        layers.insert(-1, LastStep(layers[-1].input_dim))
+    return Network(layers, network.parameters)

@@ -1,0 +1,72 @@
+"""The loss and gradient of one batch, of which a worker computes the part for its shard of the sequences."""
+
+import numpy as np
+
+from charrnn.arrays import Array, Arrays, HiddenState
+from charrnn.layers import DropoutMasks
+from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.network import Buffers, Network
+from charrnn.parallel.workers import ALONE, Workers
+
+
+class Shard:
+    """One worker's share of every batch, and the buffers for it.
+
+    Attributes
+    ----------
+    masks
+        Those of the network's dropout layers.
+    """
+
+    def __init__(self, network: Network, workers: Workers = ALONE, masks: DropoutMasks | None = None) -> None:
+        self.network, self.workers, self.masks = network, workers, masks or DropoutMasks(seed=0)
+        self.cross_entropy = SparseCategoricalCrossentropy()
+        self.buffers: dict[tuple[int, ...], tuple[Buffers, Arrays]] = {}  # by the shape of the shard
+
+    def loss_and_gradient(self, x: Array, y: Array, state: HiddenState | None = None) -> tuple[float, HiddenState]:
+        """This shard's part of the mean loss of a batch, in nats per character; its gradient goes to `network.gradient`.
+
+        Loss, gradient and state are to be summed over all workers. A network that drops time steps predicts the last
+        ids of each sequence only.
+
+        Parameters
+        ----------
+        x, y
+            (T, B) ids of the whole batch, to read and to predict.
+        state
+            Where the whole batch starts, (B, H) arrays; zeros if None.
+
+        Returns
+        -------
+        tuple
+            The loss, and the state after the batch, which is zero in the rows of other workers.
+        """
+        T, B = x.shape
+        columns = self.workers.shard(B)
+        final_state = [
+            {name: np.zeros((B, H), self.network.dtype) for name, H in layer.state_dims.items()}
+            for layer in self.network.layers
+        ]
+        size = columns.stop - columns.start
+        if size == 0:
+            self.network.gradient[...] = 0
+            return 0.0, final_state
+        self.masks.first_column, self.masks.num_columns = columns.start, B
+        buffers, loss_buffers = self._buffers(T, size)
+        own_state = state and [{name: h[columns] for name, h in of_layer.items()} for of_layer in state]
+        logits = self.network.forward(x[:, columns], buffers, own_state)
+        losses = self.cross_entropy.forward(logits, y[-len(logits) :, columns], loss_buffers)
+        share = size / B
+        loss = share * float(losses.mean(dtype=np.float64))
+        self.network.backward(self.cross_entropy.backward(loss_buffers, share), buffers)
+        for of_layer, own in zip(final_state, self.network.final_state(buffers)):
+            for name, h in own.items():
+                of_layer[name][columns] = h
+        return loss, final_state
+
+    def _buffers(self, T: int, B: int) -> tuple[Buffers, Arrays]:
+        if (T, B) not in self.buffers:
+            buffers = self.network.allocate(T, B)
+            V, dtype = self.network.output_dim, self.network.dtype
+            self.buffers[T, B] = buffers, self.cross_entropy.allocate(buffers.output_steps, B, V, dtype)
+        return self.buffers[T, B]

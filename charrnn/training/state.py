@@ -1,0 +1,72 @@
+"""The state of a training run between two batches: everything that changes, and so everything a checkpoint must hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charrnn.arrays import HiddenState
+
+History = list[dict[str, float]]  # a row for each epoch, see `charrnn.training.train`
+
+
+@dataclass
+class TrainingState:
+    """Where training stands.
+
+    Attributes
+    ----------
+    parameters, best_parameters
+        (P,) the current ones, which are the network's own, and those after the best epoch.
+    optimizer_state
+        What the optimizer remembers: arrays and numbers.
+    rng_state
+        The state of the random generator when the epoch began.
+    history
+        A row for each finished epoch.
+    epoch, batch, num_batches
+        The current epoch, from 1; how many of its batches are done, and how many it has.
+    hidden_state
+        What the next batch starts from, with carry_state: (B, H) arrays by layer and name.
+    total_loss, total_norm, positions
+        Sums over the finished batches: of loss · positions, of the gradient's norm, of positions.
+    """
+
+    parameters: np.ndarray
+    best_parameters: np.ndarray
+    optimizer_state: Any
+    rng_state: Mapping[str, Any]
+    history: History
+    num_batches: int
+    epoch: int = 1
+    batch: int = 0
+    hidden_state: HiddenState | None = None
+    total_loss: float = 0.0
+    total_norm: float = 0.0
+    positions: int = 0
+
+    @property
+    def step(self) -> int:
+        """How many batches are done in all epochs."""
+        return (self.epoch - 1) * self.num_batches + self.batch
+
+    def finish_batch(self, loss: float, norm: float, positions: int, hidden_state: HiddenState | None) -> None:
+        """Count a batch."""
+        self.batch, self.hidden_state = self.batch + 1, hidden_state
+        self.total_loss += loss * positions
+        self.total_norm += norm
+        self.positions += positions
+
+    def finish_epoch(self, row: dict[str, float], rng_state: Mapping[str, Any]) -> None:
+        """Add the epoch to the history, keep its parameters if it is the best one, and begin the next."""
+        self.history.append(row)
+        if best_epoch(self.history) is row:
+            self.best_parameters[...] = self.parameters
+        self.epoch, self.batch, self.hidden_state, self.rng_state = self.epoch + 1, 0, None, rng_state
+        self.total_loss, self.total_norm, self.positions = 0.0, 0.0, 0
+
+
+def best_epoch(history: History) -> dict[str, float]:
+    """The row with the lowest validation loss, the first of them if there are several."""
+    return min(history, key=lambda row: row["validation_loss"])

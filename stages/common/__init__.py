@@ -1,0 +1,1 @@
+"""What the stages do alike: params, flags, paths, files, progress."""

@@ -1,0 +1,49 @@
+"""What identifies a training run, so that it resumes from its own checkpoint and never from another's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from charrnn.config import Value
+from charrnn.errors import InputError
+from charrnn.parallel.workers import Workers
+from charrnn.training import TrainingState
+from charrnn.training.checkpoint import load_checkpoint
+from stages.common.fingerprint import code_version, file_hash
+from stages.common.paths import Paths
+
+
+def identity(params: Mapping[str, Value], data: Mapping[str, Any], paths: Paths) -> dict[str, Any]:
+    """Hyperparameters, text, initial weights and code; the number of workers is left out, because it may change."""
+    return {
+        **{name: value for name, value in params.items() if name != "workers"},
+        "text": dict(data),
+        "start": paths.weights_path and file_hash(paths.weights_path),
+        "code": code_version(),
+    }
+
+
+def require_same_run(group: Workers, run: Mapping[str, Any]) -> None:
+    """Raise InputError unless this process of the group is to train as rank 0 is, and on the same kind of processor.
+
+    Each takes its steps by itself, so sums in another order would let their parameters drift apart.
+    """
+    own = {**run, "kind of processor": sorted(pool.get("architecture", "") for pool in threadpool_info())}
+    first = group.broadcast(own)
+    differing = [name for name, value in own.items() if value != first[name]]
+    if differing:
+        raise InputError(f"worker {group.rank} has another {', '.join(differing)} than worker 0")
+
+
+def checkpoint_of(run: Mapping[str, Any], paths: Paths) -> TrainingState | None:
+    """Where the run can resume, if there is a checkpoint of it. Says what it has found."""
+    if not paths.checkpoint.exists():
+        return None
+    try:
+        found = load_checkpoint(paths.checkpoint, run)
+    except InputError as error:
+        print(f"not resuming from a checkpoint: {error}", flush=True)
+        return None
+    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {found.batch} batches done", flush=True)
+    return found

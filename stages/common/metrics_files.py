@@ -1,0 +1,40 @@
+"""The metrics that stages write: JSON and CSV, with figures that are finite and rounded to what is meaningful."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from charrnn.errors import DivergenceError
+from charrnn.storage.files import atomic_write
+
+DIGITS = 6  # significant ones; more is noise
+
+
+def require_finite(row: Mapping[str, Any]) -> None:
+    """Raise DivergenceError if a figure is NaN or infinite."""
+    for key, value in row.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise DivergenceError(f"{key} is {value}; a figure must be finite: the model has diverged")
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    require_finite(row)
+    return {key: float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value for key, value in row.items()}
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a flat mapping."""
+    text = json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n"
+    with atomic_write(path) as temporary:  # the lone surrogates of a path that is not UTF-8 as JSON writes them, \udc80
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows that share their keys."""
+    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_rounded(row) for row in rows)

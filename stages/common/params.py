@@ -1,0 +1,121 @@
+"""The hyperparameters: which there are, and what params.yaml says of them.
+
+The library declares its own (`charrnn.config`), this file those of the pipeline. `python -m stages.params` prints a
+params.yaml in which everything has its default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from charrnn.config import (
+    Config,
+    ModelConfig,
+    SamplingConfig,
+    Setting,
+    TrainingConfig,
+    Value,
+    quoted,
+    setting,
+    settings,
+)
+from charrnn.errors import InputError
+from stages.common.yaml_file import read_yaml
+
+PARAMS_FILE = Path("params.yaml")
+TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+@dataclass(frozen=True)
+class DownloadConfig(Config):
+    """What the stage `download` fetches."""
+
+    data_url: list[str] = setting(
+        [TINY_SHAKESPEARE, BUNDLED_PLAY], "the corpus: the first of these URLs or paths that works"
+    )
+    max_corpus_mb: float = setting(10_000.0, "size of the largest corpus to read, in millions of bytes", above=0)
+
+
+@dataclass(frozen=True)
+class SplitConfig(Config):
+    """How the stage `prepare` splits the text."""
+
+    train_size: float = setting(
+        0.8, "share of the text for training and validation together; the rest is the test text", above=0, below=1
+    )
+    validation_size: float = setting(0.2, "share of that for validation", above=0, below=1)
+
+
+@dataclass(frozen=True)
+class RunConfig(Config):
+    """What the stage `train` does besides training."""
+
+    calibrate: bool = setting(False, "after training, scale the logits to predict the validation text best")
+    seed: int = setting(42, "seed of all randomness: initial weights, shuffling, dropout, sampling", at_least=0)
+    log_interval: int = setting(10, "mini-batches between two updates of the progress bar", at_least=1)
+
+
+@dataclass(frozen=True)
+class PromptConfig(Config):
+    """What the stage `sample` starts from, and how much it writes."""
+
+    start_string: str = setting("ROMEO:", "text that a sample begins with")
+    num_to_generate: int = setting(64, "characters to write after start_string", at_least=1, at_most=10**18)
+
+
+def params_of(*configs: type[Config]) -> tuple[str, ...]:
+    """The names of the hyperparameters that these config classes declare."""
+    return tuple(name for config in configs for name in settings(config))
+
+
+CONFIGS = (DownloadConfig, SplitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig)
+PARAMS: dict[str, Setting] = {name: declared for config in CONFIGS for name, declared in settings(config).items()}
+
+
+def config_from(params: Mapping[str, Value], config: type[AnyConfig]) -> AnyConfig:
+    """The config object of this class, with the values that the hyperparameters have."""
+    return config(**{name: params[name] for name in settings(config)})
+
+
+def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
+    """All hyperparameters of a params.yaml.
+
+    Raises
+    ------
+    InputError
+        If it can't be read, a key is missing, unknown or there twice, or a value is not allowed.
+    """
+    values = read_yaml(path)
+    unknown = [key for key in values if key not in PARAMS]
+    if unknown:
+        raise InputError(f"{path}: {quoted(unknown[0])} is not a hyperparameter; known are {', '.join(PARAMS)}")
+    missing = [name for name in PARAMS if name not in values]
+    if missing:
+        raise InputError(f"{path}: {missing[0]} is missing; the default is {PARAMS[missing[0]].default!r}")
+    try:
+        return {name: param.parse(values[name]) for name, param in PARAMS.items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def default_file() -> str:
+    """The text of a params.yaml in which everything has its default."""
+    lines = ["# The hyperparameters. `dvc exp run -S hidden_dim=256` changes one for a run."]
+    for name, param in PARAMS.items():
+        lines.append(f"\n# {param.help}" + (f": {param.allowed}" if param.choices else ""))
+        if isinstance(param.default, list):
+            lines += [f"{name}:", *(f"  - {item}" for item in param.default)]
+        elif isinstance(param.default, str) and not param.choices:
+            lines.append(f'{name}: "{param.default}"')
+        else:
+            lines.append(f"{name}: {as_yaml(param.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def as_yaml(value: Value) -> str:
+    """A value as YAML and DVC's -S write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

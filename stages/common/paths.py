@@ -1,0 +1,46 @@
+"""Where the files of the pipeline lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders and names that every stage takes as flags, and the files that follow from them."""
+
+    data_dir: Path = Path("data")
+    data_filename: str = "input.txt"
+    model_dir: Path = Path("models")
+    model_filename: str = "char_rnn.npz"
+    weights_path: Path | None = None
+    metrics_dir: Path = Path("metrics")
+
+    @property
+    def raw(self) -> Path:
+        """The corpus."""
+        return self.data_dir / "raw" / self.data_filename
+
+    @property
+    def processed(self) -> Path:
+        """The folder in which `prepare` leaves the ids of each part of the text."""
+        return self.data_dir / "processed"
+
+    @property
+    def vocabulary(self) -> Path:
+        """The characters that have an id, and the text and split they come from."""
+        return self.processed / "vocabulary.json"
+
+    @property
+    def model(self) -> Path:
+        """The model file that `train` writes."""
+        return self.model_dir / self.model_filename
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where `train` saves an unfinished run."""
+        return self.model.with_name(self.model.name + ".checkpoint")
+
+    @property
+    def trained(self) -> Path:
+        """The model file that `evaluate` and `sample` read."""
+        return self.weights_path or self.model

@@ -1,0 +1,44 @@
+"""The trained model, compared with params.yaml and the prepared text: no stage uses one that they would not give."""
+
+from charrnn.errors import InputError
+from charrnn.model_file import ModelFile, load_model
+from stages.common.params import PARAMS_FILE, load_params
+from stages.common.paths import Paths
+from stages.common.prepared import read_vocabulary
+
+
+def load_trained(paths: Paths) -> ModelFile:
+    """The model of the pipeline, or, without any comparison, the one that --weights-path names.
+
+    DVC records params when a stage has ended, so it would not notice one that was edited in the meantime.
+
+    Raises
+    ------
+    InputError
+        If the file is no model file, or the model was trained with other hyperparameters than those of params.yaml,
+        or on another text or split than the prepared one, if there is one.
+    OSError
+        If a file can't be read.
+    """
+    trained = load_model(paths.trained)
+    if paths.weights_path:
+        return trained
+    now = load_params()
+    for name, value in {**trained.params, **trained.data}.items():
+        if name in now and value != now[name]:
+            raise InputError(
+                f"{paths.model} was trained with {name} {value!r}, but {PARAMS_FILE} has {now[name]!r}; train again, "
+                "or name the model with --weights-path to take it as it is"
+            )
+    if paths.vocabulary.exists():
+        require_same_data(trained, paths)
+    return trained
+
+
+def require_same_data(trained: ModelFile, paths: Paths) -> None:
+    """Raise InputError unless the model was trained on the prepared text."""
+    if read_vocabulary(paths.vocabulary)[1] != trained.data:
+        raise InputError(
+            f"{paths.trained} was trained on another text, or another split of it, than the one in {paths.processed}; "
+            "train again"
+        )

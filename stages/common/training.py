@@ -1,0 +1,106 @@
+"""How hyperparameters become a model and a training run, in the stage `train` and in the search alike."""
+
+import signal
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from charrnn.calibration import require_scalable
+from charrnn.config import ModelConfig, TrainingConfig, Value, settings
+from charrnn.errors import InputError
+from charrnn.models import Model, create_char_rnn_model
+from charrnn.parallel.workers import ALONE, Workers
+from charrnn.training import Callback, History, TrainingState, fit, train
+from stages.common.params import RunConfig, config_from, params_of
+
+PARAMS = params_of(ModelConfig, TrainingConfig, RunConfig)
+KEPT = "what is done is kept, and the same command resumes from there"
+
+
+def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
+    """A model with its initial weights, and the generator that drew them, which training uses next.
+
+    Raises
+    ------
+    InputError
+        If it should be calibrated but can't be.
+    """
+    rng = np.random.default_rng(params["seed"])
+    model = create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in settings(ModelConfig)})
+    if params["calibrate"]:
+        require_scalable(model)
+    return model, rng
+
+
+def fit_with_params(
+    params: Mapping[str, Value],
+    model: Model,
+    texts: Sequence[np.ndarray],
+    *,
+    rng: np.random.Generator,
+    group: Workers | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: TrainingState | None = None,
+) -> History:
+    """Train with everything that the params say, in processes of our own or as one of a group that has been started.
+
+    Parameters
+    ----------
+    texts
+        The ids to train on and those to validate with.
+
+    Raises
+    ------
+    InputError
+        If the validation text is not longer than a window.
+    CharRNNError
+        If training fails.
+    """
+    train_ids, validation_ids = texts
+    if len(validation_ids) <= params["window_size"]:
+        raise InputError(
+            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
+            "be below that: make it smaller or take a longer text"
+        )
+    config = config_from(params, TrainingConfig)
+    options: dict[str, Any] = dict(rng=rng, callbacks=callbacks, resume=resume)
+    if group is None:
+        return fit(model, train_ids, validation_ids, config, **options)
+    return train(model, train_ids, validation_ids, config, workers=group, **options)
+
+
+class StopOnSignal(Callback):
+    """Ctrl-C and SIGTERM stop training after the current batch. A second one stops it at once.
+
+    A context manager, in which the signals have this meaning.
+
+    Attributes
+    ----------
+    received
+        Whether there was a signal.
+    """
+
+    def __init__(self, group: Workers = ALONE) -> None:
+        self.group, self.received = group, False
+
+    def __enter__(self) -> "StopOnSignal":
+        self.handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = True
+
+    def should_stop(self) -> bool:
+        return self.received
+
+    def on_stop(self, now: TrainingState) -> None:
+        self.group.broadcast(None)  # the others wait until rank 0 has saved its checkpoint
+        raise KeyboardInterrupt(KEPT)

@@ -1,0 +1,196 @@
+"""Reads params.yaml and search.yaml as DVC does, in YAML 1.2, and reports every error with its line and column.
+
+PyYAML's own SafeLoader follows YAML 1.1: it reads `1e-3` as text, `no` as False, `012` as 10 and `1:30` as 90, and when
+a key is repeated, it silently keeps the last value. DVC reads params.yaml with ruamel.yaml, which follows YAML 1.2, so
+that we would train with one value while DVC records another. The loader here reads what ruamel.yaml reads.
+
+It refuses what no hyperparameter needs and the two parsers may read differently: types beyond the core schema (dates,
+merge keys, sets), directives such as `%YAML 1.1`, and keys that begin with a question mark.
+"""
+
+import re
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from yaml import AliasEvent, MappingNode, Mark, MarkedYAMLError, Node, SafeLoader, ScalarNode, SequenceNode
+
+from charrnn.errors import InputError
+
+Levels = tuple[tuple[type[Node], ...], ...]  # kinds of collections, from the outermost level to the innermost
+
+LARGEST_FILE = 1 << 16  # characters; PyYAML reads some 100,000 a second
+LONGEST_PROBLEM = 200  # characters of an error
+BASES = {"0b": 2, "0o": 8, "0x": 16}
+STANDARD = "tag:yaml.org,2002:"
+NULL, BOOL, INT, FLOAT, STR = (STANDARD + name for name in ("null", "bool", "int", "float", "str"))
+COLLECTIONS: dict[type[Node], str] = {SequenceNode: STANDARD + "seq", MappingNode: STANDARD + "map"}
+
+# How a plain scalar of these types looks, and the characters that it can begin with: ruamel.yaml's own definitions,
+# wider than the core schema's. In YAML 1.1 and 1.2, all other types look the same.
+PLAIN_SCALARS = {
+    BOOL: ("tTfF", r"true|True|TRUE|false|False|FALSE"),
+    INT: ("-+0123456789", r"[-+]? (0b[01_]+ | 0o[0-7_]+ | 0x[0-9a-fA-F_]+ | [0-9_]+)"),
+    FLOAT: (
+        "-+.0123456789",
+        r"""[-+]? [0-9][0-9_]* (\.[0-9_]* ([eE][-+]?[0-9]+)? | [eE][-+]?[0-9]+)
+          | [-+]? \.[0-9_]+ ([eE][-+][0-9]+)?  # .5e+3, but .5e3 is text
+          | [-+]? \.(inf|Inf|INF)
+          | \.(nan|NaN|NAN)""",
+    ),
+}
+# Control characters, surrogates, and the line breaks U+0085, U+2028 and U+2029, which only YAML 1.1 knows.
+FORBIDDEN = re.compile("[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def read_yaml(
+    path: Path, levels: Levels = ((SequenceNode,),), expected: str = "a number, a text, true, false, or a list of texts"
+) -> Mapping[str, Any]:
+    """The names and values of a YAML file, not checked yet.
+
+    Parameters
+    ----------
+    levels
+        The kinds of collections that a value may be, then those that may be inside it, and so on.
+    expected
+        The same in words.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, is not YAML, is no mapping, or is nested in another way.
+    """
+    loader = _Loader(_read_text(path))
+    try:
+        root = loader.get_single_node()
+        if isinstance(root, MappingNode):
+            values: dict[str, Any] = loader.build(root, ((MappingNode,), *levels), expected)
+            return values
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or loader.get_mark()
+        problem = ", ".join(filter(None, (error.context, error.problem)))
+        raise _input_error(path, mark.line, mark.column, problem) from None
+    except (ValueError, OverflowError, RecursionError) as error:  # "\U00110000", "\UFFFFFFFF", a thousand brackets
+        mark = loader.get_mark()
+        raise _input_error(path, mark.line, mark.column, str(error)) from None
+    raise InputError(f"{path} holds no hyperparameters; a line such as `seed: 42` gives one its value")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        # As DVC opens it, but that a byte which is not UTF-8 becomes a surrogate, so that FORBIDDEN finds its place.
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; run this from the folder that holds it") from None
+    if len(text) > LARGEST_FILE:
+        raise InputError(f"{path} has more than {LARGEST_FILE:,} characters, the most that may be in it")
+    if found := FORBIDDEN.search(text):
+        character, (*lines, line) = found[0], text[: found.start()].split("\n")
+        is_byte = "\udc80" <= character <= "\udcff"
+        problem = "not UTF-8" if is_byte else f"{character!r} must be written as an escape in double quotes"
+        raise _input_error(path, len(lines), len(line), problem)
+    return text
+
+
+def _input_error(path: Path, line: int, column: int, problem: str) -> InputError:
+    return InputError(f"{path}, line {line + 1}, column {column + 1}: {problem[:LONGEST_PROBLEM]}")
+
+
+class _Loader(SafeLoader):
+    """Makes nodes of text as PyYAML does, and values of nodes as ruamel.yaml does."""
+
+    size = 0  # characters and items in all that was built
+
+    def build(self, node: Node, levels: Levels, expected: str) -> Any:
+        """The value of a node whose collections are nested as `levels` says, and `expected` in words."""
+        self.size += len(node.value)
+        if self.size > LARGEST_FILE:  # a few aliases of aliases can stand for more than any memory holds
+            raise _error(node.start_mark, f"aliases make more than {LARGEST_FILE:,} characters of this file")
+        if isinstance(node, ScalarNode):
+            try:
+                return self.construct_object(node)
+            except (ValueError, LookupError):
+                raise _error(node.start_mark, f"no {_type(node)} can be made of {reprlib.repr(node.value)}") from None
+        if not levels or not isinstance(node, levels[0]):
+            raise _error(node.start_mark, f"nested too deep; a name may have {expected}")
+        if node.tag != COLLECTIONS[type(node)]:
+            self.refuse_type(node)
+        if isinstance(node, SequenceNode):
+            return [self.build(item, levels[1:], expected) for item in node.value]
+        values: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self.build(key_node, (), expected)
+            if key in values:
+                raise _error(key_node.start_mark, f"duplicate key {reprlib.repr(key_node.value)}")
+            values[key] = self.build(value_node, levels[1:], expected)
+        return values
+
+    def construct_int(self, node: ScalarNode) -> int:
+        """A number such as 1_000, 012 (twelve), 0o17, 0x1F or 0b101."""
+        digits = self.construct_scalar(node).replace("_", "")
+        return int(digits, BASES.get(digits.lstrip("+-")[:2], 10))
+
+    def construct_float(self, node: ScalarNode) -> float:
+        """A number as in YAML 1.1, except for the minutes and seconds of `!!float 1:30`."""
+        if ":" in node.value:
+            raise ValueError
+        return self.construct_yaml_float(node)
+
+    def refuse_type(self, node: Node) -> None:
+        """Refuse dates, merge keys, sets and all else beyond the core schema."""
+        raise _error(node.start_mark, f"the YAML type {_type(node)} can't be used here; text may need quotes")
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        """Let an anchor replace an earlier one of the same name, which PyYAML refuses."""
+        if not self.check_event(AliasEvent):
+            self.anchors.pop(self.current_event.anchor, None)
+        return super().compose_node(parent, index)
+
+    def fetch_directive(self) -> None:
+        """Refuse `%YAML 1.1` and `%TAG`, which change how everything else is read."""
+        raise _error(self.get_mark(), "directives and `...` can't be used here")
+
+    fetch_document_end = fetch_directive  # ruamel.yaml refuses a second one
+
+    def fetch_key(self) -> None:
+        """Refuse `?` where PyYAML takes it for the beginning of a key, as in `[https://host/?a=b]`."""
+        raise _error(self.get_mark(), "text with a question mark must be in quotes here")
+
+    def fetch_value(self) -> None:
+        """Refuse `[a:]` and `{a:}`, which are a key to PyYAML and text that ends in a colon to ruamel.yaml."""
+        if self.peek(1) not in " \t\n\0":
+            raise _error(self.get_mark(), "there must be a space after the colon, or quotes around the text")
+        super().fetch_value()
+
+    def scan_block_scalar_indentation(self) -> Any:
+        """Refuse a block of text that begins with spaces alone, as ruamel.yaml does."""
+        if re.compile(" +\n").match(self.buffer, self.pointer):
+            raise _error(self.get_mark(), "the first line of a block of text has nothing but spaces")
+        return super().scan_block_scalar_indentation()
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in PLAIN_SCALARS]
+    for first, resolvers in SafeLoader.yaml_implicit_resolvers.items()
+}
+for tag, (first, pattern) in PLAIN_SCALARS.items():
+    _Loader.add_implicit_resolver(tag, re.compile(f"(?:{pattern})$", re.VERBOSE), first)
+_Loader.bool_values = SafeLoader.bool_values | {"y": True, "n": False}  # `!!bool y`
+_Loader.yaml_constructors = {
+    NULL: _Loader.construct_yaml_null,
+    BOOL: _Loader.construct_yaml_bool,
+    INT: _Loader.construct_int,
+    FLOAT: _Loader.construct_float,
+    STR: _Loader.construct_yaml_str,
+    None: _Loader.refuse_type,
+}
+
+
+def _type(node: Node) -> str:
+    return node.tag.removeprefix(STANDARD)
+
+
+def _error(mark: Mark | None, problem: str) -> MarkedYAMLError:
+    return MarkedYAMLError(problem=problem, problem_mark=mark)
