@@ -10,7 +10,7 @@ MODULES = {
     "charrnn.config": ("ModelConfig", "SamplingConfig", "TrainingConfig"),
     "charrnn.errors": ("CharRNNError", "DivergenceError", "InputError"),
     "charrnn.evaluation": ("context_curve", "evaluate"),
-    "charrnn.gradient_check": ("gradient_check",),
+    "charrnn.gradient_checking": ("gradient_check",),
     "charrnn.layers": ("GRU", "LSTM", "Dense", "Embedding", "Layer", "SimpleRNN", "TiedDense"),
     "charrnn.model_file": ("ModelFile", "load_model", "save_model"),
     "charrnn.models": ("Model", "create_char_rnn_model"),
@@ -21,7 +21,7 @@ MODULES = {
 }
 ORIGINS = {name: module for module, names in MODULES.items() for name in names}
 
-__all__ = list(ORIGINS)  # noqa: PLE0605
+__all__ = list(ORIGINS)
 
 
 def __getattr__(name: str) -> Any:

@@ -61,7 +61,7 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
 def logits_and_targets(
     network: Network, ids: Array, num_streams: int, workers: Workers = ALONE
 ) -> Iterator[tuple[Array, Array]]:
-    """The logits (T, B, V) with which `evaluate` predicts a text, and the ids (T, B) that really follow, batch by batch.
+    """The logits (T, B, V) with which `evaluate` predicts a text, and the ids (T, B) that follow, batch by batch.
 
     The logits lie in a buffer that the next batch overwrites. With several workers, B counts this worker's streams.
 
@@ -101,7 +101,7 @@ def _positions_at_once(network: Network) -> int:
 def _predictions(
     network: Network, pairs: Iterable[Batch], columns: slice, carry_state: bool
 ) -> Iterator[tuple[Array, Array]]:
-    """For some columns of each batch the logits, in a buffer that the next batch overwrites, and the ids that follow."""
+    """For some columns of each batch the logits, in a buffer that the next batch reuses, and the ids that follow."""
     buffers: Buffers | None = None
     state: HiddenState | None = None
     for batch in pairs:

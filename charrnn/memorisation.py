@@ -9,6 +9,7 @@ some log2(n) operations on whole arrays. Two different passages of prose have eq
 pairs. (Those of the Thue-Morse sequence have from 1,024 ids on.)
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,12 @@ def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
         places = np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)
         found[places[wanted[places] == hashes]] = True
     return found[wanted.searchsorted(of_sample)]
+
+
+def copying(sample: np.ndarray, source: np.ndarray, lengths: Sequence[int]) -> dict[str, float]:
+    """`longest_copy`, and for each n in `lengths` the share `new_{n}_grams` of passages that are not in the source."""
+    shares = {f"new_{n}_grams": new_share(sample, source, n) for n in lengths}
+    return {"longest_copy": longest_copy(sample, source), **shares}
 
 
 def new_share(sample: np.ndarray, source: np.ndarray, n: int) -> float:

@@ -1,4 +1,4 @@
-"""Writing text with a trained model, one character at a time with carried state: O(1) work per character.
+"""Generating text, one character at a time with carried state, so that every character takes equally long.
 
 Ids are drawn by the Gumbel-max trick (Maddison, Tarlow and Minka 2014, section 2): with independent Gumbel noise
 g_i = -log(-log(u_i)), u_i uniform in (0, 1), the largest of logits_i + temperature · g_i has index i with probability
@@ -7,11 +7,13 @@ softmax(logits / temperature)_i. The noise of many characters is made at once, a
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from charrnn.activations import softmax
 from charrnn.arrays import HiddenState
+from charrnn.config import SamplingConfig
 from charrnn.errors import InputError
 from charrnn.network import Network
 from charrnn.preprocessing import TextVectorizer
@@ -29,33 +31,32 @@ def generate(
     num_to_generate: int,
     *,
     rng: np.random.Generator,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
+    **settings: Any,
 ) -> Iterator[str]:
-    """Yield `num_to_generate` characters that go on from `start_string`, one by one.
+    """Yield `num_to_generate` characters that continue `start_string`, one by one.
 
-    The model must not be trained further in between.
+    The network must not be trained in the meantime.
 
     Parameters
     ----------
-    temperature
-        Divides the logits: 1 samples the model's own distribution, less is more cautious, 0 always takes the most
-        probable character. The noise is float32, so that characters with a probability near 1e-7 come too rarely,
-        and below 1e-8 practically never.
-    top_k
-        Draw from the k most probable characters only, and those as probable as the last of them; 0 is all.
-    top_p
-        Of those, draw from the fewest characters that together have this probability only (Holtzman et al. 2020,
-        section 3.1), after the temperature; 1 is all, and at temperature 0 it makes no difference.
+    settings
+        Fields of `charrnn.SamplingConfig`:
+
+        `temperature` divides the logits. The noise is float32, so that characters with a probability near 1e-7 come too
+        rarely, and below 1e-8 practically never.
+        `top_k` keeps the k most probable characters, and those as probable as the last of them.
+        `top_p` keeps, of those, the fewest characters that together have this probability after the temperature
+        (Holtzman et al. 2020, section 3.1). At temperature 0 it makes no difference.
 
     Raises
     ------
     InputError
-        If `start_string` is empty or has characters that the vocabulary lacks, a setting is out of its range, or the
-        vocabulary is not of the model's size.
+        If `start_string` is empty or has characters that the vocabulary lacks, a setting is not allowed, or the
+        vocabulary is not of the network's size.
+
+    >>> "".join(generate(model, vectorizer, "ROMEO:", 100, rng=np.random.default_rng(42), temperature=0.8))
     """
-    drawn = _draw(network, vectorizer, start_string, 1, rng, temperature, top_k, top_p)
+    drawn = _draw(network, vectorizer, start_string, 1, rng, SamplingConfig(**settings))
     return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
 
 
@@ -67,19 +68,17 @@ def generate_streams(
     num_streams: int,
     *,
     rng: np.random.Generator,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
+    **settings: Any,
 ) -> list[str]:
-    """`num_streams` independent texts of `num_to_generate` characters that go on from `start_string`.
+    """`num_streams` independent texts of `num_to_generate` characters that continue `start_string`.
 
-    They are written side by side, which is much faster than one after the other. For the rest see `generate`.
+    They are generated side by side, which is much faster than one after the other. For the rest see `generate`.
     """
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
-    drawn = _draw(network, vectorizer, start_string, num_streams, rng, temperature, top_k, top_p)
+    drawn = _draw(network, vectorizer, start_string, num_streams, rng, SamplingConfig(**settings))
     ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
-    return [vectorizer.decode(of_stream) for of_stream in ids.T]
+    return [vectorizer.decode(stream) for stream in ids.T]
 
 
 def _draw(
@@ -88,45 +87,37 @@ def _draw(
     start_string: str,
     num_streams: int,
     rng: np.random.Generator,
-    temperature: float,
-    top_k: int,
-    top_p: float,
+    config: SamplingConfig,
 ) -> Iterator[Ids]:
-    """The ids of each time step, without end."""
+    """The ids of each time step, without end. What is wrong with the arguments is found at once."""
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
-    if not 0 <= temperature < np.inf:
-        raise InputError(f"temperature is {temperature}; it must be a finite number of at least 0")
-    if not isinstance(top_k, int | np.integer) or top_k < 0:
-        raise InputError(f"top_k is {top_k!r}; it must be an integer of at least 0")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p is {top_p!r}; it must be above 0 and at most 1")
     try:
         ids = vectorizer.encode(start_string)
     except InputError as error:
         raise InputError(f"start_string is {start_string!r}: {error}") from None
-
     if vectorizer.vocabulary_size != network.output_dim:
         raise InputError(
             f"the vocabulary has {vectorizer.vocabulary_size} characters; "
-            f"the model predicts {network.output_dim}, and these must be as many"
+            f"the network predicts {network.output_dim}, and these must be as many"
         )
+    return _draw_without_end(network, ids, num_streams, rng, config)
 
-    by_rank, by_probability = 0 < top_k < vectorizer.vocabulary_size, top_p < 1 and temperature > 0
 
-    def rows() -> Iterator[Ids]:
-        logits, state = _read(network, ids)
-        logits, step = np.repeat(logits, num_streams, axis=0), network.stepper(num_streams, state)
-        for noise in scaled_noise(logits.shape, temperature, rng):
-            if by_rank:
-                logits = most_probable(logits, top_k)
-            if by_probability:
-                logits = nucleus(logits, temperature, top_p)
-            drawn = draw(logits, noise)
-            yield drawn
-            logits = step(drawn)
-
-    return rows()
+def _draw_without_end(
+    network: Network, ids: np.ndarray, num_streams: int, rng: np.random.Generator, config: SamplingConfig
+) -> Iterator[Ids]:
+    temperature = config.temperature
+    logits, state = _read(network, ids)
+    logits, step = np.repeat(logits, num_streams, axis=0), network.stepper(num_streams, state)
+    for noise in scaled_noise(logits.shape, temperature, rng):
+        if 0 < config.top_k < network.output_dim:
+            logits = most_probable(logits, config.top_k)
+        if config.top_p < 1 and temperature > 0:
+            logits = nucleus(logits, temperature, config.top_p)
+        drawn = draw(logits, noise)
+        yield drawn
+        logits = step(drawn)
 
 
 def _read(network: Network, ids: np.ndarray) -> tuple[np.ndarray, HiddenState]:

@@ -1,4 +1,4 @@
-"""A copy of the repository with a small run of the whole pipeline in it, for tests with the real DVC."""
+"""What dvc.yaml describes, and a copy of the repository with a small run of it, for tests with the real DVC."""
 
 import os
 import random
@@ -9,10 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
+from dvc.utils.serialize import modify_yaml
 
-from tests.test_pipeline import OUTS, ROOT
-
+ROOT = Path(__file__).resolve().parents[1]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = PIPELINE["stages"]
+OUTS = {
+    path: flags or {}
+    for stage in STAGES.values()
+    for out in stage["outs"]
+    for path, flags in (out if isinstance(out, dict) else {out: {}}).items()
+}
 MODEL = "models/char_rnn.npz"
 
 
@@ -29,15 +37,9 @@ def stages_run(process):
 
 
 def set_params(folder, **changes):
-    yaml, path = YAML(), folder / "params.yaml"
-    params = yaml.load(path)
-    params.update(changes)
-    yaml.dump(params, path)
-
-
-def restore(folder):
-    run(folder, "git", "checkout", "-qf", ".")
-    run(folder, "dvc", "checkout", "-q")
+    """Change params.yaml as `dvc exp run -S` does."""
+    with modify_yaml(folder / "params.yaml") as params:
+        params.update(changes)
 
 
 def contents(folder, paths):
@@ -50,7 +52,7 @@ def generated_text():
     return "".join(word + rng.choice("    \n,.") for word in rng.choices(words, k=3300))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def environment(tmp_path_factory):
     """Programs of this Python first, and no settings of the user, of a Git hook or of a DVC stage around the tests."""
     own = tmp_path_factory.mktemp("settings")
@@ -65,9 +67,9 @@ def environment(tmp_path_factory):
         yield
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first_run(environment, tmp_path_factory):
-    """A small run of the whole pipeline, committed: its folder, and the bytes of its outputs."""
+    """A small run of the whole pipeline, committed: its folder, only to be read, and the bytes of its outputs."""
     folder = tmp_path_factory.mktemp("repository")
     listed = run(ROOT, "git", "-c", "safe.directory=*", "ls-files", "-co", "-z", "--exclude-standard").stdout
     for path in filter(None, listed.split("\0")):
@@ -90,10 +92,9 @@ def first_run(environment, tmp_path_factory):
 
 
 @pytest.fixture
-def repository(first_run):
-    """The folder of the first run, as it was committed."""
-    restore(first_run[0])
-    return first_run[0]
+def repository(first_run, tmp_path):
+    """A copy of the folder of the first run, with its Git history and DVC cache, to do anything with."""
+    return shutil.copytree(first_run[0], tmp_path / "repository", symlinks=True)
 
 
 @pytest.fixture

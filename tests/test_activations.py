@@ -1,10 +1,10 @@
-"""Activations: values where they are known, derivatives against central differences, no overflow."""
+"""Activations: known values, derivatives compared with central differences, no overflow."""
 
 import numpy as np
 import pytest
 
 from charrnn.activations import ACTIVATIONS, relu, sigmoid, softmax
-from tests.gradients import central_differences
+from charrnn.gradient_checking import central_differences
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

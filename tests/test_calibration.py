@@ -1,11 +1,11 @@
-"""Calibration: what is too sure becomes less so, what is right stays, and no order changes."""
+"""Temperature scaling: an overconfident model becomes less so, a right one stays, and no order changes."""
 
 import numpy as np
 import pytest
 
 from charrnn.calibration import FACTORS, calibrate
 from charrnn.errors import InputError
-from charrnn.evaluation import evaluate, read_in_streams
+from charrnn.evaluation import evaluate, logits_and_targets
 from charrnn.layers import Dense, Embedding
 from charrnn.models import Model, create_char_rnn_model
 
@@ -14,7 +14,7 @@ V = 4
 
 @pytest.fixture
 def source(rng):
-    """Ids that follow upon each other with known probabilities, and a model that knows them."""
+    """Ids that follow each other with known probabilities, and a model that knows these."""
     following = rng.dirichlet(np.ones(V), size=V)
     ids = [0]
     for u in rng.random(20_000):
@@ -27,7 +27,7 @@ def source(rng):
 
 @pytest.mark.parametrize("times", [0.8, 1.0, 1.6])
 @pytest.mark.parametrize("most_streams", [1, 7])
-def test_the_factor_undoes_what_makes_a_model_too_sure_or_not_sure_enough(times, most_streams, source):
+def test_the_factor_undoes_too_much_and_too_little_confidence(times, most_streams, source):
     ids, model = source
     right = evaluate(model, ids)
     for array in (model.p[1].kernel, model.p[1].bias):
@@ -63,14 +63,14 @@ def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
 
 
 @pytest.mark.parametrize(("length", "most_streams", "expected"), [(301, 9, 3), (301, 2, 2), (99, 9, 1), (700, 9, 5)])
-def test_streams_are_long_and_a_long_text_is_not_read_to_its_end(length, most_streams, expected, source, monkeypatch):
+def test_streams_are_long_and_only_the_beginning_of_a_long_text_is_read(length, most_streams, expected, source, monkeypatch):
     read = []
     monkeypatch.setattr("charrnn.calibration.LEAST_CHARACTERS", 100)
     monkeypatch.setattr("charrnn.calibration.MOST_CHARACTERS", 500)
     monkeypatch.setattr(
-        "charrnn.calibration.read_in_streams",
+        "charrnn.calibration.logits_and_targets",
         lambda model, ids, num_streams: (
-            read.append((len(ids), num_streams)) or read_in_streams(model, ids, num_streams)
+            read.append((len(ids), num_streams)) or logits_and_targets(model, ids, num_streams)
         ),
     )
     calibrate(source[1], source[0][:length], most_streams)
@@ -85,7 +85,7 @@ def test_streams_are_long_and_a_long_text_is_not_read_to_its_end(length, most_st
     ],
     ids=["tied", "tanh"],
 )
-def test_logits_that_no_weights_of_their_own_make_are_refused(model):
+def test_a_last_layer_whose_weights_do_not_only_scale_the_logits_is_refused(model):
     with pytest.raises(
         InputError, match="calibrate is True; with a (TiedDense|Dense) layer at the end it must be False"
     ):

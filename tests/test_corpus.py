@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from charrnn import corpus
-from charrnn.corpus import describe, read_text, vectorize
+from charrnn.data import corpus
+from charrnn.data.corpus import describe, read_text, vectorize
 from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 

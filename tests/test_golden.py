@@ -1,18 +1,15 @@
-"""Forward passes, gradients and optimizer steps against what PyTorch computed; golden/make_pytorch.py made the file."""
+"""Forward passes, gradients and optimizer steps, compared with PyTorch's, which golden/make_pytorch.py stored."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding
-from charrnn.lstm import LSTM
+from charrnn.gradient_checking import views
+from charrnn.layers import GRU, LSTM, Dense, Embedding, SimpleRNN
 from charrnn.models import Model
 from charrnn.optimizers import OPTIMIZERS, Adam, decay_weights
-from charrnn.parts import batch_work, loss_and_gradient
-from charrnn.simple_rnn import SimpleRNN
-from tests.gradients import all_gradients, views
+from charrnn.training.shard import Shard
 
 GOLDEN = np.load(Path(__file__).with_name("golden") / "pytorch.npz")
 EXACT = dict(rtol=1e-10, atol=1e-12)
@@ -36,19 +33,18 @@ def golden(prefix):
 def test_recurrent_layer(name, layer, dtype, tolerance):
     expected = golden(name)
     size = sum(expected[parameter].size for parameter in layer.shapes())
-    p, grad = (views(layer.shapes(), np.zeros(size, dtype)) for _ in range(2))
+    p, grad = (views(layer.shapes(), np.full(size, np.nan, dtype)) for _ in range(2))
     for parameter, view in vars(p).items():
         view[...] = expected[parameter]
     x = expected["x"].astype(dtype)
-    work = layer.work(*x.shape[:2], dtype)
+    buffers = layer.allocate(*x.shape[:2], dtype)
     for state in layer.state_dims:
-        getattr(work, state)[0] = expected[state + "0"]
-    np.testing.assert_allclose(layer.forward(p, x, work), expected["y"], **tolerance)
-    np.testing.assert_allclose(
-        all_gradients(layer, p, grad, x, expected["dy"].astype(dtype), work), expected["dx"], **tolerance
-    )
+        vars(buffers)[state][0] = expected[state + "0"]
+    np.testing.assert_allclose(layer.forward(p, x, buffers), expected["y"], **tolerance)
+    dx = layer.backward(p, grad, x, expected["dy"].astype(dtype), buffers)
+    np.testing.assert_allclose(dx, expected["dx"], **tolerance)
     for state in layer.state_dims:
-        np.testing.assert_allclose(getattr(work, "d" + state), expected[f"d{state}0"], **tolerance)
+        np.testing.assert_allclose(vars(buffers)["d" + state], expected[f"d{state}0"], **tolerance)
     for parameter, gradient in vars(grad).items():
         np.testing.assert_allclose(gradient, expected[parameter + "_gradient"], err_msg=parameter, **tolerance)
 
@@ -58,10 +54,10 @@ def test_embedding_dense_and_cross_entropy(rng):
     model = Model([Embedding(7, 4), Dense(4, 7)], rng, np.float64)
     for (_, view), name in zip(model.named_parameters(), ("table", "kernel", "bias")):
         view[...] = expected[name]
-    work = batch_work(model, 6, 3)
-    loss = loss_and_gradient(model, expected["x"], expected["targets"], work)
+    loss, _ = Shard(model).loss_and_gradient(expected["x"], expected["targets"])
     np.testing.assert_allclose(loss, expected["loss"], **EXACT)
-    np.testing.assert_allclose(model.forward(expected["x"], work[0].work), expected["logits"], **EXACT)
+    logits = model.forward(expected["x"], model.allocate(6, 3))
+    np.testing.assert_allclose(logits, expected["logits"], **EXACT)
     gradients = np.concatenate([expected[name + "_gradient"].ravel() for name in ("table", "kernel", "bias")])
     np.testing.assert_allclose(model.gradient, gradients, **EXACT)
 

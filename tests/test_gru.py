@@ -1,11 +1,11 @@
-"""The fused GRU against a slow one that spells out every gate, and the meaning of its parts."""
+"""The fast GRU, compared with a slow one that spells out every gate, and what its gates do."""
 
 import numpy as np
 import pytest
 
-from charrnn.blocks import column_blocks
-from charrnn.gru import GRU
-from tests.gradients import LayerProbe
+from charrnn.gradient_checking import LayerProbe
+from charrnn.layers import GRU
+from charrnn.layers.column_blocks import column_blocks
 
 
 def logistic(x):
@@ -26,22 +26,26 @@ def gate_by_gate(p, x, h, reset_after):
 
 
 @pytest.mark.parametrize("reset_after", [False, True])
-def test_fused_equals_gate_by_gate(reset_after, rng):
+def test_the_fast_gru_equals_gate_by_gate(reset_after, rng):
     probe = LayerProbe(GRU(3, 5, reset_after=reset_after), 40, 2, rng)
     expected = gate_by_gate(probe.p, probe.x, probe.state["h"], reset_after)
     np.testing.assert_allclose(probe.forward(), expected, rtol=1e-9)
 
 
+def results(probe):
+    """Copies of everything that a forward and a backward pass compute."""
+    y, (dx, dstate) = probe.forward().copy(), probe.backward()
+    return [y, probe.gradient.copy(), dx.copy(), dstate["h"].copy()]
+
+
 @pytest.mark.parametrize("reset_after", [False, True])
 def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
     probe = LayerProbe(GRU(3, 48, reset_after=reset_after), 6, 2, rng)
-    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
-    expected = [y, gradient.copy(), dx.copy(), states["h"].copy()]
-    monkeypatch.setattr("charrnn.blocks.UNPACKED", 2 * 48 * 16)
+    expected = results(probe)
+    monkeypatch.setattr("charrnn.layers.column_blocks.UNPACKED", 2 * 48 * 16)
     assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (3, 3, 48, 16)
-    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
-    for value, of_whole in zip([y, gradient, dx, states["h"]], expected):
-        np.testing.assert_allclose(value, of_whole, atol=1e-12)
+    for in_blocks, whole in zip(results(probe), expected):
+        np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
 
 
 def test_an_open_update_gate_keeps_the_state(rng):

@@ -1,4 +1,4 @@
-"""Layers: every gradient by central differences, and what is particular to each."""
+"""Layers: every gradient compared with central differences, and what is particular to each layer."""
 
 from functools import partial
 
@@ -7,13 +7,21 @@ import pytest
 
 from charrnn.activations import ACTIVATIONS
 from charrnn.errors import InputError
-from charrnn.gru import GRU
+from charrnn.gradient_checking import LayerProbe, gradient_check, views
 from charrnn.initializers import glorot_uniform, orthogonal, random_uniform, zeros
-from charrnn.layers import Dense, Dropout, Embedding, LastStep, Masks
-from charrnn.lstm import LSTM
-from charrnn.models import parameter_count
-from charrnn.simple_rnn import SimpleRNN
-from tests.gradients import LayerProbe, check_layer, check_projection, views
+from charrnn.layers import (
+    GRU,
+    LSTM,
+    Dense,
+    Dropout,
+    DropoutMasks,
+    Embedding,
+    LastStep,
+    SimpleRNN,
+    TiedDense,
+)
+from charrnn.network import parameter_count
+from tests.networks import assert_slope
 
 RECURRENT = [
     SimpleRNN(3, 4),
@@ -36,20 +44,29 @@ MARKERS = dict(initializer=constant(1), bias_initializer=constant(2), recurrent_
 @pytest.mark.parametrize("layer", RECURRENT, ids=str)
 @pytest.mark.parametrize(("T", "B"), [(5, 3), (1, 1), (18, 2)])
 def test_gradients_of_recurrent_layers(layer, T, B, rng):
-    check_layer(layer, rng, T, B)
+    gradient_check(layer, rng, T=T, B=B)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_gradients_of_dense(activation, rng):
-    check_layer(Dense(3, 4, activation=activation), rng)
+    gradient_check(Dense(3, 4, activation=activation), rng)
+
+
+def test_gradients_of_tied_dense(rng):
+    gradient_check(TiedDense(3, 4), rng)
 
 
 def test_gradients_of_last_step(rng):
-    check_layer(LastStep(3), rng)
+    gradient_check(LastStep(3), rng)
 
 
-def test_gradients_of_embedding(rng):
-    check_layer(Embedding(6, 3), rng, T=4, B=3, ids=True)
+@pytest.mark.parametrize("tied", [False, True])
+def test_gradients_of_embedding(tied, rng):
+    gradient_check(Embedding(6, 3, tied=tied), rng, T=4, B=3, ids=True)
+
+
+def test_gradients_of_dropout(rng):
+    gradient_check(Dropout(5, 0.4, DropoutMasks(seed=1)), rng)
 
 
 @pytest.mark.parametrize(
@@ -58,38 +75,44 @@ def test_gradients_of_embedding(rng):
 def test_gradients_at_full_size(layer, rng):
     probe = LayerProbe(layer, 50, 32, rng)
     probe.parameters *= 0.1
-    parameters, dx, states = probe.backward()
-    checks = [(probe.parameters, parameters.copy()), (probe.x, dx.copy())]
-    checks += [(probe.state[name], gradient.copy()) for name, gradient in states.items()]
+    dx, dstate = probe.backward()
+    checks = [(probe.parameters, probe.gradient.copy()), (probe.x, dx.copy())]
+    checks += [(probe.state[name], gradient.copy()) for name, gradient in dstate.items()]
     for array, gradient in checks:
-        check_projection(probe.value, array, gradient, rng)
+        assert_slope(probe.value, array, gradient, rng)
 
 
 @pytest.mark.parametrize("layer", RECURRENT, ids=str)
-def test_state_that_leaves_one_window_and_enters_the_next_equals_one_long_window(layer, rng):
+def test_two_windows_with_carried_state_equal_one_long_window(layer, rng):
     whole = LayerProbe(layer, 40, 2, rng)
     expected = whole.forward().copy()
     state = {name: value.copy() for name, value in whole.state.items()}
     outputs = []
-    for part in (slice(0, 19), slice(19, 40)):
-        x = whole.x[part]
-        work = layer.work(len(x), 2, np.float64)
+    for x in (whole.x[:19], whole.x[19:]):
+        buffers = layer.allocate(len(x), 2, np.float64)
         for name, value in state.items():
-            getattr(work, name)[0] = value
-        outputs.append(layer.forward(whole.p, x, work).copy())
-        state = {name: getattr(work, name)[-1].copy() for name in state}
+            vars(buffers)[name][0] = value
+        outputs.append(layer.forward(whole.p, x, buffers).copy())
+        state = {name: vars(buffers)[name][-1].copy() for name in state}
     np.testing.assert_allclose(np.concatenate(outputs), expected, rtol=1e-13)
 
 
 @pytest.mark.parametrize(
-    "layer", [*RECURRENT, Embedding(60, 3), Dense(3, 4), Dense(3, 4, activation="tanh"), LastStep(3)], ids=str
+    "layer",
+    [*RECURRENT, Embedding(60, 3), Dense(3, 4), Dense(3, 4, activation="tanh"), TiedDense(3, 4), LastStep(3)],
+    ids=str,
 )
-def test_passes_over_other_inputs_in_the_same_workspace_leave_no_trace(layer, rng):
+def test_passes_over_other_inputs_in_the_same_buffers_leave_no_trace(layer, rng):
     probe = LayerProbe(layer, 5, 3, rng, ids=isinstance(layer, Embedding))
     x, other = probe.x, LayerProbe(layer, 5, 3, rng, ids=isinstance(layer, Embedding)).x
-    first = [np.copy(a) for a in probe.backward()[:2]]
+
+    def gradients():
+        dx, dstate = probe.backward()
+        return [np.copy(a) for a in (probe.gradient, *(() if dx is None else (dx,)), *dstate.values())]
+
+    first = gradients()
     for probe.x in (x, other, x):
-        again = probe.backward()[:2]
+        again = gradients()
     for before, after in zip(first, again):
         np.testing.assert_array_equal(before, after)
 
@@ -171,62 +194,68 @@ def test_a_bad_description_is_refused_by_name(make, message):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint64, np.int32])
-def test_embedding_takes_ids_of_any_integer_type(dtype, rng):
+def test_an_embedding_reads_ids_of_any_integer_type(dtype, rng):
     probe = LayerProbe(Embedding(256 if dtype is np.uint8 else 300, 2), 40, 5, rng, ids=True)
-    expected, (gradient, *_) = probe.forward().copy(), probe.backward()
-    of_ids = gradient.copy()
+    y = probe.forward().copy()
+    probe.backward()
+    gradient = probe.gradient.copy()
     probe.x = probe.x.astype(dtype)
-    np.testing.assert_array_equal(probe.forward(), expected)
-    np.testing.assert_array_equal(probe.backward()[0], of_ids)
-    np.testing.assert_array_equal(expected, probe.p.table[probe.x])
+    np.testing.assert_array_equal(probe.forward(), y)
+    probe.gradient[...] = np.nan
+    probe.backward()
+    np.testing.assert_array_equal(probe.gradient, gradient)
+    np.testing.assert_array_equal(y, probe.p.table[probe.x])
+
+
+def whole_batch(B, seed=1):
+    """Masks for layers that get all B sequences of a batch."""
+    masks = DropoutMasks(seed)
+    masks.num_columns = B
+    return masks
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_dropout_leaves_out_its_share_and_scales_the_rest(dtype, rng):
-    layer, x, dy = (
-        Dropout(50, 0.3, Masks(1)),
-        np.full((40, 20, 50), 2.0, dtype),
-        rng.normal(size=(40, 20, 50)).astype(dtype),
-    )
-    work = layer.work(40, 20, dtype)
-    y = layer.forward(None, x, work)
+def test_dropout_drops_its_share_and_scales_the_rest(dtype, rng):
+    layer = Dropout(50, 0.3, whole_batch(20))
+    x, dy = np.full((40, 20, 50), 2.0, dtype), rng.normal(size=(40, 20, 50)).astype(dtype)
+    buffers = layer.allocate(40, 20, dtype)
+    y = layer.forward(None, x, buffers)
     assert y.dtype == dtype
     kept = y != 0
     np.testing.assert_allclose(y[kept], 2 / 0.7, rtol=1e-6)
     np.testing.assert_allclose(kept.mean(), 0.7, atol=0.01)
     np.testing.assert_allclose(kept.mean(axis=(0, 1)), 0.7, atol=0.08)
-    np.testing.assert_allclose(layer.backward(None, None, x, dy, work), np.where(kept, dy / 0.7, 0), rtol=1e-5)
+    np.testing.assert_allclose(layer.backward(None, None, x, dy, buffers), np.where(kept, dy / 0.7, 0), rtol=1e-5)
     layer.masks.step += 1
-    assert ((layer.forward(None, x, work) != 0) != kept).any()
+    assert ((layer.forward(None, x, buffers) != 0) != kept).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dim", [1, 7, 8])
-def test_a_mask_depends_on_its_place_in_the_batch_and_not_on_the_part_that_holds_it(dim, dtype):
+def test_a_mask_depends_on_the_place_in_the_batch_and_not_on_the_shard(dim, dtype):
     T, B = 6, 5
-    layer = Dropout(dim, 0.5, Masks(3))
+    layer = Dropout(dim, 0.5, DropoutMasks(3))
 
-    def masks(steps, columns):
-        size = steps.stop - steps.start, columns.stop - columns.start
-        work = layer.work(*size, dtype)
-        layer.place(work, steps.start, columns.start, B)
-        ones = np.ones((*size, dim), dtype)
-        first = layer.forward(None, ones, work).copy()
-        np.testing.assert_array_equal(layer.forward(None, ones, work), first)
+    def mask(columns):
+        size = columns.stop - columns.start
+        buffers, ones = layer.allocate(T, size, dtype), np.ones((T, size, dim), dtype)
+        layer.masks.first_column, layer.masks.num_columns = columns.start, B
+        first = layer.forward(None, ones, buffers).copy()
+        np.testing.assert_array_equal(layer.forward(None, ones, buffers), first)
         return first
 
-    whole = masks(slice(0, T), slice(0, B))
-    for part in ((slice(2, 5), slice(0, B)), (slice(0, T), slice(3, B)), (slice(1, 4), slice(1, 2))):
-        np.testing.assert_array_equal(masks(*part), whole[part])
+    whole = mask(slice(0, B))
+    for columns in (slice(0, 2), slice(1, 2), slice(3, B)):
+        np.testing.assert_array_equal(mask(columns), whole[:, columns])
     if dim > 1:  # 30 coins or more for each time step and each sequence
         assert len({row.tobytes() for row in whole}) == T and len({row.tobytes() for row in whole.swapaxes(0, 1)}) == B
 
 
-def test_masks_are_others_with_another_seed_step_or_layer():
+def test_masks_differ_with_the_seed_the_step_and_the_layer():
     def mask(seed, step, number):
-        layer, ones = Dropout(8, 0.5, Masks(seed), number), np.ones((4, 2, 8), np.float32)
+        layer, ones = Dropout(8, 0.5, whole_batch(2, seed), number), np.ones((4, 2, 8), np.float32)
         layer.masks.step = step
-        return layer.forward(None, ones, layer.work(4, 2, np.float32)).tobytes()
+        return layer.forward(None, ones, layer.allocate(4, 2, np.float32)).tobytes()
 
     different = {mask(*choice) for choice in ((3, 1, 1), (4, 1, 1), (3, 2, 1), (3, 1, 2))}
     assert len(different) == 4 and mask(3, 1, 1) in different

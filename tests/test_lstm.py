@@ -1,10 +1,10 @@
-"""The fused LSTM against a slow one that spells out every gate, and the meaning of its parts."""
+"""The fast LSTM, compared with a slow one that spells out every gate, and what its gates do."""
 
 import numpy as np
 
-from charrnn.blocks import column_blocks
-from charrnn.lstm import LSTM
-from tests.gradients import LayerProbe
+from charrnn.gradient_checking import LayerProbe
+from charrnn.layers import LSTM
+from charrnn.layers.column_blocks import column_blocks
 
 
 def logistic(x):
@@ -21,27 +21,31 @@ def gate_by_gate(p, x, h, c):
     return np.array(outputs)
 
 
-def test_fused_equals_gate_by_gate(rng):
+def test_the_fast_lstm_equals_gate_by_gate(rng):
     probe = LayerProbe(LSTM(3, 5), 40, 2, rng)
     np.testing.assert_allclose(probe.forward(), gate_by_gate(probe.p, probe.x, **probe.state), rtol=1e-9)
 
 
+def results(probe):
+    """Copies of everything that a forward and a backward pass compute."""
+    y, (dx, dstate) = probe.forward().copy(), probe.backward()
+    return [y, probe.gradient.copy(), dx.copy(), dstate["h"].copy(), dstate["c"].copy()]
+
+
 def test_blocks_of_columns_change_nothing(rng, monkeypatch):
     probe = LayerProbe(LSTM(3, 48), 20, 2, rng)
-    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
-    expected = [array.copy() for array in (y, gradient, dx, states["h"], states["c"])]
-    monkeypatch.setattr("charrnn.blocks.UNPACKED", 2 * 48 * 16)
+    expected = results(probe)
+    monkeypatch.setattr("charrnn.layers.column_blocks.UNPACKED", 2 * 48 * 16)
     assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (4, 3, 48, 16)
-    y, (gradient, dx, states) = probe.forward().copy(), probe.backward()
-    for value, of_whole in zip([y, gradient, dx, states["h"], states["c"]], expected):
-        np.testing.assert_allclose(value, of_whole, atol=1e-12)
+    for in_blocks, whole in zip(results(probe), expected):
+        np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
 
 
 def test_a_cell_that_forgets_nothing_and_lets_nothing_in_is_kept(rng):
     probe = LayerProbe(LSTM(3, 5), 6, 2, rng)
     probe.p.bias[1:3] = [[-1e3], [1e3]]
     probe.forward()
-    np.testing.assert_allclose(probe.work.c[-1], probe.state["c"], rtol=1e-12)
+    np.testing.assert_allclose(probe.buffers.c[-1], probe.state["c"], rtol=1e-12)
 
 
 def test_a_closed_output_gate_shows_nothing(rng):

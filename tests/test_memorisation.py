@@ -1,4 +1,4 @@
-"""Memorisation against Python's own search for substrings."""
+"""Memorisation, compared with Python's own search for substrings."""
 
 import numpy as np
 import pytest
@@ -31,11 +31,11 @@ def test_longest_copy(sample, source):
     assert longest_copy(ids(sample), ids(source)) == max(lengths)
 
 
-@pytest.mark.parametrize("piece", [1, 3, 10])
-def test_pieces_change_nothing(piece, monkeypatch, rng):
+@pytest.mark.parametrize("chunk", [1, 3, 10])
+def test_the_size_of_chunks_changes_nothing(chunk, monkeypatch, rng):
     sample, source = rng.integers(3, size=200), rng.integers(3, size=300)
     expected = [copied(sample, source, n).tolist() for n in (1, 3, 5, 8)]
-    monkeypatch.setattr("charrnn.memorisation.PIECE", piece)
+    monkeypatch.setattr("charrnn.memorisation.CHUNK", chunk)
     assert [copied(sample, source, n).tolist() for n in (1, 3, 5, 8)] == expected
 
 

@@ -1,46 +1,43 @@
-"""dvc.yaml says of every stage what its code reads, imports and writes; DVC would silently not rerun what it omits."""
+"""dvc.yaml lists what the code of each stage reads, imports and writes; DVC would silently not rerun what it omits."""
 
 import ast
 import importlib
+import subprocess
+import sys
+from contextlib import suppress
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
-from stages.params import BUNDLED_PLAY
-from stages.params import PARAMS as TABLE
+from charrnn import ORIGINS
+from stages.common.params import BUNDLED_PLAY
+from stages.common.params import PARAMS as TABLE
+from tests.dvc_project import OUTS, PIPELINE, ROOT, STAGES
 
-ROOT = Path(__file__).resolve().parent.parent
-PIPELINE = YAML(typ="safe", pure=True).load(ROOT / "dvc.yaml")
-STAGES = PIPELINE["stages"]
-OUTS = {
-    path: flags or {}
-    for stage in STAGES.values()
-    for out in stage["outs"]
-    for path, flags in (out if isinstance(out, dict) else {out: {}}).items()
-}
 each_stage = pytest.mark.parametrize("name", STAGES)
 
 
 def module_file(module):
     """The file of a first-party module, or None if there is no such module."""
-    if module.partition(".")[0] not in ("charrnn", "stages"):
-        return None
     base = ROOT.joinpath(*module.split("."))
     return next((file for file in (base / "__init__.py", base.with_suffix(".py")) if file.is_file()), None)
 
 
-def imports(module, file):
-    """The names of all modules that a module may import, those of the packages around them included."""
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imports(source, package):
+    """The names of all modules that this code, in this package, may import; it may contain programs as texts."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            source = resolve_name("." * node.level + (node.module or ""), package)
-            yield source
-            yield from (f"{source}.{alias.name}" for alias in node.names)
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            yield f"{node.value.id}.{node.attr}"
+        elif isinstance(node, ast.Constant) and "import " in str(node.value):
+            with suppress(SyntaxError, ValueError):
+                yield from imports(str(node.value), package)
 
 
 def source_files(module):
@@ -48,12 +45,26 @@ def source_files(module):
     found, waiting = {}, [module]
     while waiting:
         module = waiting.pop()
+        package, _, name = module.rpartition(".")
+        if package == "charrnn":
+            module = ORIGINS.get(name, module)
         file = module_file(module)
         if file is None or module in found:
             continue
         found[module] = file.relative_to(ROOT).as_posix()
-        waiting += [module.rpartition(".")[0], *imports(module, file)]
+        package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        waiting += [module.rpartition(".")[0], *imports(file.read_text(encoding="utf-8"), package)]
     return set(found.values())
+
+
+def covers(dep, file):
+    """Whether a dep is a file, or a folder that contains it."""
+    return f"{file}/".startswith(f"{dep}/")
+
+
+def code_deps(name):
+    """The deps of a stage that are code: Python files, and folders of them."""
+    return [dep for dep in STAGES[name]["deps"] if dep.endswith(".py") or any((ROOT / dep).glob("**/*.py"))]
 
 
 def assert_same(declared, used, where):
@@ -83,9 +94,49 @@ def test_module_names_no_other_param(name):
 
 
 @each_stage
-def test_deps_are_all_files_that_the_module_imports(name):
-    declared = [path for path in STAGES[name]["deps"] if path.endswith(".py")]
-    assert_same(declared, source_files(f"stages.{name}"), f"deps of {name}")
+def test_deps_cover_the_files_that_the_module_imports(name):
+    declared, used = code_deps(name), source_files(f"stages.{name}")
+    problems = [f"missing: {file}" for file in sorted(used) if not any(covers(dep, file) for dep in declared)]
+    problems += [f"too much: {dep}" for dep in declared if not any(covers(dep, file) for file in used)]
+    problems += [f"twice: {dep}" for dep in declared if sum(covers(other, dep) for other in declared) > 1]
+    assert not problems, "\n  ".join([f"deps of {name} in dvc.yaml", *problems])
+
+
+@each_stage
+def test_what_the_module_imports_is_found_without_running_it(name):
+    code = f"import sys, stages.{name}; print(*(getattr(m, '__file__', None) for m in sys.modules.values()), sep='\\n')"
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    loaded = {Path(line) for line in printed.stdout.splitlines()}
+    assert {path.relative_to(ROOT).as_posix() for path in loaded if ROOT in path.parents} <= source_files(
+        f"stages.{name}"
+    )
+
+
+def test_the_program_that_worker_processes_run_is_found():
+    """Nothing imports it."""
+    assert "charrnn/parallel/worker_main.py" in source_files("stages.train")
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("charrnn/layers/gru.py", ["train", "evaluate", "sample"]),
+        ("charrnn/training/trainer.py", ["train", "evaluate", "sample"]),  # `Model.fit` needs it
+        ("charrnn/calibration.py", ["train"]),
+        ("charrnn/sampling.py", ["evaluate", "sample"]),
+        ("charrnn/memorisation.py", ["evaluate"]),
+        ("stages/train.py", ["train"]),
+        ("stages/common/flags.py", ["download", "prepare", "train", "evaluate", "sample"]),
+        ("tuning/search.py", []),
+    ],
+)
+def test_a_change_to_a_file_reruns_no_other_stages(file, stages):
+    assert (ROOT / file).is_file()
+    assert [name for name in STAGES if any(covers(dep, file) for dep in code_deps(name))] == stages
+
+
+def test_folders_are_compared_without_what_python_compiles():
+    assert "__pycache__/" in (ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_param_belongs_to_a_stage():
@@ -93,7 +144,7 @@ def test_every_param_belongs_to_a_stage():
 
 
 def test_data_deps_are_outs_of_other_stages_or_the_bundled_play():
-    deps = {path for stage in STAGES.values() for path in stage["deps"] if not path.endswith(".py")}
+    deps = {dep for name, stage in STAGES.items() for dep in set(stage["deps"]).difference(code_deps(name))}
     assert deps - set(OUTS) == {BUNDLED_PLAY}
 
 

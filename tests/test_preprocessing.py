@@ -1,5 +1,6 @@
-"""Vectorizer, split, windows and batches, for texts that Hypothesis makes up."""
+"""Vectorizer, split, windows and batches, tried on texts that Hypothesis generates."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_batches_have_every_window_once_time_major(n, window_size, stride, batch
 
 
 def test_many_windows_are_shuffled_stretch_by_stretch(monkeypatch):
-    monkeypatch.setattr("charrnn.preprocessing.SHUFFLED_AT_ONCE", 100)
+    monkeypatch.setattr(import_module("charrnn.preprocessing.batches"), "SHUFFLED_AT_ONCE", 100)
     pairs = list(batches(np.arange(331)[:, None] + np.arange(2), 32, np.random.default_rng(0)))
     assert [x.shape[1] for x, _ in pairs] == 10 * [32] + [11]
     ids = np.concatenate([x[0] for x, _ in pairs])

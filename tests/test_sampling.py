@@ -1,4 +1,4 @@
-"""Sampling: the right distribution, the same text as from reading everything again, and clear refusals."""
+"""Sampling: the right distribution, the same text as without a carried state, and clear errors."""
 
 from types import SimpleNamespace
 
@@ -144,7 +144,7 @@ def test_a_nul_is_a_character_like_others(model, rng):
 
 
 def test_a_vocabulary_of_another_size_is_refused(model, rng):
-    with pytest.raises(InputError, match="the vocabulary has 3 characters; the model predicts 5"):
+    with pytest.raises(InputError, match="the vocabulary has 3 characters; the network predicts 5"):
         generate(model, TextVectorizer("abc"), "a", 5, rng=rng)
 
 
@@ -169,11 +169,11 @@ def test_no_stream_is_refused(model, rng):
         ),
         (dict(top_k=-1), "top_k is -1; it must be an integer of at least 0"),
         (dict(top_k=1.5), "top_k is 1.5; it must be an integer of at least 0"),
-        (dict(top_p=0.0), "top_p is 0.0; it must be above 0 and at most 1"),
-        (dict(top_p=float("nan")), "top_p is nan; it must be above 0 and at most 1"),
-        (dict(temperature=-1.0), "temperature is -1.0; it must be a finite number of at least 0"),
-        (dict(temperature=float("inf")), "temperature is inf; it must be a finite number of at least 0"),
-        (dict(temperature=float("nan")), "temperature is nan; it must be a finite number of at least 0"),
+        (dict(top_p=0.0), "top_p is 0.0; it must be a number above 0 and at most 1"),
+        (dict(top_p=float("nan")), "top_p is nan; it must be a number above 0 and at most 1"),
+        (dict(temperature=-1.0), "temperature is -1.0; it must be a number of at least 0"),
+        (dict(temperature=float("inf")), "temperature is inf; it must be a number of at least 0"),
+        (dict(temperature=float("nan")), "temperature is nan; it must be a number of at least 0"),
     ],
 )
 def test_nonsense_is_refused_at_once(model, options, message):

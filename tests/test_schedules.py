@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from charrnn.config import TrainingConfig
 from charrnn.schedules import SCHEDULES, learning_rate
 
 
 def rates(schedule, num_batches=100, warmup_batches=0, highest=1.0, final=0.0):
-    options = dict(schedule=schedule, highest=highest, final=final, warmup_batches=warmup_batches)
-    return np.array([learning_rate(batch, num_batches, **options) for batch in range(1, num_batches + 1)])
+    config = TrainingConfig(
+        schedule=schedule, learning_rate=highest, final_learning_rate=final, warmup_batches=warmup_batches
+    )
+    return np.array([learning_rate(batch, config, num_batches) for batch in range(1, num_batches + 1)])
 
 
 def test_constant():
@@ -19,7 +22,7 @@ def test_step():
     np.testing.assert_allclose(rates("step"), np.repeat([1, 0.1, 0.01], [50, 25, 25]))
 
 
-def test_cosine_goes_from_the_highest_rate_to_the_final_one():
+def test_cosine_falls_from_the_highest_rate_to_the_final_one():
     cosine = rates("cosine", highest=3.0, final=1.0)
     assert cosine[0] == 3.0 and (np.diff(cosine) < 0).all()
     np.testing.assert_allclose(cosine[50], 2.0)
@@ -35,5 +38,5 @@ def test_the_warm_up_is_linear_and_the_schedule_begins_after_it(schedule):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_no_rate_is_zero_even_if_all_is_warm_up(schedule):
+def test_no_rate_is_zero_even_if_all_batches_warm_up(schedule):
     assert (rates(schedule, 10, warmup_batches=50) > 0).all() and (rates(schedule, 1) > 0).all()

@@ -1,93 +1,63 @@
-"""The model file: an exact round trip, equal bytes for equal models, and one clear error for anything else."""
+"""Files: written whole or not at all, on the disk before they get their names; archives: what goes in comes out."""
 
-import io
-import json
 import os
-import pickle
-import random
-import tracemalloc
-import zipfile
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from charrnn.errors import InputError
-from charrnn.files import replacing
-from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding, LastStep
-from charrnn.models import Model, create_char_rnn_model
-from charrnn.preprocessing import TextVectorizer
-from charrnn.simple_rnn import SimpleRNN
-from charrnn.storage import ModelFile, load_model, save_model
+from charrnn.storage.archive import read_archive, write_archive
+from charrnn.storage.files import atomic_write, require_writable
 
-VECTORIZER = TextVectorizer("\n aé漢🙂")
-PARAMS = {"hidden_dim": 5, "learning_rate": 0.001, "start_string": "é"}
-
-
-def contents(seed=0):
-    model = create_char_rnn_model(6, np.random.default_rng(seed), embedding_dim=3, hidden_dim=5)
-    return ModelFile(model, VECTORIZER, PARAMS, {"corpus_sha256": "0" * 64})
+ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([1, 255], np.uint8), "none": np.zeros(0)}
 
 
 @pytest.fixture
 def path(tmp_path):
-    path = tmp_path / "model.npz"
-    save_model(path, contents())
+    path = tmp_path / "archive"
+    write_archive(path, 3, {"text": "é", "list": [1, None]}, ARRAYS)
     return path
 
 
 def test_round_trip(path):
-    loaded, saved = load_model(path), contents()
-    assert loaded.model.layers == saved.model.layers
-    np.testing.assert_array_equal(loaded.model.parameters, saved.model.parameters)
-    assert loaded.model.dtype == np.float32
-    assert (loaded.vectorizer, loaded.params, loaded.data) == (VECTORIZER, PARAMS, {"corpus_sha256": "0" * 64})
+    description, arrays = read_archive(path, 3)
+    assert description == {"format": 3, "text": "é", "list": [1, None]}
+    assert list(arrays) == list(ARRAYS)
+    for name, array in arrays.items():
+        assert array.dtype == ARRAYS[name].dtype
+        np.testing.assert_array_equal(array, ARRAYS[name], strict=True)
+        assert not array.flags.writeable
 
 
-def test_options_of_layers_survive(tmp_path, rng):
-    layers = (
-        Embedding(6, 3),
-        SimpleRNN(3, 4, activation="relu"),
-        GRU(4, 5, reset_after=True),
-        LastStep(5),
-        Dense(5, 6, activation="tanh"),
-    )
-    save_model(tmp_path / "m.npz", ModelFile(Model(layers, rng), VECTORIZER, {}, {}))
-    assert load_model(tmp_path / "m.npz").model.layers == layers
+def test_another_format_is_refused(path):
+    with pytest.raises(InputError) as error:
+        read_archive(path, 4)
+    assert str(error.value) == f"{path}: the format is 3; this version reads format 4"
 
 
-def test_a_float64_model_comes_back_as_it_was(tmp_path, rng):
-    model = create_char_rnn_model(6, rng, dtype=np.float64)
-    save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
-    loaded = load_model(tmp_path / "m.npz").model
-    assert loaded.dtype == np.float64
-    np.testing.assert_array_equal(loaded.parameters, model.parameters)
-
-
-@pytest.mark.parametrize("sizes", [(3, 3), (3, 6), (6, 3)])
-def test_a_vocabulary_that_does_not_fit_the_layers_is_refused(tmp_path, rng, sizes):
-    before, after = sizes
-    model = Model([Embedding(before, 2), Dense(2, after)], rng)
-    save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
-    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; the layers differ$"):
-        load_model(tmp_path / "m.npz")
-
-
-def test_equal_models_make_equal_files(path, tmp_path):
-    save_model(tmp_path / "again.npz", contents())
-    save_model(tmp_path / "other.npz", contents(seed=1))
-    assert path.read_bytes() == (tmp_path / "again.npz").read_bytes() != (tmp_path / "other.npz").read_bytes()
-
-
-def test_arrays_are_there_by_name_for_anybody_with_numpy(path):
-    with np.load(path) as archive:
-        assert archive["1.gru.recurrent_kernel"].shape == (3, 5, 5)
+def test_equal_contents_make_equal_files(path):
+    before = path.read_bytes()
+    write_archive(path, 3, {"text": "é", "list": [1, None]}, ARRAYS)
+    assert path.read_bytes() == before
+    write_archive(path, 3, {"text": "é", "list": [1, 0]}, ARRAYS)
+    assert path.read_bytes() != before
 
 
 def test_a_failed_write_leaves_the_old_file(path, full_disk):
     before = path.read_bytes()
-    with pytest.raises(OSError, match="No space left"):
-        save_model(path, contents(seed=1))
+    with pytest.raises(OSError, match="No space left on device: .*archive"):
+        write_archive(path, 3, {}, {})
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_in_the_block_leaves_the_old_file(path):
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise KeyboardInterrupt
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -95,7 +65,7 @@ def test_a_failed_write_leaves_the_old_file(path, full_disk):
 def test_the_file_that_was_written_takes_the_place_of_the_old_one(path):
     before = path.read_bytes()
     with open(path, "rb") as reader:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(b"new")
             written = temporary.stat().st_ino
         assert reader.read() == before
@@ -108,177 +78,40 @@ def test_what_was_written_is_on_the_disk_before_it_is_renamed(path, monkeypatch)
     calls, fsync, rename = [], os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda file: calls.append(("fsync", os.fstat(file).st_ino)) or fsync(file))
     monkeypatch.setattr(os, "replace", lambda a, b: calls.append(("rename", os.stat(a).st_ino)) or rename(a, b))
-    save_model(path, contents(seed=1))
+    write_archive(path, 3, {}, {})
     inode = path.stat().st_ino
     assert calls == [("fsync", inode), ("rename", inode)]
 
 
-def rewrite(path, **changes):
-    with np.load(path) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    np.savez(path, **{name: value for name, value in (arrays | changes).items() if value is not None})
+def test_missing_folders_are_made(tmp_path):
+    with atomic_write(tmp_path / "a/b/file") as temporary:
+        temporary.write_bytes(b"new")
+    assert (tmp_path / "a/b/file").read_bytes() == b"new"
 
 
-def describe(path, **changes):
-    with np.load(path) as archive:
-        description = json.loads(archive["description"].item())
-    rewrite(path, description=np.array(json.dumps(description | changes)))
+def test_what_killed_processes_have_left_is_removed_and_what_others_write_is_not(path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    leftover, in_use = (path.with_name(f".archive.{pid}.partial") for pid in (ended.pid, os.getppid()))
+    others = [path.with_name(name) for name in (f".other.{ended.pid}.partial", ".archive.x.partial", "archive.partial")]
+    for file in (leftover, in_use, *others):
+        file.write_bytes(b"half")
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert set(path.parent.iterdir()) == {path, in_use, *others}
 
 
-def claim(path, shape):
-    """Have the file say that an array in it has this shape, checksums and all."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, header.getvalue() + bytes(24) if name == "2.dense.bias.npy" else content)
+def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path):
+    for write in (lambda: require_writable(tmp_path), lambda: write_archive(tmp_path, 1, {}, {})):
+        with pytest.raises(IsADirectoryError) as error:
+            write()
+        assert error.value.filename == str(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def compress(path, method=zipfile.ZIP_DEFLATED):
-    """Have a file of a few kilobytes hold a hundred megabytes of zeros, and say that they are ten bytes."""
-    with zipfile.ZipFile(path, "a", method) as archive:
-        archive.writestr("zeros.npy", bytes(100_000_000))
-        archive.getinfo("zeros.npy").file_size = 10
-
-
-def head(path, header):
-    """Give an array of the file a header of NumPy's format that says this."""
-    header = header.ljust(118).encode() + b"\n"
-    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(24)
-    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
-        archive.writestr("2.dense.bias.npy", content)
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda path: path.write_bytes(b""), "is not a charrnn file, or is damaged"),
-        (lambda path: path.write_bytes(b"hello"), "is not a charrnn file, or is damaged"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is not a charrnn file, or is damaged"),
-        (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn file, or is damaged"),
-        (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn file, or is damaged"),
-        (
-            lambda path: rewrite(path, description=np.array('{"format": 2}')),
-            ": the format is 2; this version reads format 1",
-        ),
-        (lambda path: rewrite(path, description=np.array("[]")), "its description is not a mapping"),
-        (lambda path: rewrite(path, **{"2.dense.bias": None}), ": there are 183 parameters; the layers need 189"),
-        (lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}), "there are 190 parameters; the layers need 189"),
-        (
-            lambda path: rewrite(path, **{"2.dense.kernel": np.zeros((6, 5), np.float32)}),
-            "2.dense.kernel has dtype float32 and shape (6, 5); its layer needs float32 and (5, 6)",
-        ),
-        (
-            lambda path: rewrite(path, **{"2.dense.bias": np.zeros(6)}),
-            "2.dense.bias has dtype float64 and shape (6,); its layer needs float32 and (6,)",
-        ),
-        (
-            lambda path: rewrite(path, **{"2.dense.bias": np.full(6, np.nan, np.float32)}),
-            ": there are parameters that are not finite",
-        ),
-        (lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}), "2.dense.bias.npy holds objects"),
-        (lambda path: describe(path, dtype="float16"), "the dtype is 'float16'; it must be one of float32, float64"),
-        (lambda path: describe(path, vocabulary="\n aé漢\ud800"), "lone surrogate"),
-        (lambda path: describe(path, vocabulary=list("\n aé漢🙂")), "is not a charrnn file, or is damaged"),
-        (lambda path: describe(path, vocabulary="\n aé漢漢"), "vocabulary has a character twice"),
-        (lambda path: describe(path, params=3), "is not a charrnn file, or is damaged"),
-        (lambda path: describe(path, layers=[]), ": "),
-        (lambda path: describe(path, layers=["GRU"]), "is not a charrnn file, or is damaged"),
-        (
-            lambda path: describe(path, layers=[{"class": "Transformer"}]),
-            "there is a layer 'Transformer'; known are Emb",
-        ),
-        (
-            lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),
-            "there are 189 parameters; the layers need 1000000000001000000000000",
-        ),
-        (lambda path: claim(path, (10**15,)), "2.dense.bias.npy has not as many numbers as its shape says"),
-        (compress, "it is compressed"),
-        (lambda path: compress(path, zipfile.ZIP_BZIP2), "it is compressed"),
-        (lambda path: compress(path, zipfile.ZIP_LZMA), "it is compressed"),
-        *(
-            (lambda path, header=header: head(path, header), "is not a charrnn file, or is damaged")
-            for header in ("{'descr': '<f4', (", "{'descr': '<f4',\n  1\n 2", "\x00", "1 +", "{'descr': '<f4'}", "[")
-        ),
-    ],
-)
-def test_anything_else_is_refused_with_one_line(path, damage, message):
-    damage(path)
-    with pytest.raises(InputError) as error:
-        load_model(path)
-    assert str(path) in str(error.value) and message in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def mutated(content, rng):
-    """Some bits flipped, bytes set, pieces cut out, doubled or exchanged, or the end cut off."""
-    content = bytearray(content)
-    for _ in range(rng.choice([1, 1, 1, 2, 5, 30])):
-        kind, i, j = rng.randrange(6), rng.randrange(len(content)), rng.randrange(len(content))
-        if kind <= 1:
-            content[i] ^= 1 << rng.randrange(8)
-        elif kind == 2:
-            content[i] = rng.choice([0, 1, 127, 128, 255])
-        elif kind == 3:
-            content[i : i + 8] = rng.choice([bytes(8), b"\xff" * 8, content[j : j + 8]])
-        elif kind == 4:
-            del content[max(i, 100) : i + rng.randrange(1, 40)]
-        elif rng.random() < 0.3:
-            del content[max(i, 100) :]
-        else:
-            content[i:i] = content[j : j + 40]
-    return bytes(content)
-
-
-def test_fuzz(path, monkeypatch):
-    """A damaged file loads to identical values, where what is damaged does not matter, or is refused in one line, with
-    little memory; nothing in it is ever unpickled."""
-    for name in ("load", "loads", "Unpickler"):
-        monkeypatch.setattr(pickle, name, None)
-    rng, original, expected, refused = random.Random(5), path.read_bytes(), load_model(path), 0
-    tracemalloc.start()
-    for _ in range(4000):
-        path.write_bytes(mutated(original, rng))
-        try:
-            loaded = load_model(path)
-        except InputError as error:
-            refused += 1
-            assert str(path) in str(error) and "\n" not in str(error)
-        else:
-            assert loaded.model.layers == expected.model.layers
-            assert loaded.model.parameters.tobytes() == expected.model.parameters.tobytes()
-            assert (loaded.vectorizer, loaded.params, loaded.data) == (VECTORIZER, PARAMS, expected.data)
-    assert tracemalloc.get_traced_memory()[1] < 2_000_000
-    tracemalloc.stop()
-    assert 2000 < refused < 4000
-
-
-def test_fuzz_the_description(path):
-    """The same for a description whose values are anything, with checksums that fit."""
-    rng = random.Random(6)
-    with np.load(path) as archive:
-        description = json.loads(archive["description"].item())
-    odd = [None, True, -1, 0, 1, 3, 10**30, 0.5, float("nan"), "", "GRU", [], [1], {}, [[[]]], "\ud800"]
-
-    def spoiled(value):
-        if isinstance(value, dict) and value and rng.random() < 0.8:
-            key = rng.choice(list(value))
-            return value | {key: spoiled(value[key])}
-        if isinstance(value, list) and value and rng.random() < 0.8:
-            i = rng.randrange(len(value))
-            return [*value[:i], spoiled(value[i]), *value[i + 1 :]]
-        return rng.choice(odd)
-
-    refused = 0
-    for _ in range(1000):
-        key = rng.choice(list(description))
-        describe(path, **{key: spoiled(description[key])})
-        try:
-            load_model(path)
-        except InputError as error:
-            refused += 1
-            assert str(path) in str(error) and "\n" not in str(error)
-        describe(path, **description)
-    assert refused > 500
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_can_not_be_written_to_is_an_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError) as error:
+        require_writable(tmp_path / "file")
+    assert error.value.filename == str(tmp_path)

@@ -25,6 +25,7 @@ OURS_ALONE = re.compile("|".join([
     "text with a question mark must be in quotes here",
     "must be written as an escape in double quotes",
     "no (int|float) can be made of",
+    "expected (<block end>|the node content), but found ':'",
 ]))  # fmt: skip
 
 
@@ -185,6 +186,8 @@ BEYOND = [
     ("a: [b:]\n", 1, 6, "there must be a space after the colon, or quotes around the text"),
     ("a: {b:}\n", 1, 6, "there must be a space after the colon, or quotes around the text"),
     ('a: {"b":1}\n', 1, 8, "there must be a space after the colon, or quotes around the text"),
+    ("a:\n  - : 1\n", 2, 5, "while parsing a block mapping, expected <block end>, but found ':'"),
+    ("a: {: 1}\n", 1, 5, "while parsing a flow node, expected the node content, but found ':'"),
     ("a: 1\nb: é \x85\n", 2, 6, r"'\x85' must be written as an escape in double quotes"),
     ("a: 'b\u2028c'\n", 1, 6, r"'\u2028' must be written as an escape in double quotes"),
     ("a: [b,\tc]\n", 1, 7, "while scanning for the next token, found character '\\t' that cannot start any token"),

@@ -1,25 +1,20 @@
-"""Trials as DVC experiments: the real pipeline, run with a trial's params and compared with what the trial measured."""
+"""The best trials as DVC experiments: the whole pipeline, run with a trial's hyperparameters."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Mapping
 
+from charrnn.config import Value
 from charrnn.errors import InputError
-from stages.params import Value
-from stages.search_space import as_yaml
+from stages.common.metrics_files import DIGITS
+from stages.common.params import as_yaml
 
 DVC = (sys.executable, "-m", "dvc")
 
 
 def require_dvc() -> None:
-    """Fail now rather than when the search is over.
-
-    Raises
-    ------
-    InputError
-        If this is no folder in which DVC can run experiments.
-    """
+    """Raise InputError now rather than after the search, unless DVC can run experiments in this folder."""
     for command in (("git", "rev-parse", "--verify", "HEAD"), (*DVC, "root")):
         ended = subprocess.run(command, capture_output=True, encoding="utf-8")
         if ended.returncode:
@@ -27,31 +22,51 @@ def require_dvc() -> None:
             raise InputError(f"experiments need a Git and DVC repository with a commit, or --top 0: {reason}")
 
 
-def run_experiment(name: str, params: Mapping[str, Value]) -> float:
-    """Run the pipeline with these params in a folder of its own; returns the validation loss that it recorded.
+def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None:
+    """Run a trial as an experiment, and say whether its validation loss is the trial's."""
+    recorded, expected = run_experiment(name, params), float(f"{loss:.{DIGITS}g}")
+    if recorded == expected:
+        message = (
+            f"experiment {name} has validation loss {recorded}, as its trial had; `dvc exp apply {name}` applies it"
+        )
+    else:
+        message = (
+            f"warning: experiment {name} has validation loss {recorded}, but its trial had {expected}: the trial ran "
+            "with other code or on another kind of processor"
+        )
+    print(message, flush=True)
 
-    An experiment of that name is replaced. What DVC has run before with the same params it does not run again.
+
+def run_experiment(name: str, params: Mapping[str, Value]) -> float:
+    """Run the pipeline with these hyperparameters, outside the workspace.
+
+    An experiment of the same name is replaced. DVC takes from its cache what it has run before.
+
+    Returns
+    -------
+    float
+        The validation loss that the experiment recorded.
 
     Raises
     ------
     InputError
-        If DVC fails, which has said why.
+        If DVC fails. It has printed why.
     """
-    if name in _run("exp", "list", "--name-only", capture=True).split():
-        _run("exp", "remove", name, capture=True)
-    settings = [part for key, value in params.items() for part in ("-S", f"{key}={as_yaml(value)}")]
-    _run("exp", "run", "--temp", "-n", name, *settings)
-    for of_commit in json.loads(_run("exp", "show", "--json", capture=True)):
-        for experiment in of_commit["experiments"] or []:
+    if name in _dvc("exp", "list", "--name-only", capture=True).split():
+        _dvc("exp", "remove", name, capture=True)
+    changes = [part for key, value in params.items() for part in ("-S", f"{key}={as_yaml(value)}")]
+    _dvc("exp", "run", "--temp", "-n", name, *changes)
+    for commit in json.loads(_dvc("exp", "show", "--json", capture=True)):
+        for experiment in commit["experiments"] or []:
             if experiment["name"] == name:
                 return experiment["revs"][0]["data"]["metrics"]["metrics/train.json"]["data"]["validation_loss"]
-    raise InputError(f"`dvc exp show` does not list {name}, which has just been run")
+    raise InputError(f"`dvc exp show` does not list experiment {name}, which has just run")
 
 
-def _run(*arguments: str, capture: bool = False) -> str:
+def _dvc(*arguments: str, capture: bool = False) -> str:
     ended = subprocess.run(
         [*DVC, *arguments], stdout=subprocess.PIPE if capture else None, stdin=subprocess.DEVNULL, encoding="utf-8"
     )
     if ended.returncode:
-        raise InputError(f"`dvc {' '.join(arguments)}` failed, for the reason that it gives above")
+        raise InputError(f"`dvc {' '.join(arguments)}` failed; see its own message above")
     return ended.stdout or ""

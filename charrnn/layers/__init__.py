@@ -13,8 +13,8 @@ from charrnn.layers.recurrent import Recurrent
 from charrnn.layers.simple_rnn import SimpleRNN
 
 __all__ = [
-    "CELLS", "GRU", "LSTM", "Dense", "Dropout", "DropoutMasks", "Embedding", "LastStep", "Layer", "Recurrent", "SimpleRNN",
-    "TiedDense",
+    "CELLS", "GRU", "LSTM", "Dense", "Dropout", "DropoutMasks", "Embedding", "LastStep", "Layer", "Recurrent",
+    "SimpleRNN", "TiedDense",
 ]  # fmt: skip
 
 CELLS: dict[str, Callable[[int, int], Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}

@@ -89,7 +89,7 @@ class Layer(ABC):
         return T
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
-        """A function that takes a single time step, for sampling. This one calls `forward`; a faster one may replace it.
+        """A function that takes a single time step, for sampling. By default it calls `forward`, which is slow.
 
         In a stepper, sequences are columns, and each begins with a 1, so that a bias is one more column of its matrix.
 
@@ -113,10 +113,9 @@ class Layer(ABC):
         known = set(Layer.__annotations__).union(*(dir(base) for base in cls.__mro__[1:]))
         for name in vars(cls).keys() - known - _field_names(cls):
             if not name.startswith("_"):
-                close = "".join(f"; did you mean {match}?" for match in get_close_matches(name, known, n=1))
-                raise InputError(
-                    f"{cls.__name__}: layers have no {name}{close or '; the name of a helper must begin with an underscore'}"
-                )
+                close = get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]}?" if close else "the name of a helper must begin with an underscore"
+                raise InputError(f"{cls.__name__}: layers have no {name}; {hint}")
 
 
 def _field_names(cls: type) -> set[str]:

@@ -37,8 +37,8 @@ class Dropout(Layer):
     """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
 
     Only the network in training has this layer; what is evaluated, sampled from and stored is the model without it.
-    With N sequences in the batch, sequence b at time step t uses the draws from (t N + b) d on, where d draws of 64 bits
-    give the `dim` numbers of one sequence. x and y are (T, B, dim).
+    With N sequences in the batch, sequence b at time step t uses the draws from (t N + b) d on, where d draws of 64
+    bits give the `dim` numbers of one sequence. x and y are (T, B, dim).
     """
 
     dim: int

@@ -36,7 +36,7 @@ What makes it fast:
 2. The factors of dz_t, dc_t and dr_t that do not depend on dh_t are computed for all time steps at once before the loop
    backwards, in few operations on large arrays instead of many on small ones.
 3. No array is allocated in a training step. Each result goes into a buffer, often that of a value no longer needed.
-4. The gates lie on an axis of their own, in the order r, z, c, so that r and z, or z and c, take one operation together.
+4. The gates lie on an axis of their own, in the order r, z, c, so that one operation handles r and z, or z and c.
 5. U is cut into blocks of columns that BLAS multiplies without copying them first (`charrnn.layers.column_blocks`).
 """
 

@@ -7,7 +7,7 @@ from charrnn.layers.recurrent import side_by_side
 
 
 def lstm_stepper(p: Arrays, x: Array, h_before: Array, c: Array) -> Stepper:
-    """The `Layer.stepper` of an LSTM with parameters `p`, from the states `h_before` and `c` (H, B); c is overwritten."""
+    """The `Layer.stepper` of an LSTM with parameters `p`, from the states `h_before` and `c` (H, B), c being kept."""
     (H, B), D, dtype = h_before.shape, len(x) - 1, x.dtype
     x_and_h = aligned_copy(np.ones((1 + D + 1 + H, B), dtype))  # [1; x; 1; h], for a single product
     x, y = x_and_h[: 1 + D], x_and_h[1 + D :]

@@ -78,9 +78,9 @@ def _import_mpi(num_started: int) -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py has found no MPI library
-        reason = str(error).partition("\n")[0]
+        reason, install = str(error).partition("\n")[0], 'python -m pip install -e ".[mpi]"'
         raise InputError(
-            f'mpiexec has started {num_started} processes, which need mpi4py: {reason}; python -m pip install -e ".[mpi]"'
+            f"mpiexec has started {num_started} processes; they need mpi4py: {reason}; {install}"
         ) from None
     return MPI
 

@@ -1,7 +1,7 @@
 """Worker processes on this machine: they sum in shared memory, and meet through pipes.
 
-A worker is a Python process that runs `charrnn.parallel.worker_main`. It gets its job through its standard input, so
-that the program that starts it may be a script, a notebook or an interactive session: nothing of `__main__` is imported.
+A worker is a Python process that runs `charrnn.parallel.worker_main` and reads its job from its standard input. Nothing
+of `__main__` is imported, so the program that starts workers may be a script, a notebook or an interactive session.
 
 Each worker writes its part of a sum into a slot of its own in the shared memory. When all have met, each adds up all
 slots, in the same order. There are two sets of slots, used in turn, so that they need to meet only once for each sum:
@@ -38,10 +38,11 @@ ARRIVED, FAILED = b".", b"!"
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
 )
-PROGRAM = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from charrnn.parallel.worker_main import main; main()"
-)
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from charrnn.parallel.worker_main import main; main()"
+# So that Ctrl-C in a terminal reaches rank 0 only, which decides what to do.
+GROUP_OF_ITS_OWN: dict[str, Any] = {"start_new_session": True}
+if sys.platform == "win32":
+    GROUP_OF_ITS_OWN = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 SECONDS_TO_DIE = 5  # between the end of a process's output and the end of the process
 
 
@@ -131,11 +132,6 @@ class OtherWorker(ProcessWorkers):
     def broadcast(self, value: Any) -> Any:
         return pickle.load(self.incoming)
 
-    def report(self, error: BaseException) -> None:
-        """Make rank 0 raise this error."""
-        with suppress(OSError):  # rank 0 has ended as well
-            self.outgoing.write(FAILED + pickle.dumps(error))
-
 
 @contextmanager
 def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
@@ -155,7 +151,7 @@ def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
     Raises
     ------
     InputError
-        If the job refers to something in `__main__`, where other processes can't find it.
+        If the job refers to something in `__main__` or in a function, where other processes can't find it.
     WorkerError
         In the block, if one of the processes has died.
     """
@@ -165,13 +161,15 @@ def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
             return
         content = _pickled(job, size)
         num_bytes = 2 * size * -(-message_bytes // CACHE_LINE) * CACHE_LINE
-        memory, handle = _shared_memory(num_bytes)
-        others = [_start(handle) for _ in range(1, size)]
+        others: list[subprocess.Popen[bytes]] = []
         try:
-            for rank, process in enumerate(others, start=1):
-                with suppress(OSError):  # it has died already, which the first meeting reports
-                    write_all(process, pickle.dumps(sys.path) + pickle.dumps((rank, size, handle, num_bytes)) + content)
-            yield FirstWorker(memory, others)
+            with _shared_memory(num_bytes) as (memory, handle):
+                for _ in range(1, size):
+                    others.append(_start(handle))  # noqa: PERF401 (if one can't be started, those before it must end)
+                for rank, process in enumerate(others, start=1):
+                    with suppress(OSError):  # it has died already, which the first meeting reports
+                        write_all(process, pickle.dumps((rank, size, handle, num_bytes)) + content)
+                yield FirstWorker(memory, others)
         finally:
             for process in others:
                 with suppress(OSError):
@@ -190,29 +188,29 @@ def write_all(process: subprocess.Popen[bytes], message: bytes) -> None:
 
 def _start(handle: int | str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", PROGRAM],  # -P: a pickle.py in the current folder is not Python's own
+        # Warnings are for rank 0 to show, as its program wishes.
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if sys.stderr else subprocess.DEVNULL,
         env={**os.environ, **ONE_THREAD},
         pass_fds=[handle] if isinstance(handle, int) else (),
-        # Ctrl-C in a terminal is to reach rank 0 only, which decides what to do.
-        start_new_session=True,
-        creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
+        **GROUP_OF_ITS_OWN,
     )
 
 
-def _shared_memory(num_bytes: int) -> tuple[mmap.mmap, int | str]:
+@contextmanager
+def _shared_memory(num_bytes: int) -> Iterator[tuple[mmap.mmap, int | str]]:
     """Memory that other processes open by the handle. It has no name in a file system, so nothing is left behind."""
     if sys.platform == "win32":
         name = f"charrnn-{secrets.token_hex(16)}"
-        return mmap.mmap(-1, num_bytes, tagname=name), name
-    if sys.platform == "linux":  # not in /dev/shm, which is too small in many containers
-        descriptor = os.memfd_create("charrnn")
-    else:
-        descriptor = os.dup(tempfile.TemporaryFile().fileno())
-    os.ftruncate(descriptor, num_bytes)
-    return mmap.mmap(descriptor, num_bytes), descriptor
+        yield mmap.mmap(-1, num_bytes, tagname=name), name
+        return
+    # On Linux not in /dev/shm, which is too small in many containers.
+    descriptor = os.memfd_create("charrnn") if sys.platform == "linux" else None
+    with tempfile.TemporaryFile() if descriptor is None else open(descriptor, "r+b") as file:
+        file.truncate(num_bytes)
+        yield mmap.mmap(file.fileno(), num_bytes), file.fileno()
 
 
 def open_shared_memory(handle: int | str, num_bytes: int) -> mmap.mmap:
@@ -230,11 +228,14 @@ class _JobPickler(pickle.Pickler):
         self.size = size
 
     def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, type | FunctionType) and value.__module__ == "__main__":
-            raise InputError(
-                f"workers is {self.size}; {value.__qualname__} is defined in __main__, where other processes can't find "
-                "it: define it in a module, or set workers to 1"
-            )
+        if isinstance(value, type | FunctionType):
+            in_function = "<" in value.__qualname__  # as in f.<locals>.g and <lambda>
+            if in_function or value.__module__ == "__main__":
+                place = "in a function or lambda" if in_function else "in __main__"
+                raise InputError(
+                    f"workers is {self.size}; {value.__qualname__} is defined {place}, where other processes can't "
+                    "find it: define it in a module, or set workers to 1"
+                )
         # The base of an array that is only a part of the file is another array.
         if isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.mode == "r":
             return np.memmap, (value.filename, value.dtype, value.mode, value.offset, value.shape)

@@ -1,7 +1,8 @@
 """The workers that train one network together, as each of them sees the group.
 
 Every worker holds the same parameters and computes the gradient of its shard of a batch. The gradients are summed over
-all workers, and then each takes the same step. The methods here are collective: all workers call them in the same order.
+all workers, and then each takes the same step. `all_reduce` and `broadcast` are collective: all workers call them in
+the same order.
 """
 
 from itertools import pairwise

@@ -1,7 +1,7 @@
 """Mini-batches: windows in random order, or streams that are read side by side.
 
-A batch is a pair of time-major arrays: x (T, B) holds the ids to read, y (T, B) the id that follows each of them. Nothing
-is copied before a batch is put together.
+A batch is a pair of time-major arrays: x (T, B) holds the ids to read, y (T, B) the id that follows each of them.
+Nothing is copied before a batch is put together.
 """
 
 import mmap

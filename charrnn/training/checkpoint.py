@@ -20,6 +20,7 @@ from charrnn.training.callbacks import Callback
 from charrnn.training.state import TrainingState
 
 FORMAT = 2
+Run = Mapping[str, Any]  # what identifies a training run, in values that JSON can hold
 ARRAYS = ("parameters", "best_parameters", "optimizer_state", "hidden_state")
 
 
@@ -34,7 +35,7 @@ class Checkpointing(Callback):
         Between two checkpoints within an epoch.
     """
 
-    def __init__(self, path: Path, run: Mapping[str, Any], seconds: float) -> None:
+    def __init__(self, path: Path, run: Run, seconds: float) -> None:
         self.path, self.run, self.seconds = path, run, seconds
         self.saved_at = time.monotonic()
 
@@ -53,8 +54,8 @@ class Checkpointing(Callback):
         self.saved_at = time.monotonic()
 
 
-def save_checkpoint(path: str | Path, run: Mapping[str, Any], now: TrainingState) -> None:
-    """Write a checkpoint, whole or not at all; `run` identifies the training run, in values that JSON can hold.
+def save_checkpoint(path: str | Path, run: Run, now: TrainingState) -> None:
+    """Write a checkpoint, whole or not at all; `run` identifies the training run.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def save_checkpoint(path: str | Path, run: Mapping[str, Any], now: TrainingState
     write_archive(path, FORMAT, description, arrays)
 
 
-def load_checkpoint(path: str | Path, run: Mapping[str, Any]) -> TrainingState:
+def load_checkpoint(path: str | Path, run: Run) -> TrainingState:
     """The training state that was saved for the same `run`.
 
     Raises
@@ -103,7 +104,7 @@ def load_checkpoint(path: str | Path, run: Mapping[str, Any]) -> TrainingState:
         raise InputError(damaged(path, error)) from None
 
 
-def _require_same_run(path: str | Path, saved: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+def _require_same_run(path: str | Path, saved: Run, run: Run) -> None:
     differing = [name for name in sorted(run.keys() | saved.keys()) if run.get(name) != saved.get(name)]
     if differing:
         raise InputError(f"{path} belongs to a run with another {', '.join(differing)}")

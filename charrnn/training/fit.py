@@ -29,14 +29,14 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: TrainingState | None = None,
 ) -> History:
-    """`charrnn.training.train` by `config.workers` processes, of which this is the first and the one with the callbacks.
+    """Call `charrnn.training.train` in `config.workers` processes, of which this one is rank 0 and has the callbacks.
 
     The others end when this function does, however it ends.
 
     Raises
     ------
     InputError
-        If a text is too short, or with several workers, if a layer or the optimizer is defined in `__main__`.
+        If a text is too short, or with several workers, if a layer or the optimizer is not defined in a module.
     DivergenceError
         As soon as a loss or a gradient is not finite.
     WorkerError

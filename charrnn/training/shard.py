@@ -24,7 +24,7 @@ class Shard:
         self.buffers: dict[tuple[int, ...], tuple[Buffers, Arrays]] = {}  # by the shape of the shard
 
     def loss_and_gradient(self, x: Array, y: Array, state: HiddenState | None = None) -> tuple[float, HiddenState]:
-        """This shard's part of the mean loss of a batch, in nats per character; its gradient goes to `network.gradient`.
+        """This shard's part of the mean loss of a batch, in nats per character; its gradient is in `network.gradient`.
 
         Loss, gradient and state are to be summed over all workers. A network that drops time steps predicts the last
         ids of each sequence only.

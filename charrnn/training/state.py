@@ -1,4 +1,4 @@
-"""The state of a training run between two batches: everything that changes, and so everything a checkpoint must hold."""
+"""The state of a training run between two batches: everything that changes, and so what a checkpoint must hold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

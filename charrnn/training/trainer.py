@@ -1,7 +1,7 @@
 """The training loop: mini-batch gradient descent with truncated backpropagation through time.
 
-For each batch: the gradient of this worker's shard, its sum over all workers, clipping, weight decay, and the step of the
-optimizer. What happens around that (checkpoints, progress, stopping) are callbacks.
+For each batch: the gradient of this worker's shard, its sum over all workers, clipping, weight decay, and the step of
+the optimizer. What happens around that (checkpoints, progress, stopping) are callbacks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     resume: TrainingState | None = None,
 ) -> History:
-    """Train a network in place, evaluate it on the validation text after every epoch, and leave it as it was at its best.
+    """Train a network in place, evaluate it on the validation text after every epoch, and keep the best parameters.
 
     Parameters
     ----------

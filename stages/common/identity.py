@@ -8,8 +8,6 @@ from threadpoolctl import threadpool_info
 from charrnn.config import Value
 from charrnn.errors import InputError
 from charrnn.parallel.workers import Workers
-from charrnn.training import TrainingState
-from charrnn.training.checkpoint import load_checkpoint
 from stages.common.fingerprint import code_version, file_hash
 from stages.common.paths import Paths
 
@@ -34,16 +32,3 @@ def require_same_run(group: Workers, run: Mapping[str, Any]) -> None:
     differing = [name for name, value in own.items() if value != first[name]]
     if differing:
         raise InputError(f"worker {group.rank} has another {', '.join(differing)} than worker 0")
-
-
-def checkpoint_of(run: Mapping[str, Any], paths: Paths) -> TrainingState | None:
-    """Where the run can resume, if there is a checkpoint of it. Says what it has found."""
-    if not paths.checkpoint.exists():
-        return None
-    try:
-        found = load_checkpoint(paths.checkpoint, run)
-    except InputError as error:
-        print(f"not resuming from a checkpoint: {error}", flush=True)
-        return None
-    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {found.batch} batches done", flush=True)
-    return found

@@ -4,10 +4,14 @@ The library declares its own (`charrnn.config`), this file those of the pipeline
 params.yaml in which everything has its default.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import TypeVar
+
+import yaml
 
 from charrnn.config import (
     Config,
@@ -26,6 +30,8 @@ from stages.common.yaml_file import read_yaml
 PARAMS_FILE = Path("params.yaml")
 TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+HEADING = "# The hyperparameters. `dvc exp run -S hidden_dim=256` changes one for a run."
+PLAIN_TEXT = re.compile(r"(https?:/)?[\w./-]*/[\w./-]*")  # a URL or path that needs no quotes
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
@@ -104,16 +110,26 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
 
 def default_file() -> str:
     """The text of a params.yaml in which everything has its default."""
-    lines = ["# The hyperparameters. `dvc exp run -S hidden_dim=256` changes one for a run."]
+    return params_file({name: param.default for name, param in PARAMS.items()})
+
+
+def params_file(values: Mapping[str, Value], heading: str = HEADING) -> str:
+    """The text of a params.yaml with these values, under a comment that begins with the line `heading`."""
+    lines = [heading]
     for name, param in PARAMS.items():
+        value = values[name]
         lines.append(f"\n# {param.help}" + (f": {param.allowed}" if param.choices else ""))
-        if isinstance(param.default, list):
-            lines += [f"{name}:", *(f"  - {item}" for item in param.default)]
-        elif isinstance(param.default, str) and not param.choices:
-            lines.append(f'{name}: "{param.default}"')
+        if isinstance(value, list):
+            lines += [f"{name}:", *(f"  - {item if PLAIN_TEXT.fullmatch(item) else _quoted(item)}" for item in value)]
+        elif isinstance(value, str) and not param.choices:
+            lines.append(f"{name}: {_quoted(value)}")
         else:
-            lines.append(f"{name}: {as_yaml(param.default)}")
+            lines.append(f"{name}: {as_yaml(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=inf).strip()
 
 
 def as_yaml(value: Value) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from charrnn.calibration import require_scalable
 from charrnn.config import ModelConfig, TrainingConfig, Value, settings
 from charrnn.errors import InputError
+from charrnn.model_file import load_model
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.parallel.workers import ALONE, Workers
+from charrnn.preprocessing import TextVectorizer
 from charrnn.training import Callback, History, TrainingState, fit, train
 from stages.common.params import RunConfig, config_from, params_of
 
@@ -32,6 +35,20 @@ def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Mode
     if params["calibrate"]:
         require_scalable(model)
     return model, rng
+
+
+def load_initial_weights(model: Model, vectorizer: TextVectorizer, path: Path) -> None:
+    """Give the model the parameters of a model file.
+
+    Raises
+    ------
+    InputError
+        If the file has another vocabulary or other layers, or is no model file.
+    """
+    start = load_model(path)
+    if start.vectorizer != vectorizer or start.model.layers != model.layers:
+        raise InputError(f"{path} has another vocabulary or other layers than this run")
+    model.parameters[...] = start.model.parameters
 
 
 def fit_with_params(

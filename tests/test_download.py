@@ -1,4 +1,4 @@
-"""Fetching a corpus from this machine and from a web server that can misbehave in every way."""
+"""Fetching a corpus: from this machine, and from a web server that misbehaves in every way it can."""
 
 import contextlib
 import gzip
@@ -15,18 +15,18 @@ from types import SimpleNamespace
 import pytest
 import requests
 
-from charrnn import data
-from charrnn.data import fetch
+from charrnn.data import download
+from charrnn.data.download import fetch
 from charrnn.errors import InputError
 
 TEXT = "Ein Käse für 3 €\r\n".encode()
-RETRIES, TIMEOUTS = data.RETRIES, data.TIMEOUTS
+RETRIES, TIMEOUTS = download.RETRIES, download.TIMEOUTS
 ABOUT = {"sha256": hashlib.sha256(TEXT).hexdigest(), "bytes": 22, "characters": 18}
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_retries(monkeypatch):
-    monkeypatch.setattr(data, "RETRIES", data.RETRIES.new(backoff_factor=0))
+    monkeypatch.setattr(download, "RETRIES", download.RETRIES.new(backoff_factor=0))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def contents(folder):
 
 
 def fetched(source, destination):
-    """Fetch a good source, and return what is told about it."""
+    """Fetch a good source, and return what `fetch` reports about it."""
     about = fetch([source], destination, warn=pytest.fail)
     assert contents(destination.parent) == {destination.name: TEXT}
     return about
@@ -105,21 +105,21 @@ def test_a_page_is_copied_byte_for_byte(web, destination, headers):
     assert web.hits == {"/page": 1}
 
 
-def test_a_compressed_page_is_unpacked(web, destination):
+def test_a_compressed_page_is_decompressed(web, destination):
     body = gzip.compress(TEXT)
     url = page(web, body=body, Content_Encoding="gzip", Content_Length=str(len(body)))
     assert fetched(url, destination) == {"source": url, **ABOUT}
 
 
-def test_packing_is_declined_so_that_the_length_is_that_of_the_text(web, destination):
+def test_compression_is_declined_so_that_the_length_is_that_of_the_text(web, destination):
     accepted = []
 
-    def pack_if_accepted(handler):
+    def compress_if_accepted(handler):
         accepted.append(handler.headers["Accept-Encoding"])
-        packed = dict(body=gzip.compress(TEXT), Content_Encoding="gzip")
-        answer(handler, **packed if "gzip" in accepted[0] else {})
+        compressed = dict(body=gzip.compress(TEXT), Content_Encoding="gzip")
+        answer(handler, **compressed if "gzip" in accepted[0] else {})
 
-    web.pages["/page"] = pack_if_accepted
+    web.pages["/page"] = compress_if_accepted
     fetched(f"{web.url}/page", destination)
     assert accepted == ["identity"]
 
@@ -138,7 +138,7 @@ def test_what_the_server_refuses_is_not_tried_again(web, destination, status):
     assert web.hits == {"/page": 1}
 
 
-def test_whatever_a_server_answers_is_told_in_one_line(web, destination):
+def test_whatever_a_server_answers_is_reported_in_one_line(web, destination):
     web.pages["/page"] = lambda handler: handler.wfile.write(
         b"HTTP/1.0 404 two\rlines \x1b[31m" + b"x" * 5000 + b"\r\n\r\n"
     )
@@ -146,7 +146,7 @@ def test_whatever_a_server_answers_is_told_in_one_line(web, destination):
 
 
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_passing_trouble_of_the_server_is_waited_out(web, destination, status):
+def test_a_passing_error_of_the_server_is_waited_out(web, destination, status):
     web.pages["/page"] = lambda handler: answer(handler, status if web.hits["/page"] <= 2 else 200)
     assert fetched(f"{web.url}/page", destination)["characters"] == 18
     assert web.hits == {"/page": 3}
@@ -177,12 +177,12 @@ def test_both_schemes_are_retried_and_timed(destination, monkeypatch, scheme):
 
     monkeypatch.setattr(requests.Session, "get", refuse)
     assert reason(f"{scheme}://127.0.0.1/", destination) == "refused"
-    assert requested == [(data.RETRIES, TIMEOUTS)]
+    assert requested == [(download.RETRIES, TIMEOUTS)]
 
 
-def test_a_lasting_trouble_of_the_server_is_named(web, destination):
+def test_a_lasting_error_of_the_server_is_named(web, destination):
     assert "HTTP 500" in reason(page(web, status=500), destination)
-    assert web.hits == {"/page": data.RETRIES.total + 1}
+    assert web.hits == {"/page": download.RETRIES.total + 1}
 
 
 def test_a_refused_connection_is_named(destination):
@@ -197,11 +197,11 @@ def test_half_a_body_is_an_error(web, destination):
     assert why.count("22 bytes read, 78 more expected") == 1
 
 
-def test_a_body_that_can_not_be_unpacked_is_an_error(web, destination):
+def test_a_body_that_can_not_be_decompressed_is_an_error(web, destination):
     assert "failed to decode" in reason(page(web, Content_Encoding="gzip"), destination)
 
 
-def test_a_length_that_is_no_number_does_no_harm(web, destination):
+def test_a_content_length_that_is_no_number_does_no_harm(web, destination):
     url = page(web, Content_Length="many")
     assert fetched(url, destination) == {"source": url, **ABOUT}
 
@@ -216,7 +216,7 @@ def test_a_server_that_falls_silent_is_given_up(web, destination, monkeypatch, b
             answer(handler)
 
     web.pages["/page"] = fall_silent
-    monkeypatch.setattr(data, "TIMEOUTS", (5, 0.1))
+    monkeypatch.setattr(download, "TIMEOUTS", (5, 0.1))
     assert "timed out" in reason(f"{web.url}/page", destination)
 
 
@@ -301,11 +301,11 @@ def test_a_source_may_be_as_large_as_the_limit_and_no_larger(web, destination, t
         assert fetch([source], destination, warn=pytest.fail, max_mb=22e-6) == {"source": source, **ABOUT}
 
 
-def test_a_length_above_the_limit_is_refused_before_the_body(web, destination):
+def test_a_content_length_above_the_limit_is_refused_before_the_body(web, destination):
     assert reason(page(web, body=b"", Content_Length="23"), destination, max_mb=21e-6) == TOO_LARGE
 
 
-def test_the_limit_is_that_of_the_unpacked_text(web, destination):
+def test_the_limit_is_that_of_the_decompressed_text(web, destination):
     body = gzip.compress(bytes(1_000_000))
     url = page(web, body=body, Content_Encoding="gzip", Content_Length=str(len(body)))
     assert "more than 0.5 MB" in reason(url, destination, max_mb=0.5)
@@ -329,7 +329,7 @@ def test_an_endless_body_is_left_and_the_next_source_tried(web, destination, tmp
 
 def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkeypatch):
     (tmp_path / "local.txt").write_bytes(TEXT)
-    monkeypatch.setattr(data, "PIECE", "nothing is read")
+    monkeypatch.setattr(download, "PIECE", "nothing is read")
     assert reason(str(tmp_path / "local.txt"), destination, max_mb=21e-6) == TOO_LARGE
 
 

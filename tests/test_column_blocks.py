@@ -1,9 +1,9 @@
-"""Products by blocks of columns against products by the whole matrix."""
+"""Products with blocks of columns, compared with products with the whole matrix."""
 
 import numpy as np
 import pytest
 
-from charrnn.blocks import UNPACKED, column_blocks, in_blocks
+from charrnn.layers.column_blocks import UNPACKED, as_blocks, column_blocks
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_blocks_give_the_product(rows, K, N, width, rng):
     blocks = column_blocks(matrices, rows)
     assert blocks.shape == (2, N // width, K, width)
     assert rows * K * width <= UNPACKED or width == N
-    np.matmul(x[:, None], blocks, out=in_blocks(product, blocks))
+    np.matmul(x[:, None], blocks, out=as_blocks(product, blocks))
     np.testing.assert_allclose(product, x @ matrices, atol=1e-9)
 
 
-def test_a_block_is_in_one_piece(rng):
+def test_a_block_is_contiguous(rng):
     assert column_blocks(rng.normal(size=(3, 512, 512)).swapaxes(1, 2), 32).flags.c_contiguous

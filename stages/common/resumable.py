@@ -1,0 +1,75 @@
+"""A training run that can be stopped or killed at any time, and resumes from its checkpoint."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from charrnn.arrays import Array
+from charrnn.config import Value
+from charrnn.errors import InputError
+from charrnn.models import Model
+from charrnn.parallel.workers import ALONE, Workers
+from charrnn.storage.files import require_writable
+from charrnn.training import Callback, History, TrainingState
+from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
+from stages.common.paths import Paths
+from stages.common.progress import LearningCurve, Progress
+from stages.common.training import KEPT, StopOnSignal, fit_with_params
+
+
+def train_resumably(
+    params: Mapping[str, Value],
+    model: Model,
+    texts: Sequence[Array],
+    run: Run,
+    paths: Paths,
+    *,
+    rng: np.random.Generator,
+    checkpoint_seconds: float,
+    group: Workers | None,
+) -> History:
+    """Train with processes of our own, or as one of a group, whose rank 0 alone prints and writes.
+
+    Parameters
+    ----------
+    texts
+        The ids to train on and those to validate with.
+    run
+        What identifies the run, see `stages.common.identity`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If any process was asked to stop; a checkpoint has been written.
+    """
+    stop, resume = StopOnSignal(group or ALONE), None
+    callbacks: list[Callback] = [stop]
+    if group is None or group.rank == 0:
+        require_writable(paths.model)  # fail now rather than when training is over
+        resume = find_checkpoint(paths, run)
+        callbacks = [
+            Checkpointing(paths.checkpoint, run, checkpoint_seconds),
+            LearningCurve(paths.metrics_dir / "history.csv"),
+            Progress(params["log_interval"], params["num_epochs"]),
+            stop,
+        ]
+    if group:
+        resume = group.broadcast(resume)
+    with stop:
+        history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
+        if stop.received:  # after the last batch; the checkpoint is that of the last epoch
+            raise KeyboardInterrupt(KEPT)
+    return history
+
+
+def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
+    """Where this run can resume, if there is a checkpoint of it. Prints what it finds."""
+    if not paths.checkpoint.exists():
+        return None
+    try:
+        found = load_checkpoint(paths.checkpoint, run)
+    except InputError as error:
+        print(f"not resuming from a checkpoint: {error}", flush=True)
+        return None
+    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {found.batch} batches done", flush=True)
+    return found

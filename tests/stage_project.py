@@ -1,0 +1,181 @@
+"""A folder with a tiny text in which stages run, as programs or in this process, for tests of the stages."""
+
+import contextlib
+import csv
+import hashlib
+import importlib
+import io
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from stages.common import program
+from stages.common.params import default_file
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("download", "prepare", "train", "evaluate", "sample")
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": str(ROOT),
+    "PYTHONUTF8": "1",
+    "COLUMNS": "1000",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+TEXT = "".join(random.Random(0).choices("abc déf€\n", k=3000))
+SHA256 = hashlib.sha256(TEXT.encode()).hexdigest()
+TINY = {
+    "embedding_dim": 4,
+    "hidden_dim": 8,
+    "window_size": 10,
+    "stride": 5,
+    "batch_size": 8,
+    "num_epochs": 2,
+    "log_interval": 1,
+    "workers": 1,
+    "start_string": '"a"',
+}
+PREPARED = {f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json")}
+MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
+TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
+EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
+
+
+def command(stage, *flags):
+    return [sys.executable, "-m", f"stages.{stage}", *map(str, flags)]
+
+
+def start(folder, stage, *flags, **environment):
+    """Run a stage as a program."""
+    return subprocess.run(
+        command(stage, *flags), cwd=folder, env=ENVIRONMENT | environment, capture_output=True, encoding="utf-8"
+    )
+
+
+def run(folder, stage, *flags, **environment):
+    """What a stage prints, as a program; it must succeed and have no complaint."""
+    ended = start(folder, stage, *flags, **environment)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def call(folder, stage, *flags):
+    """Run a stage in this process, which takes a tenth of the time, and return what `start` does."""
+    main = importlib.import_module(f"stages.{stage}").main
+    arguments = [f"stages/{stage}.py", *map(str, flags)]
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="") for _ in range(2))
+    with (
+        contextlib.chdir(folder),
+        mock.patch.object(sys, "argv", arguments),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        warnings.catch_warnings(),
+    ):
+        try:
+            program.run(main)
+            code = 0
+        except SystemExit as exit:
+            code = exit.code
+    if isinstance(code, str):  # which the interpreter would print
+        errors.write(f"{code}\n")
+        code = 1
+    shown = []
+    for file in (output, errors):
+        file.flush()
+        shown.append(file.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(arguments, code or 0, *shown)
+
+
+def printed_by(folder, stage, *flags):
+    """What a stage prints, in this process; it must succeed and have no complaint."""
+    ended = call(folder, stage, *flags)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def interruptible(folder, stage, *flags):
+    """Start a stage that can be sent a SIGINT, in a process group of its own."""
+    return subprocess.Popen(
+        command(stage, *flags),
+        cwd=folder,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background may ignore it
+    )
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def remove(name):
+    """A change to a folder: without this file or folder."""
+
+    def change(folder):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return change
+
+
+def rewrite(name, edit):
+    """A change to a folder: with other content of this file."""
+
+    def change(folder):
+        (folder / name).write_bytes(edit((folder / name).read_bytes()))
+
+    return change
+
+
+def change_param(name, value):
+    """A change to a folder: with this text as the value of a key of params.yaml."""
+    return rewrite(
+        "params.yaml", lambda text: re.sub(rf"(?m)^{name}: .*$", lambda _: f"{name}: {value}", text.decode()).encode()
+    )
+
+
+def set_up(folder):
+    """Leave a tiny text and tiny params.yaml in a folder."""
+    params = re.sub(r"(?m)^data_url:\n(  - .*\n)+", "data_url: corpus.txt\n", default_file())
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    for name, value in TINY.items():
+        change_param(name, value)(folder)
+    (folder / "corpus.txt").write_bytes(TEXT.encode())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def printed():
+    """What each stage printed while `finished` was made."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, printed):
+    """A folder in which all stages have run; only to be read."""
+    folder = set_up(tmp_path_factory.mktemp("project"))
+    for stage in STAGES:
+        printed[stage] = run(folder, stage, *(["--output", "metrics/sample.txt"] if stage == "sample" else []))
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of `finished`, to do anything with."""
+    return shutil.copytree(finished, tmp_path / "project")

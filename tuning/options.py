@@ -1,0 +1,38 @@
+"""What the command line of a search says, and where its results go."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from charrnn.errors import InputError
+from stages.common.paths import Paths
+
+SPACE_FILE = Path("search.yaml")
+RESULTS = Path("tuning_results")
+STORAGE = f"sqlite:///{RESULTS}/study.db"
+REPORT = RESULTS / "report.html"
+TABLE = Paths.metrics_dir / "tuning.csv"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags of `python -m tuning`, which its help describes.
+
+    Raises
+    ------
+    InputError
+        If the study can't have this name.
+    """
+
+    trials: float
+    minutes: float
+    top: int
+    heartbeat: int
+    space: Path
+    storage: str
+    study: str
+    pareto: bool
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.study):  # it becomes part of an experiment's name
+            raise InputError(f"study is {self.study!r}; it must consist of letters, digits, _ and -")

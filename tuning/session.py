@@ -1,0 +1,65 @@
+"""One call of `python -m tuning`, from the prepared text to the results of the search."""
+
+import time
+
+from charrnn.errors import InputError
+from charrnn.storage.files import require_writable
+from stages.common import training
+from stages.common.params import load_params
+from stages.common.paths import Paths
+from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.training import StopOnSignal
+from tuning.experiments import make_experiment, require_dvc
+from tuning.options import REPORT, TABLE, Options
+from tuning.report import write_report
+from tuning.search import Search
+from tuning.search_space import load_search_space
+from tuning.storage import database_errors
+from tuning.study import best_trials, open_study, subject_of
+from tuning.table import write_table
+from tuning.trials import Task
+
+
+def tune(options: Options) -> None:
+    """Search, write table and report, and make the best trials DVC experiments.
+
+    Raises
+    ------
+    InputError
+        If something in params.yaml or the options can't be used, or no trial is complete.
+    KeyboardInterrupt
+        If a signal arrives. Table and report have been written.
+    """
+    params = load_params()
+    fixed = {name: params[name] for name in training.PARAMS}
+    space, paths = load_search_space(options.space), Paths()
+    texts = read_ids(paths.processed / "train.npy"), read_ids(paths.processed / "validation.npy")
+    vectorizer, data = read_vocabulary(paths.vocabulary)
+    if options.top:
+        require_dvc()
+    for path in (REPORT, TABLE):
+        require_writable(path)
+
+    deadline = time.monotonic() + 60 * options.minutes
+    task = Task(space, fixed, texts, vectorizer.vocabulary_size)
+    with database_errors(options.storage):
+        study = open_study(
+            options.storage,
+            options.study,
+            subject_of(space, fixed, data, pareto=options.pareto),
+            pareto=options.pareto,
+            seed=fixed["seed"],
+            heartbeat=options.heartbeat,
+        )
+        with StopOnSignal() as stop:
+            try:
+                Search(study, task, stop, options.trials, deadline).run()
+            finally:  # also after Ctrl-C
+                write_table(TABLE, study)
+                write_report(REPORT, study)
+        best = best_trials(study)
+    if not best:
+        raise InputError(f"no trial is complete; {TABLE} shows how each one ended")
+    print(f"all trials: {TABLE}, plots: {REPORT}", flush=True)
+    for trial in best[: options.top]:
+        make_experiment(f"tune-{options.study}-{trial.number}", trial.user_attrs["params"], trial.values[0])

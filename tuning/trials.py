@@ -1,0 +1,92 @@
+"""One trial: it trains as `python -m stages.train` does, so that the pipeline gets its validation loss again."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import Trial
+
+from charrnn.arrays import Array
+from charrnn.config import Value
+from charrnn.errors import CharRNNError
+from charrnn.training import Callback, TrainingState, best_epoch
+from stages.common.training import StopOnSignal, fit_with_params, fresh_model
+from tuning.dimensions import SearchSpace, suggest
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trials of a search have in common.
+
+    Attributes
+    ----------
+    space
+        The hyperparameters that the search varies.
+    fixed
+        A value for every hyperparameter of training, which holds wherever the space does not apply.
+    texts
+        The ids to train on and those to validate with.
+    """
+
+    space: SearchSpace
+    fixed: Mapping[str, Value]
+    texts: tuple[Array, Array]
+    vocabulary_size: int
+
+
+def run_trial(trial: Trial, task: Task, stop: StopOnSignal, show: Callable[[int, float], None]) -> list[float]:
+    """Train with the hyperparameters that Optuna suggests.
+
+    Parameters
+    ----------
+    show
+        Called after every epoch with its number and validation loss.
+
+    Returns
+    -------
+    list of float
+        The lowest validation loss, and if the study has two objectives, the seconds of training.
+
+    Raises
+    ------
+    optuna.TrialPruned
+        If the study prunes the trial, or if training fails; the trial's attribute `problem` then says why.
+    KeyboardInterrupt
+        If a signal arrives.
+    """
+    params = suggest(task.space, trial, task.fixed)
+    trial.set_user_attr("params", {name: params[name] for name in task.space})
+    report = EpochReport(trial, params["num_epochs"], show)
+    try:
+        model, rng = fresh_model(params, task.vocabulary_size)
+        history = fit_with_params(params, model, task.texts, rng=rng, callbacks=[report, stop])
+    except (CharRNNError, MemoryError) as error:  # other hyperparameters may work
+        trial.set_user_attr("problem", str(error) or "out of memory")
+        raise optuna.TrialPruned from None
+    objectives = [best_epoch(history)["validation_loss"], report.record_seconds()]
+    return objectives[: len(trial.study.directions)]
+
+
+class EpochReport(Callback):
+    """Adds the validation loss of every epoch to the study, which may then prune the trial."""
+
+    def __init__(self, trial: Trial, num_epochs: int, show: Callable[[int, float], None]) -> None:
+        self.trial, self.num_epochs, self.show = trial, num_epochs, show
+        self.started = time.perf_counter()
+
+    def on_epoch(self, now: TrainingState) -> None:
+        losses = [row["validation_loss"] for row in now.history]
+        self.trial.set_user_attr("losses", losses)
+        self.record_seconds()
+        self.show(len(losses), losses[-1])
+        if len(self.trial.study.directions) == 1:  # with two objectives, Optuna can't prune
+            self.trial.report(losses[-1], len(losses))
+            if len(losses) < self.num_epochs and self.trial.should_prune():
+                raise optuna.TrialPruned
+
+    def record_seconds(self) -> float:
+        """Store the training time so far in the study, and return it."""
+        seconds = time.perf_counter() - self.started
+        self.trial.set_user_attr("seconds", seconds)
+        return seconds
