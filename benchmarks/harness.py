@@ -1,9 +1,10 @@
-"""What the benchmarks share: interleaved timing, a description of the machine, results as JSON and as a table."""
+"""What all benchmarks use: timing in turns, a description of the machine, results as JSON and as a table."""
 
 import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,18 +20,18 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of single calls, in the order in which they were made."""
+    """The seconds that each of several calls took, in order."""
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return float(np.median(self.seconds))
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Half of the calls took between these."""
+        """The lower and the upper quartile."""
         low, high = np.quantile(self.seconds, [0.25, 0.75])
         return float(low), float(high)
 
@@ -44,12 +45,18 @@ def interleaved(
     pause: float = 0.2,
     turns: Mapping[str, Callable[[], AbstractContextManager]] | None = None,
 ) -> dict[str, Timing]:
-    """Time single calls of every contender, in turns, so that whatever slows the machine for a while slows them all.
+    """Time the calls of all contenders in turns, so that whatever slows down the machine for a while affects them all.
 
-    Each round goes through the contenders, beginning with another one each time. A turn is `warm_up` calls that are
-    not counted and then `calls` that are. Between turns nothing runs for `pause` seconds, because the threads of BLAS
-    and OpenMP keep a core busy for a while after their last task, which would slow down whoever comes next. The calls
-    of a contender that is among `turns` are made within the context manager that its function there returns.
+    Each round goes through the contenders, starting with a different one each time. A turn is `warm_up` calls that are
+    not timed, and then `calls` that are. Before each turn there is a pause, because the threads of BLAS and OpenMP keep
+    spinning for a while after their last task, which would slow down the next contender.
+
+    Parameters
+    ----------
+    pause
+        In seconds.
+    turns
+        For some of the contenders, a function whose context manager is entered for each of their turns.
     """
     names = list(contenders)
     seconds = {name: [] for name in names}
@@ -68,23 +75,28 @@ def interleaved(
 
 
 def product_rate_contender(n: int = 1024) -> tuple[Callable[[], object], int]:
-    """A float32 product of two n x n matrices, and its multiply-adds: how fast the machine can be at its best."""
+    """A float32 product of n x n matrices, which shows the machine's peak speed, and its number of multiply-adds."""
     a, out = np.ones((n, n), np.float32), np.empty((n, n), np.float32)
     return (lambda: np.matmul(a, a, out=out)), n**3
 
 
 def machine(*packages: str) -> dict[str, object]:
-    """What the figures depend on: processor, cores, operating system, and versions of those packages installed."""
+    """What the figures depend on: processor, cores, operating system, and the versions of NumPy and these packages."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "date": date.today().isoformat(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": num_cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "blas": f"{blas['name']} {blas['version']}",
         "versions": {name: version for name in ("numpy", *packages) if (version := _version(name))},
     }
+
+
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _processor() -> str:
@@ -107,12 +119,12 @@ def _version(package: str) -> str | None:
 def count(text: str) -> int:
     """An integer of at least 1, from the command line."""
     if not (text.isdecimal() and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be an integer of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer of at least 1")
     return int(text)
 
 
 def write(name: str, results: Mapping[str, object]) -> Path:
-    """Write `results/NAME.json` and return where it lies."""
+    """Write `results/NAME.json` and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -120,7 +132,7 @@ def write(name: str, results: Mapping[str, object]) -> Path:
 
 
 def table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows of equal keys as a Markdown table, the first column flush left, the others flush right."""
+    """A Markdown table of rows that all have the same keys: the first column flush left, the others flush right."""
     columns = list(rows[0])
     widths = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
 

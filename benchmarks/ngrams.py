@@ -1,14 +1,14 @@
-"""N-gram models of characters, which only count: uniform, unigram, bigram … with interpolated modified Kneser-Ney.
+"""N-gram models of characters, which only count: uniform, unigram, bigram, … with modified Kneser-Ney smoothing.
 
 Source: S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", TR-10-98, Harvard
-(1998), and Computer Speech and Language 13 (1999), the section "Modified Kneser-Ney smoothing". With h' for h without
-its first character,
+(1998), and Computer Speech and Language 13 (1999), section "Modified Kneser-Ney smoothing", in its interpolated form.
+For a character w after the context h, and h' being h without its first character,
 
     p(w | h) = [c(h w) - D(c(h w)) + p(w | h') · sum over v of D(c(h v))] / (sum over v of c(h v))
 
-where D(0) = 0, D(1) = D1, D(2) = D2, D(3 or more) = D3+. At the highest order c is how often h w occurs, below it the
-number of different characters that h w occurs after. Below the unigram the distribution is uniform, and where h has
-not been seen p(w | h) is p(w | h').
+where D(0) = 0, D(1) = D1, D(2) = D2, D(3 or more) = D3+. At the highest order, c(h w) is how often h w occurs; at lower
+orders, how many different characters it occurs after. Below the unigram the distribution is uniform. For an h that has
+not been seen, p(w | h) is p(w | h').
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ import numpy as np
 from charrnn.errors import InputError
 from charrnn.preprocessing import windows
 
-# For counts that give no discounts of their own; what KenLM's --discount_fallback takes (K. Heafield).
+# For counts that allow no estimate: the values of --discount_fallback in KenLM (K. Heafield).
 FALLBACK = np.array([0, 0.5, 1, 1.5])
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
     """[0, D1, D2, D3+] (4,) for the counts of all n-grams of one order.
 
-    From n_i, the number of n-grams with count i: Y = n1 / (n1 + 2 n2), and D_i = i - (i + 1) Y n_(i+1) / n_i. If n1, n2
-    or n3 is zero, or some D_i is not above 0 and at most i: FALLBACK.
+    With n_i the number of n-grams whose count is i, Y = n1 / (n1 + 2 n2) and D_i = i - (i + 1) Y n_(i+1) / n_i. Where
+    n1, n2 or n3 is zero, or some D_i is not in (0, i], the result is FALLBACK.
     """
     n = np.bincount(np.minimum(counts, 5), minlength=6)
     if n[1:4].all():
@@ -38,27 +38,27 @@ def discounts(counts: np.ndarray) -> np.ndarray:
 
 
 def codes(grams: np.ndarray, V: int) -> np.ndarray:
-    """Grams (m, k) of ids as numbers (m,) int64 with k digits in base V."""
+    """N-grams (m, k) of ids as numbers (m,) int64 with k digits in base V."""
     return grams @ V ** np.arange(grams.shape[1] - 1, -1, -1)
 
 
 @dataclass(frozen=True)
 class Level:
-    """The n-grams of one order: their codes (m,) in ascending order, and how much each counts (m,)."""
+    """The n-grams of one order: their codes (m,) in ascending order, and their counts c (m,)."""
 
     grams: np.ndarray
     counts: np.ndarray
     discounts: np.ndarray
 
     def counts_after(self, contexts: np.ndarray, V: int) -> np.ndarray:
-        """What each of the V ids counts after contexts (m, k): (m, V)."""
+        """The counts (m, V) of each of the V ids after the contexts (m, k)."""
         wanted = codes(contexts, V)[:, None] * V + np.arange(V)
         places = np.minimum(np.searchsorted(self.grams, wanted), len(self.grams) - 1)
         return np.where(self.grams[places] == wanted, self.counts[places], 0)
 
 
 class NGramModel:
-    """Predicts an id from the `order` - 1 before it; of order 1 from none, and of order 0 all V ids alike.
+    """Predicts an id from the `order` - 1 ids before it. Order 1 uses none, and to order 0 all V ids are alike.
 
     Raises
     ------
@@ -72,18 +72,18 @@ class NGramModel:
         self.V, self.order = V, order
         self.levels: list[Level] = []  # unigrams first
         for k in range(order, 0, -1):
-            # Codes without their first digit are the grams of the order below, once for each id that comes before.
+            # Codes without their first digit are the n-grams of the order below, once for each id that precedes them.
             sources = self.levels[0].grams % V**k if self.levels else codes(_stretches(ids, k), V)
             grams, counts = np.unique(sources, return_counts=True)
             self.levels.insert(0, Level(grams, counts, discounts(counts)))
 
     @property
     def size(self) -> int:
-        """How many counts are kept."""
+        """How many counts the model holds."""
         return sum(len(level.grams) for level in self.levels)
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
-        """The distribution (m, V) of what follows each of the contexts (m, k), of which too long ones are cut."""
+        """The distribution (m, V) of the id after each of the contexts (m, k), whose last `order` - 1 ids are used."""
         p = np.full((len(contexts), self.V), 1 / self.V)
         known = contexts.shape[1]
         for k, level in enumerate(self.levels[: known + 1]):
@@ -98,9 +98,9 @@ class NGramModel:
 def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Losses in nats, and hits, of predicting all ids (n,) but the first.
 
-    Row k of the losses (contexts, n - 1) is for k + 1 ids known, or as many as there are before; the last row is all
-    that the model can make use of. That is also what is known for the hits (n - 1,), which say whether the most
-    probable id came true.
+    Row k of the losses (contexts, n - 1) is for contexts of k + 1 ids, or fewer at the beginning; in the last row they
+    are as long as the model can use. The hits (n - 1,), which say whether the most probable id was the right one, are
+    for these contexts too.
     """
     losses = np.empty((max(1, model.order - 1), len(ids) - 1))
     hits = np.empty(len(ids) - 1, bool)
@@ -108,13 +108,13 @@ def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndar
         contexts, targets = _stretches(ids[:-1], k + 1), ids[k + 1 :]
         _, first, which = np.unique(codes(contexts, model.V), return_index=True, return_inverse=True)
         p = model.probabilities(contexts[first])
-        losses[k:, k:] = -np.log(p[which, targets])  # rows below keep what lies before their contexts are complete
+        losses[k:, k:] = -np.log(p[which, targets])  # later rows keep what is before their first full context
         hits[k:] = p.argmax(axis=1)[which] == targets
     return losses, hits
 
 
 def context_curve(losses: np.ndarray, window_size: int) -> np.ndarray:
-    """Loss (window_size,) by position in windows before which nothing is known, from the losses of `predictions`.
+    """The loss (window_size,) by position in a window whose earlier text is unknown, from the losses of `predictions`.
 
     The windows are those of `charrnn.evaluation.context_curve`.
     """
@@ -123,5 +123,5 @@ def context_curve(losses: np.ndarray, window_size: int) -> np.ndarray:
 
 
 def _stretches(ids: np.ndarray, k: int) -> np.ndarray:
-    """All k consecutive ids, as views: (n - k + 1, k)."""
+    """Every k consecutive ids, as a view: (n - k + 1, k)."""
     return np.lib.stride_tricks.sliding_window_view(ids, k)

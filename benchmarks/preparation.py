@@ -1,6 +1,7 @@
-"""How fast `prepare` turns a text into ids and splits it, and how much memory that takes, for texts of any size.
+"""How fast the stage `prepare` turns texts of any size into ids and splits them, and how much memory it takes.
 
-This process stays small: Linux counts what a process held when it started another one into the peak of the other.
+Run it as `python -m benchmarks.preparation`. This process stays small itself, because Linux counts the memory that a
+process has when it starts another one in the peak memory of the other.
 """
 
 import argparse
@@ -17,24 +18,23 @@ from statistics import median
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.pipeline import ENVIRONMENT, ROOT, set_up, stage
 
-ROOT = Path(__file__).parents[1]  # stages read params.yaml from the folder they run in
 PLAY = ROOT / "data" / "bundled" / "tide_clock.txt"
 MB = 10**6
 SEED = 0
-WORDS = 100_000  # about 0.6 MB, so that no piece that is read at once is like the one before
+WORDS = 100_000  # about 0.6 MB, so that every chunk that is read differs from the one before
 FOREIGN = str.maketrans("aeiou'-!", "àéîöü’—🌊")
-START_UP = "import only"
+START_UP = "imports"
 
 
 def write_corpus(path: Path, megabytes: int, *, non_ascii: bool = False) -> None:
-    """Words of the bundled play in random order, again and again; with `non_ascii` a tenth of them look foreign."""
+    """Words of the bundled play in random order, over and over; with `non_ascii` a tenth of them look foreign."""
     rng = np.random.default_rng(SEED)
     words = PLAY.read_text(encoding="utf-8").split(" ")
     if non_ascii:
         words[::10] = [word.translate(FOREIGN) for word in words[::10]]
     text = " ".join(words[i] for i in rng.integers(len(words), size=WORDS)).encode()
-    path.parent.mkdir(parents=True)
     with open(path, "wb") as file:
         whole, rest = divmod(megabytes * MB, len(text))
         for _ in range(whole):
@@ -42,23 +42,18 @@ def write_corpus(path: Path, megabytes: int, *, non_ascii: bool = False) -> None
         file.write(text[:rest].decode(errors="ignore").encode())  # without half a character at the end
 
 
-def run(*arguments: str) -> float:
-    """Let Python run to its end, and return the most megabytes that it had resident."""
-    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
+def peak_megabytes(command: Sequence[str], folder: Path = ROOT) -> float:
+    """Run a command to its end, and return its peak resident memory."""
+    process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"error: python {' '.join(arguments)} ended with exit code {process.returncode}; it must be 0")
+        sys.exit(f"error: {' '.join(command)} ended with exit code {process.returncode}; it must be 0")
     return usage.ru_maxrss * 1024 / MB
 
 
-def prepare(data_dir: Path) -> float:
-    """Run the stage on data_dir/raw/input.txt, and return its peak resident megabytes."""
-    return run("-m", "stages.prepare", "--data-dir", str(data_dir))
-
-
 def table(figures: Sequence[dict[str, object]]) -> str:
-    """A size of the text a row."""
+    """A row for each size of the text."""
     return harness.table(
         [
             {
@@ -75,23 +70,24 @@ def table(figures: Sequence[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure, print the table, and write `results/preparation.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.preparation", description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=harness.count, nargs="+", default=[1, 200, 1000], help="sizes of the texts")
     parser.add_argument("--non-ascii", action="store_true", help="texts with characters of two to four bytes")
-    parser.add_argument("--rounds", type=harness.count, default=3, help="counted runs for each size")
-    parser.add_argument("--no-write", action="store_true", help="print the figures only")
+    parser.add_argument("--rounds", type=harness.count, default=3, help="timed runs for each size; default: 3")
+    parser.add_argument("--no-write", action="store_true", help="only print the table")
     args = parser.parse_args()
 
     peaks = defaultdict(list)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as root:
 
-        def measured(megabytes):
-            peaks[megabytes].append(prepare(Path(folder, str(megabytes))))
+        def prepare(megabytes):
+            peaks[megabytes].append(peak_megabytes(stage("prepare"), Path(root, str(megabytes))))
 
         for megabytes in args.megabytes:
-            write_corpus(Path(folder, str(megabytes), "raw", "input.txt"), megabytes, non_ascii=args.non_ascii)
-        contenders = {START_UP: partial(run, "-c", "import stages.prepare")}
-        contenders |= {megabytes: partial(measured, megabytes) for megabytes in args.megabytes}
+            write_corpus(set_up(Path(root, str(megabytes))), megabytes, non_ascii=args.non_ascii)
+        contenders = {START_UP: partial(peak_megabytes, [sys.executable, "-c", "import stages.prepare"])}
+        contenders |= {megabytes: partial(prepare, megabytes) for megabytes in args.megabytes}
         timings = harness.interleaved(contenders, rounds=args.rounds, calls=1)
 
     start_up = timings.pop(START_UP).median

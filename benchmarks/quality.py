@@ -1,20 +1,20 @@
-"""How well what is trained here predicts the last 10 % of Tiny Shakespeare, beside models that count, xz and bz2.
+"""How well the recipes predict the last 10 % of Tiny Shakespeare, compared with n-gram models, xz and bz2.
 
-`python -m benchmarks.quality` runs the real stages as processes, for the default params and for every recipe of
-`benchmarks.recipes`, and loads what they leave. In the table
+`python -m benchmarks.quality` runs the stages `prepare` and `train` as processes, with the default params and with each
+recipe in `recipes/`, and loads the models that they write. In the table
 
-* "training" is the time that the whole process of the train stage takes, start of Python included; of n-grams, what it
-  takes to count;
-* "loss" is in nats per character: one pass over the last 10 % with nothing before it, everything in it remembered;
-  with several seeds the median, and in brackets the range;
-* "from 64" and "from 256" are the losses from windows of that many characters, each read with nothing before it, over
-  all positions. That is how nanoGPT and those who use its code measure, though they draw windows at random;
-* the default run learns from the first 64 % of the text, the recipes from the first 90 % less the validation part;
-* n-grams count the first 90 % of the text, and their "parameters" are the counts they keep. All know the whole text's
-  vocabulary, as the networks do;
-* a compressor's loss is what the last 10 % adds to the compressed size of the first 90 %. xz can refer back to all of
-  the text. bz2 sorts blocks of 900 kB that know nothing of each other, so there what the last 10 % profits from is only
-  the part of its own block before it, about 104 kB in Tiny Shakespeare.
+* "training" is how long the whole train stage takes, the start of Python included; for n-grams, how long it takes to
+  count them;
+* "loss" is in nats per character, from one pass over the last 10 % with carried state; with several seeds it is the
+  median, with the range in parentheses;
+* "from 64" and "from 256" are the losses in windows of that many characters, each read from a zero state, averaged over
+  all positions. nanoGPT and what builds on it measure in this way, but draw the windows at random;
+* the default run learns from the first 64 % of the text, the recipes from the first 90 % less the validation text;
+* n-grams are counted in the first 90 % of the text, and their "parameters" are these counts. Like the networks, they
+  know the vocabulary of the whole text;
+* a compressor's loss is what the last 10 % adds to the compressed size of the first 90 %. xz can refer back to the
+  whole text. bz2 sorts blocks of 900 kB independently of each other, so that only the part of the same block that comes
+  before the last 10 % helps, about 104 kB of Tiny Shakespeare.
 """
 
 import argparse
@@ -22,7 +22,6 @@ import bz2
 import hashlib
 import lzma
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,22 +35,24 @@ import numpy as np
 
 from benchmarks import harness, ngrams
 from benchmarks.ngrams import NGramModel
-from benchmarks.preparation import ROOT
-from benchmarks.recipes import RECIPES, Recipe
-from charrnn.corpus import read_text
+from benchmarks.pipeline import DEFAULTS, ROOT, run_stage, set_up
+from charrnn.config import Value
+from charrnn.data.corpus import read_text
 from charrnn.evaluation import LN2, context_curve, evaluate
+from charrnn.model_file import load_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.storage import load_model
-from stages import cli, prepare, train
-from stages.params import PARAMS
+from stages.common.params import load_params
+from stages.common.paths import Paths
+from stages.common.program import run
 
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # sha256
-FIRST_PART = 0.9  # share of the text that is learned from
+FIRST_PART = 0.9  # share of the text that models may learn from
 WINDOW_SIZES = (64, 256)
 
 ORDERS = {"uniform": 0, "unigram": 1, "bigram": 2, "5-gram": 5}
 COMPRESSORS = {"xz": partial(lzma.compress, preset=9 | lzma.PRESET_EXTREME), "bz2": bz2.compress}
-NETWORKS: dict[str, Recipe] = {"default": {}, **RECIPES}
+RECIPES = ROOT / "recipes"
+NETWORKS = ("default", "fast", "middle", "best", "long")
 SEVERAL_SEEDS = {"fast": (42, 1, 2), "middle": (42, 1, 2)}
 
 NANOGPT = "[nanoGPT](https://github.com/karpathy/nanoGPT), README"
@@ -66,29 +67,29 @@ PUBLISHED = [
     {
         "model": "transformer, 6 layers, 384 wide, on an A100",
         "loss": "1.4697",
-        "measured on": "200 batches of 64 windows of 256, likewise; the best of several times in training",
+        "measured on": "200 batches of 64 windows of 256, drawn likewise; the lowest of several times during training",
         "source": NANOGPT,
     },
     {
         "model": "minGRU",
         "loss": "1.548",
-        "measured on": "not told, but in nanoGPT's framework, so presumably likewise",
+        "measured on": "not stated; presumably likewise, as it builds on nanoGPT",
         "source": MIN_RNNS,
     },
     {
-        "model": "transformer beside it",
+        "model": "transformer, in the same paper",
         "loss": "1.547",
-        "measured on": "not told, but in nanoGPT's framework, so presumably likewise",
+        "measured on": "not stated; presumably likewise, as it builds on nanoGPT",
         "source": MIN_RNNS,
     },
 ]
 
 Figures = dict[str, float | None]
-Row = Mapping[str, object]  # "name", "params" that differ from the defaults, and "runs", a list of Figures
+Row = Mapping[str, object]  # "name", "params" other than the defaults, and "runs", a list of Figures
 
 
 class Corpus(NamedTuple):
-    """A text, its ids, and where its last part begins."""
+    """A text, its ids, and the position at which its last part begins."""
 
     path: Path
     text: str
@@ -98,14 +99,14 @@ class Corpus(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> "Corpus":
-        """That of a UTF-8 file."""
+        """Read a UTF-8 file."""
         text = "".join(read_text(path))
         vectorizer = TextVectorizer.fit(text)
         return cls(path, text, vectorizer, vectorizer.encode(text), int(len(text) * FIRST_PART))
 
     @property
     def sha256(self) -> str:
-        """That of the file."""
+        """The hash of the file."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
@@ -119,7 +120,7 @@ def ngram_figures(order: int, corpus: Corpus) -> Figures:
         "parameters": model.size,
         "seconds": seconds,
         "loss": float(losses[-1].mean()),
-        "accuracy": float(hits.mean()) if order else None,  # to the uniform model no character is the most probable
+        "accuracy": float(hits.mean()) if order else None,  # the uniform model has no most probable character
         **window_losses(ngrams.context_curve(losses, max(WINDOW_SIZES))),
     }
 
@@ -131,19 +132,21 @@ def compressor_figures(compress: Callable[[bytes], bytes], corpus: Corpus) -> Fi
     return {"loss": bits * LN2}
 
 
-def network_figures(recipe: Recipe, seed: int, corpus: Corpus) -> Figures:
-    """Prepare and train in a folder of their own, and predict the last part of the text."""
-    params = {name: param.default for name, param in PARAMS.items()} | recipe | {"seed": seed}
-    with tempfile.TemporaryDirectory() as folder:
-        folders = [f"--{kind}-dir={folder}" for kind in ("data", "model", "metrics")]
-        where = cli.Locations(data_dir=Path(folder), model_dir=Path(folder))
-        where.raw.parent.mkdir()
-        shutil.copyfile(corpus.path, where.raw)
-        run_stage("prepare", *flags(params, prepare.PARAMS), *folders)
+def network_params(name: str) -> dict[str, Value]:
+    """The default params, or those of a recipe."""
+    return DEFAULTS if name == "default" else load_params(RECIPES / f"{name}.yaml")
+
+
+def network_figures(params: Mapping[str, Value], seed: int, corpus: Corpus) -> Figures:
+    """Prepare and train in a temporary folder, and predict the last part of the text."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "pipeline")
+        shutil.copyfile(corpus.path, set_up(folder, {**params, "seed": seed}))
+        run_stage("prepare", folder)
         start = time.perf_counter()
-        run_stage("train", *flags(params, train.PARAMS), *folders)
+        run_stage("train", folder)
         seconds = time.perf_counter() - start
-        model = load_model(where.model).model
+        model = load_model(folder / Paths().model).model
     last = corpus.ids[corpus.cut :]
     metrics = evaluate(model, last)
     return {
@@ -156,43 +159,24 @@ def network_figures(recipe: Recipe, seed: int, corpus: Corpus) -> Figures:
     }
 
 
-def flags(params: Recipe, names: Sequence[str]) -> list[str]:
-    """Those params as a stage takes them."""
-    flags = []
-    for name in names:
-        flag, value = name.replace("_", "-"), params[name]
-        if isinstance(value, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            flags.append(f"--{flag}={value}")
-    return flags
-
-
-def run_stage(name: str, *flags: str) -> None:
-    """Run a stage to its end, and end with it if it fails."""
-    ended = subprocess.run([sys.executable, "-m", f"stages.{name}", *flags], cwd=ROOT, stdout=subprocess.DEVNULL)
-    if ended.returncode:
-        sys.exit(f"error: the {name} stage ended with exit code {ended.returncode}; it must be 0")
-
-
 def window_losses(curve: np.ndarray) -> Figures:
-    """Means over windows of all sizes, from the loss at each position of the largest."""
+    """The mean loss in windows of each size, from the loss at each position of the largest."""
     return {f"loss_from_{size}": float(curve[:size].mean()) for size in WINDOW_SIZES}
 
 
-def runs(name: str, seeds: Sequence[int] | None, corpus: Corpus) -> Iterator[Figures]:
-    """Measure what the row of that name shows; networks once with each of the seeds."""
+def runs_of(name: str, seeds: Sequence[int] | None, corpus: Corpus) -> Iterator[Figures]:
+    """The figures of the row with this name; a network's are measured once with each of the seeds."""
     if name in ORDERS:
         yield ngram_figures(ORDERS[name], corpus)
     elif name in COMPRESSORS:
         yield compressor_figures(COMPRESSORS[name], corpus)
     else:
-        for seed in seeds or SEVERAL_SEEDS.get(name, (PARAMS["seed"].default,)):
-            yield network_figures(NETWORKS[name], seed, corpus)
+        for seed in seeds or SEVERAL_SEEDS.get(name, (DEFAULTS["seed"],)):
+            yield network_figures(network_params(name), seed, corpus)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A model a row: medians of its runs."""
+    """A row for each model, with the medians of its runs."""
 
     def cells(row):
         def middle(key, form):
@@ -215,32 +199,35 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
+    """Measure, print the tables, and write `results/quality.json`."""
     names = [*ORDERS, *COMPRESSORS, *NETWORKS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.partition("\n")[0])
-    default_text = ROOT / cli.Locations().raw
-    parser.add_argument("--text", type=Path, default=default_text, metavar="PATH", help="default: that of the pipeline")
+    text_help = "default: the one that the pipeline has downloaded"
+    parser.add_argument("--text", type=Path, default=ROOT / Paths().raw, metavar="PATH", help=text_help)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=" | ".join(names))
     several = "; ".join(f"{name}: {' '.join(map(str, seeds))}" for name, seeds in SEVERAL_SEEDS.items())
-    seeds_help = f"of the networks; default: {PARAMS['seed'].default}, but {several}"
+    seeds_help = f"of the networks; default: {DEFAULTS['seed']}; {several}"
     parser.add_argument("--seeds", type=harness.count, nargs="+", metavar="N", help=seeds_help)
-    parser.add_argument("--no-write", action="store_true", help="print the tables only")
+    parser.add_argument("--no-write", action="store_true", help="only print the tables")
     args = parser.parse_args()
 
     corpus = Corpus.read(args.text)
     if corpus.sha256 != TINY_SHAKESPEARE:
-        print(f"warning: {args.text} is not Tiny Shakespeare; do not compare with what is published", file=sys.stderr)
+        print(f"warning: {args.text} is not Tiny Shakespeare, so do not compare with published losses", file=sys.stderr)
     results = {"machine": harness.machine(), "text_sha256": corpus.sha256, "rows": []}
     for name in [name for name in names if name in args.only]:
-        row = {"name": name, "params": dict(NETWORKS.get(name, {})), "runs": []}
+        params = network_params(name) if name in NETWORKS else {}
+        changed = {param: value for param, value in params.items() if value != DEFAULTS[param]}
+        row = {"name": name, "params": changed, "runs": []}
         results["rows"].append(row)
-        for figures in runs(name, args.seeds, corpus):
+        for figures in runs_of(name, args.seeds, corpus):
             row["runs"].append(figures)
             seed = f", seed {figures['seed']}" if "seed" in figures else ""
             print(f"{name}{seed}: loss {figures['loss']:.4f}", file=sys.stderr, flush=True)
             if not args.no_write:
                 harness.write("quality", results)  # at once, because a run of hours may be interrupted
-    print(table(results["rows"]), "Published, and not measured here:", harness.table(PUBLISHED), sep="\n\n")
+    print(table(results["rows"]), "Published figures, not measured here:", harness.table(PUBLISHED), sep="\n\n")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run(main)

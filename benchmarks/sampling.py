@@ -1,4 +1,7 @@
-"""Characters a second that this project and PyTorch sample, for one stream and for many streams at once."""
+"""How many characters a second charrnn and PyTorch sample, in one stream and in many at once.
+
+Run it as `python -m benchmarks.sampling`.
+"""
 
 import argparse
 import importlib.util
@@ -22,7 +25,7 @@ Contenders = dict[str, Callable[[], object]]
 
 
 def charrnn_contenders(streams: int) -> Contenders:
-    """This project, by its name."""
+    """charrnn's two functions, one for a single stream and one for several."""
     rng = np.random.default_rng(0)
     model = create_char_rnn_model(V, rng, embedding_dim=E, hidden_dim=H)
     if streams == 1:
@@ -31,7 +34,7 @@ def charrnn_contenders(streams: int) -> Contenders:
 
 
 def torch_contenders(streams: int) -> Contenders:
-    """PyTorch with each of its two forms of the layer, and with its own choice of threads as well as with one."""
+    """PyTorch with each of its two GRU modules, on as many threads as it chooses and on one."""
     import torch
     from torch import nn
 
@@ -66,7 +69,7 @@ def torch_contenders(streams: int) -> Contenders:
 
 
 def table(figures: Sequence[dict[str, object]]) -> str:
-    """Every contender, the fastest of each number of streams first."""
+    """Every contender, sorted by the number of streams and then by speed."""
     return harness.table(
         [
             {
@@ -81,16 +84,17 @@ def table(figures: Sequence[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=harness.count, default=10, help="turns that each contender gets")
-    parser.add_argument("--no-write", action="store_true", help="print the figures only")
+    """Measure, print the table, and write `results/sampling.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=harness.count, default=10, help="turns of each contender; default: 10")
+    parser.add_argument("--no-write", action="store_true", help="only print the table")
     args = parser.parse_args()
 
     frameworks = [charrnn_contenders]
     if importlib.util.find_spec("torch"):
         frameworks.append(torch_contenders)
     else:
-        print("PyTorch is not installed and is left out.\n")
+        print("PyTorch: skipped, because it is not installed\n")
 
     contenders = {
         (streams, name): contender

@@ -1,63 +1,69 @@
-"""How a training step's time grows with H, B and T, how start-up and memory grow with the corpus, import times, and
-what a second process brings (`benchmarks.ranks`)."""
+"""How the time of a training step grows with H, B and T, start-up and memory with the corpus; what imports take.
+
+Run it as `python -m benchmarks.scaling`, on Linux. (`python -m benchmarks.workers` compares numbers of workers in more
+detail.)
+"""
 
 import argparse
 import os
-import pty
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks import harness, ranks
-from benchmarks.preparation import MB, ROOT, prepare, run, write_corpus
-from benchmarks.training import CALLS, SHAPES, WARM_UP, Charrnn, Shape, random_batch
+from benchmarks import harness
+from benchmarks.pipeline import ENVIRONMENT, run_stage, set_up, stage
+from benchmarks.preparation import MB, peak_megabytes, write_corpus
+from benchmarks.step import NUM_WORKERS, Charrnn, Shape, random_batch
+from benchmarks.training import CALLS, WARM_UP
 
 CENTRE = {"H": 128, "B": 32, "T": 100}
 VARIED = {"H": (32, 64, 128, 256, 512), "B": (1, 8, 32, 128), "T": (25, 50, 100, 200, 400)}
+SIZES = (1, NUM_WORKERS)  # of the group of workers
 CORPORA = (1, 50, 200)  # megabytes
-MODULES = ("charrnn", "charrnn.corpus", "charrnn.models", "charrnn.sampling", "charrnn.storage")
+MODULES = ("charrnn", "charrnn.data.corpus", "charrnn.models", "charrnn.sampling", "charrnn.model_file")
 
 Figures = list[dict[str, int | float | str]]
 
 
 def step_times(rounds: int) -> Figures:
-    """Step time and characters a second, with one of H, B and T varied at a time."""
-    shapes = {(name, value): CENTRE | {name: value} for name, values in VARIED.items() for value in values}
-    contenders = {}
-    for varied, sizes in shapes.items():
-        shape = Shape(**sizes)
-        x, y = random_batch(shape)
-        contenders[varied] = Charrnn(shape, x, y, reset_after=False)
-    steps = {varied: contender.step for varied, contender in contenders.items()}
-    turns = {varied: contender.turn for varied, contender in contenders.items()}
+    """Step times with one of H, B and T varied at a time, and the characters a second of the larger group."""
+    shapes = {(name, value): Shape(**(CENTRE | {name: value})) for name, values in VARIED.items() for value in values}
+    contenders = {
+        (varied, size): Charrnn(shape, *random_batch(shape), num_workers=size)
+        for varied, shape in shapes.items()
+        for size in SIZES
+    }
+    steps = {key: contender.step for key, contender in contenders.items()}
+    turns = {key: contender.turn for key, contender in contenders.items()}
     timings = harness.interleaved(steps, rounds=rounds, calls=CALLS, warm_up=WARM_UP, turns=turns)
     return [
-        shapes[varied]
-        | {"varied": varied[0], "milliseconds": 1000 * timing.median}
-        | {"characters_per_second": shapes[varied]["B"] * shapes[varied]["T"] / timing.median}
-        for varied, timing in timings.items()
+        {"varied": varied[0], "H": shape.H, "B": shape.B, "T": shape.T}
+        | {f"milliseconds_{size}": 1000 * timings[varied, size].median for size in SIZES}
+        | {"characters_per_second": shape.B * shape.T / timings[varied, SIZES[-1]].median}
+        for varied, shape in shapes.items()
     ]
 
 
-def training_start(data_dir: Path, seconds: float) -> dict[str, float]:
-    """Run the train stage for some seconds after its first step: when that was done, and megabytes resident.
+def training_start(folder: Path, seconds: float) -> dict[str, float]:
+    """Run the stage `train` for some seconds after its first step: when that step was done, and megabytes resident.
 
-    The stage believes that it writes to a terminal, so that it shows a progress bar, which appears with a loss as soon
-    as there is one.
+    Memory is that of all worker processes together, so that pages that they share are counted more than once. The stage
+    has a terminal to write to, on which it shows a progress bar with the loss as soon as there is one.
     """
+    import pty
+    import termios  # neither is there on Windows
+
     terminal, stderr = pty.openpty()
     termios.tcsetwinsize(stderr, (24, 80))  # without a width the bar would not be drawn
-    flags = [f"--{name}-dir={data_dir / name}" for name in ("model", "metrics")]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.train", f"--data-dir={data_dir}", *flags, "--log-interval=1"],
-        cwd=ROOT,
-        env=os.environ | {"TQDM_MININTERVAL": "0"},  # show every step, not ten a second
+        [*stage("train"), "--log-interval=1"],
+        cwd=folder,
+        env=ENVIRONMENT | {"TQDM_MININTERVAL": "0"},  # show every step, not ten a second
         stdout=subprocess.DEVNULL,
         stderr=stderr,
     )
@@ -67,42 +73,49 @@ def training_start(data_dir: Path, seconds: float) -> dict[str, float]:
         while b"loss=" not in shown:
             shown += os.read(terminal, 1 << 16)
         first_step = time.perf_counter() - started
-        peak = resident(process.pid, "VmHWM")
+        peak = resident_megabytes(process.pid, "VmHWM")
         while time.perf_counter() < started + first_step + seconds:
             os.read(terminal, 1 << 16)
         return {
             "seconds_to_first_step": first_step,
             "peak_megabytes_at_first_step": peak,
-            "peak_megabytes": resident(process.pid, "VmHWM"),
-            "mapped_megabytes": resident(process.pid, "RssFile"),
+            "peak_megabytes": resident_megabytes(process.pid, "VmHWM"),
+            "mapped_megabytes": resident_megabytes(process.pid, "RssFile"),
         }
-    except OSError:  # what reading a terminal gives once the process behind it is gone
-        sys.exit(f"error: the train stage ended before time, saying {shown.decode().strip()!r}")
+    except OSError:  # which reading from a terminal raises once no process has it open
+        sys.exit(f"error: the train stage ended early, after it had printed {shown.decode().strip()!r}")
     finally:
         process.kill()
         process.wait()
         os.close(terminal)
 
 
-def resident(pid: int, name: str) -> float:
-    """A figure of a running process in megabytes; VmHWM is its peak, RssFile what of it are pages of files."""
+def resident_megabytes(pid: int, name: str) -> float:
+    """A figure of a running process and the processes it has started: VmHWM is the peak, RssFile the mapped files."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return sum(status(int(one), name) for one in (pid, *children)) * 1024 / MB
+
+
+def status(pid: int, name: str) -> int:
+    """A number that Linux reports of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         field, _, value = line.partition(":")
         if field == name:
-            return int(value.split()[0]) * 1024 / MB
+            return int(value.split()[0])
     raise OSError(f"process {pid} has no {name}")
 
 
 def corpus_sizes(rounds: int, seconds: float) -> Figures:
-    """Time to the first training step, and memory, against the size of the corpus."""
+    """Time to the first training step, and memory, by the size of the corpus."""
     runs = {megabytes: [] for megabytes in CORPORA}
-    with tempfile.TemporaryDirectory() as folder:
-        for megabytes in CORPORA:
-            write_corpus(Path(folder, str(megabytes), "raw", "input.txt"), megabytes)
-            prepare(Path(folder, str(megabytes)))
+    with tempfile.TemporaryDirectory() as root:
+        folders = {megabytes: Path(root, str(megabytes)) for megabytes in CORPORA}
+        for megabytes, folder in folders.items():
+            write_corpus(set_up(folder), megabytes)
+            run_stage("prepare", folder)
         for _ in range(rounds):
-            for megabytes in CORPORA:
-                runs[megabytes].append(training_start(Path(folder, str(megabytes)), seconds))
+            for megabytes, folder in folders.items():
+                runs[megabytes].append(training_start(folder, seconds))
     return [
         {"megabytes": megabytes} | {name: median(figures[name] for figures in several) for name in several[0]}
         for megabytes, several in runs.items()
@@ -110,8 +123,9 @@ def corpus_sizes(rounds: int, seconds: float) -> Figures:
 
 
 def import_times(rounds: int) -> Figures:
-    """What importing each module in a new process takes longer than importing NumPy does."""
-    imports = {module: partial(run, "-c", f"import numpy, {module}") for module in ("numpy", *MODULES)}
+    """How much longer it takes to import each module in a new process than to import NumPy."""
+    commands = {module: [sys.executable, "-c", f"import numpy, {module}"] for module in ("numpy", *MODULES)}
+    imports = {module: partial(peak_megabytes, command) for module, command in commands.items()}
     timings = harness.interleaved(imports, rounds=rounds, calls=3)
     return [
         {"module": module, "milliseconds_after_numpy": 1000 * (timings[module].median - timings["numpy"].median)}
@@ -120,13 +134,13 @@ def import_times(rounds: int) -> Figures:
 
 
 def step_table(steps: Figures) -> str:
-    """A shape a row."""
+    """A row for each shape."""
     return harness.table(
         [
             {
                 "varied": row["varied"],
                 **{name: str(row[name]) for name in CENTRE},
-                "step": f"{row['milliseconds']:.1f} ms",
+                **{f"{size} worker{'s' * (size > 1)}": f"{row[f'milliseconds_{size}']:.1f} ms" for size in SIZES},
                 "characters/s": f"{row['characters_per_second']:,.0f}",
             }
             for row in steps
@@ -135,7 +149,7 @@ def step_table(steps: Figures) -> str:
 
 
 def corpus_table(corpora: Figures) -> str:
-    """A size of the corpus a row."""
+    """A row for each size of the corpus."""
     return harness.table(
         [
             {
@@ -151,23 +165,26 @@ def corpus_table(corpora: Figures) -> str:
 
 
 def import_table(imports: Figures) -> str:
-    """A module a row."""
+    """A row for each module."""
     return harness.table(
         [{"import": row["module"], "after NumPy": f"{row['milliseconds_after_numpy']:.0f} ms"} for row in imports]
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=harness.count, default=5, help="turns that each measurement gets")
-    parser.add_argument("--seconds", type=harness.count, default=10, help="training watched after its first step")
-    parser.add_argument("--no-write", action="store_true", help="print the figures only")
+    """Measure, print the tables, and write `results/scaling.json`."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=harness.count, default=5, help="turns of each measurement; default: 5")
+    parser.add_argument(
+        "--seconds", type=harness.count, default=10, help="how long training runs after its first step; default: 10"
+    )
+    parser.add_argument("--no-write", action="store_true", help="only print the tables")
     args = parser.parse_args()
 
     steps = step_times(args.rounds)
-    print(step_table(steps) + "\n")
+    print(step_table(steps) + "\n", flush=True)
     corpora = corpus_sizes(args.rounds, args.seconds)
-    print(corpus_table(corpora) + "\n")
+    print(corpus_table(corpora) + "\n", flush=True)
     imports = import_times(args.rounds)
     print(import_table(imports))
     if not args.no_write:
@@ -181,8 +198,6 @@ def main() -> None:
                 "imports": imports,
             },
         )
-    print()
-    ranks.measure_all(SHAPES, args.rounds, not args.no_write)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Activation functions, each with the derivative that backpropagation needs.
 
-Every derivative is written in terms of the *output* y = f(x), because that is what the forward pass keeps.
+Each derivative is written in terms of the *output* y = f(x), because that is what the forward pass keeps.
 """
 
 from collections.abc import Callable
@@ -35,10 +35,10 @@ def tanh_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 
 
 def sigmoid(x: Array, out: Array | None = None, scratch: Array | None = None) -> Array:
-    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2: it can't overflow, and NumPy has none cheaper.
+    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which can't overflow and is the fastest way in NumPy.
 
-    `scratch` holds what is computed on the way. It may be x itself where that is not needed any more, which is then in
-    the cache, where `out` may not be.
+    Intermediate results go to `scratch`, or to `out` without one. Where x is no longer needed, it makes a good scratch,
+    because it is in the cache.
     """
     half = np.array(0.5, x.dtype)  # NumPy takes a third less time with an array than with a Python number
     scratch = np.multiply(x, half, out=out if scratch is None else scratch)

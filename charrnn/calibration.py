@@ -13,13 +13,13 @@ from charrnn.layers import Dense
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.network import Network
 
-FACTORS = np.arange(50, 151) / 100  # the loss is flat around the best, so that hundredths are fine enough
-MOST_CHARACTERS = 10**6  # that are read; more would not change the factor
-LEAST_CHARACTERS = 10**4  # of a stream: at the beginning of one, a model knows little and should not be sure
+FACTORS = np.arange(50, 151) / 100  # the loss is flat around the best one, so hundredths are fine enough
+MOST_CHARACTERS = 10**6  # more would not change the factor
+LEAST_CHARACTERS = 10**4  # in a stream: at its beginning, a model has little context and should be less confident
 
 
 def require_scalable(network: Network) -> None:
-    """Raise InputError unless the logits come from a linear `Dense` layer, whose weights are theirs alone."""
+    """Raise InputError unless the logits come from a linear `Dense` layer, whose weights nothing else uses."""
     last = network.layers[-1]
     if not isinstance(last, Dense) or last.activation != "linear":
         raise InputError(
@@ -37,7 +37,7 @@ def calibrate(network: Network, ids: np.ndarray, most_streams: int = 1) -> float
         (n,) ids of the text, n at least 2; may be a memory map. It is read as `charrnn.evaluation.evaluate` does, up to
         `MOST_CHARACTERS`.
     most_streams
-        From so many places side by side, if each has `LEAST_CHARACTERS`.
+        Read from at most this many places side by side, each with at least `LEAST_CHARACTERS`.
 
     Raises
     ------

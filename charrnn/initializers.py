@@ -1,7 +1,7 @@
-"""How parameters get their first values: functions of a shape and a random generator.
+"""Initial values of parameters: functions of a shape and a random generator.
 
-A shape with more than two axes is a stack of matrices (one a gate, say): each matrix (fan_in, fan_out) on the last two
-axes is drawn as if it stood alone, where Keras would take the fans of all gates side by side. `functools.partial` makes
+A shape with more than two axes is a stack of matrices, one for each gate, say. Each matrix (fan_in, fan_out) on the
+last two axes is drawn by itself, where Keras would take the fans of all gates together. `functools.partial` makes
 variants: `partial(random_uniform, limit=0.1)`.
 """
 

@@ -2,8 +2,8 @@
 
     loss = -1/N Σ_n log p_n[target_n],   p_n = softmax(logits_n)   (nats per character)
 
-Fused, the gradient is as simple as can be, d loss / d logits = (p - onehot(target)) / N, and no logarithm is ever
-taken of a probability that has underflowed to zero (Goodfellow, Bengio and Courville 2016, section 6.2.2.3).
+Fused, the gradient becomes simple, d loss / d logits = (p - onehot(target)) / N, and no logarithm is taken of a
+probability that has underflowed to zero (Goodfellow, Bengio and Courville 2016, section 6.2.2.3).
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from charrnn.arrays import Arrays, aligned_empty
 
 
 class SparseCategoricalCrossentropy:
-    """The loss of logits (T, B, V) against the ids (T, B) of any integer dtype that came true.
+    """The loss of logits (T, B, V), given the ids (T, B), of any integer dtype, that really follow.
 
     Like a layer, it keeps nothing: `allocate` makes the buffers that `forward` fills and `backward` reads.
     """
@@ -20,33 +20,33 @@ class SparseCategoricalCrossentropy:
     def allocate(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> Arrays:
         """Buffers for one pass over (T, B, V) logits."""
         return Arrays(
-            exp=aligned_empty((T, B, V), dtype),  # of the logits less the largest of their position
+            exp=aligned_empty((T, B, V), dtype),  # of the logits minus the largest of their position
             row=aligned_empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
             losses=aligned_empty((T, B), dtype),  # nats
-            of_target=aligned_empty((T, B), dtype),  # the target's logit less the largest, then its gradient
-            places=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
-            at_target=aligned_empty((T, B), np.intp),
+            target=aligned_empty((T, B), dtype),  # the target's logit minus the largest, then its gradient
+            starts=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
+            target_index=aligned_empty((T, B), np.intp),  # where its target's logit is
         )
 
     def forward(self, logits: np.ndarray, targets: np.ndarray, buffers: Arrays) -> np.ndarray:
         """The loss of each position (T, B) in nats, in a buffer."""
-        exp, row, losses, of_target = buffers.exp, buffers.row, buffers.losses, buffers.of_target
-        buffers.at_target[...] = targets
-        buffers.at_target += buffers.places
+        exp, row, losses, target_logit = buffers.exp, buffers.row, buffers.losses, buffers.target
+        buffers.target_index[...] = targets
+        buffers.target_index += buffers.starts
         np.max(logits, axis=-1, keepdims=True, out=row)
         np.subtract(logits, row, out=exp)
-        np.take(exp, buffers.at_target, out=of_target, mode="clip")
+        np.take(exp, buffers.target_index, out=target_logit, mode="clip")
         np.exp(exp, out=exp)
         np.sum(exp, axis=-1, keepdims=True, out=row)
         np.log(row[..., 0], out=losses)
-        return np.subtract(losses, of_target, out=losses)  # log Σ exp(logits) - logits[target]
+        return np.subtract(losses, target_logit, out=losses)  # log Σ exp(logits) - logits[target]
 
     def backward(self, buffers: Arrays, share: float = 1.0) -> np.ndarray:
         """d (share · mean loss) / d logits (T, B, V), in place of the exponentials."""
-        dlogits, of_target = buffers.exp, buffers.of_target
-        scale = share / of_target.size
+        dlogits, target_logit = buffers.exp, buffers.target
+        scale = share / target_logit.size
         dlogits *= np.divide(scale, buffers.row, out=buffers.row)  # softmax = exp / Σ exp
-        np.take(dlogits, buffers.at_target, out=of_target, mode="clip")
-        of_target -= scale
-        np.put(dlogits, buffers.at_target, of_target, mode="clip")
+        np.take(dlogits, buffers.target_index, out=target_logit, mode="clip")
+        target_logit -= scale
+        np.put(dlogits, buffers.target_index, target_logit, mode="clip")
         return dlogits

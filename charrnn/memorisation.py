@@ -1,12 +1,12 @@
-"""How much of a text is copied from another: is a model that predicts well a writer or a parrot?
+"""How much of a text is copied from another: does a model that predicts well write, or does it repeat?
 
-Passages are compared by hashes of 64 bits, so that a corpus of any size is read chunk by chunk:
+Passages are compared by their 64-bit hashes, so that a corpus of any size can be read chunk by chunk:
 
     hash_n(x)_i = Σ_{k<n} v[x_{i+k}] b^k mod 2^64,   hash_{m+n}(x)_i = hash_m(x)_i + b^m hash_n(x)_{i+m}
 
-with random numbers v for the ids and an odd b (Karp and Rabin 1987). By the second equation all hashes for one n take
-some log2(n) operations on whole arrays. Two different passages of prose have equal hashes about once in 10^19
-pairs. (Those of the Thue-Morse sequence have from 1,024 ids on.)
+with random numbers v for the ids and an odd b (Karp and Rabin 1987). By the second equation, all hashes for one n take
+about log2(n) operations on whole arrays. Two different passages of prose have equal hashes about once in 10^19 pairs.
+(The Thue-Morse sequence is an exception: its passages of 1,024 ids or more have equal hashes.)
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from charrnn.preprocessing import release
 
 BASE = 0x9E3779B97F4A7C15  # odd; 2^64 over the golden ratio
 CHUNK = 1 << 20  # ids of the source at a time
-SLOTS = 1 << 20  # of a table that tells quickly what is not looked for
+SLOTS = 1 << 20  # of a table that quickly rules out most hashes
 
 
 def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
     """Whether each passage of n ids in `sample`, of at least n, occurs in `source`: (len(sample) - n + 1,) bool."""
-    of_sample = _hashes(sample, n)
-    wanted = np.unique(of_sample)
+    sample_hashes = _hashes(sample, n)
+    wanted = np.unique(sample_hashes)
     found, in_use = np.zeros(len(wanted), bool), np.zeros(SLOTS, bool)
     in_use[wanted % SLOTS] = True
     for start in range(0, len(source) - n + 1, CHUNK):
@@ -33,7 +33,7 @@ def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
         hashes = hashes[in_use[hashes % SLOTS]]
         places = np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)
         found[places[wanted[places] == hashes]] = True
-    return found[wanted.searchsorted(of_sample)]
+    return found[wanted.searchsorted(sample_hashes)]
 
 
 def copying(sample: np.ndarray, source: np.ndarray, lengths: Sequence[int]) -> dict[str, float]:
@@ -64,7 +64,7 @@ def longest_copy(sample: np.ndarray, source: np.ndarray) -> int:
 
 def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
     """hash_n at each place, (len(ids) - n + 1,) uint64."""
-    largest = int(ids.max())  # the random numbers up to a larger one begin alike
+    largest = int(ids.max())  # with a larger one, the first of the random numbers would be the same
     values = np.random.default_rng(0).integers(2**64, size=largest + 1, dtype=np.uint64)
     power, length = values[ids], 1  # hash_length for length = 1, 2, 4, …
     result: Any = None

@@ -1,7 +1,7 @@
-"""The model file: everything that using a trained model needs, in one .npz archive without pickles.
+"""The model file: everything needed to use a trained model, in one .npz archive without pickles.
 
-It holds one array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
-hyperparameters, and what tells the training text from others. Equal models make equal files, byte for byte.
+It holds an array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
+hyperparameters, and what identifies the training text. Equal models make equal files, byte for byte.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
-    """Read a model file; `own_layers` names the layer classes that the library does not know.
+    """Read a model file; `own_layers` are the classes of layers that the library does not have.
 
     Raises
     ------
@@ -101,11 +101,11 @@ def _contents(
 
 
 def _describe(layer: Any) -> dict[str, Any]:
-    """The class and the plain fields of a layer, defaults left out, and initializers, which have done their work."""
+    """The class and the fields of a layer, without defaults and without initializers, which are not needed again."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}
-    told = {name: value for name, value in values.items() if not callable(value) and value != defaults[name]}
-    return {"class": type(layer).__name__, **told}
+    stored = {name: value for name, value in values.items() if not callable(value) and value != defaults[name]}
+    return {"class": type(layer).__name__, **stored}
 
 
 def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:

@@ -1,8 +1,8 @@
-"""Gradient descent in its usual variants, each a few lines over one flat parameter vector θ and its gradient g.
+"""Gradient descent in its usual variants, each a few lines on one flat parameter vector θ and its gradient g.
 
-An optimizer is a description. What it remembers between steps is the state that `state(θ)` makes and that
-`update(θ, g, state)` changes in place, as it does θ; g stays as it is. Steps t count from 1. Rules and defaults are
-those of PyTorch, learning rates aside, and are tested against it.
+An optimizer is a description. `state(θ)` creates what it remembers between steps, and `update(θ, g, state)` changes
+that state and θ in place; g stays as it is. Steps t count from 1. Rules and defaults are those of PyTorch, learning
+rates aside, and are tested against it.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ BLOCK = 1 << 15  # numbers; with smaller blocks the calls take longer than the a
 
 
 class Optimizer(Protocol):
-    """What an optimizer offers. It must be a dataclass if its learning rate is to follow a schedule."""
+    """What an optimizer offers. It must be a dataclass, so that its learning rate can follow a schedule."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -31,14 +31,14 @@ class Optimizer(Protocol):
         """η"""
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        """What is remembered before the first step."""
+        """What it remembers before the first step."""
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         """Take one step."""
 
 
 def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
-    """Scale the gradient in place to a Euclidean norm of at most `max_norm`, and return the norm it had.
+    """Scale the gradient in place to a Euclidean norm of at most `max_norm`, and return the norm before that.
 
     Pascanu, Mikolov and Bengio (2013), algorithm 1.
     """
@@ -49,7 +49,7 @@ def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
 
 
 def decay_weights(parameters: Vector, decayed: Vector, share: float) -> None:
-    """Take this share off the parameters for which `decayed` (bool) is True, in place."""
+    """Shrink the parameters for which `decayed` (bool) is True by this share, in place."""
     np.multiply(parameters, 1 - share, out=parameters, where=decayed)
 
 

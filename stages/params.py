@@ -1,15 +1,16 @@
 """Print a params.yaml in which every hyperparameter has its default: `python -m stages.params > params.yaml`.
 
-Files that are named are brought up to date instead: `python -m stages.params recipes/*.yaml`. Each keeps its first line
-and its values, and gets whatever hyperparameter it lacks, with the default.
+Params files named on the command line are brought up to date instead: `python -m stages.params recipes/*.yaml`. Each
+keeps its first comment line and its values; hyperparameters that it lacks are added with their defaults.
 """
 
 import argparse
 from pathlib import Path
 
+from charrnn.config import quoted
 from charrnn.errors import InputError
 from charrnn.storage.files import atomic_write
-from stages.common.params import PARAMS, default_file, params_file
+from stages.common.params import HEADING, PARAMS, default_file, params_file
 from stages.common.program import run
 from stages.common.yaml_file import read_yaml
 
@@ -26,21 +27,25 @@ def main() -> None:
 
 
 def bring_up_to_date(path: Path) -> None:
-    """Write a params file again, with all hyperparameters in order and with their comments.
+    """Rewrite a params file with all hyperparameters, in order and with today's comments.
 
     Raises
     ------
     InputError
-        If the file can't be read, has a name that is no hyperparameter's, or a value that is not allowed.
+        If the file can't be read, or holds an unknown name or a value that is not allowed.
     OSError
         If it can't be written.
     """
     given = read_yaml(path)
     for name in given:
         if name not in PARAMS:
-            raise InputError(f"{path}: {name!r} is not a hyperparameter")
-    values = {name: param.parse(given.get(name, param.default)) for name, param in PARAMS.items()}
-    heading = path.read_text(encoding="utf-8").partition("\n")[0]
+            raise InputError(f"{path}: {quoted(name)} is not a hyperparameter")
+    try:
+        values = {name: param.parse(given.get(name, param.default)) for name, param in PARAMS.items()}
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    first_line = path.read_text(encoding="utf-8").partition("\n")[0]
+    heading = first_line if first_line.startswith("#") else HEADING
     with atomic_write(path) as temporary:
         temporary.write_text(params_file(values, heading), encoding="utf-8")
 

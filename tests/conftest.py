@@ -1,10 +1,14 @@
-"""What many tests need: a random generator of their own, and no time limit on what Hypothesis tries."""
+"""What many tests need: a random generator, a full disk, an eye on worker processes, no time limit for Hypothesis."""
+
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from charrnn.parallel import processes
 from tests.dvc_project import environment, first_outs, first_run, repository  # noqa: F401 (these are fixtures)
+from tests.worker_jobs import GUARD
 
 settings.register_profile("charrnn", deadline=None)
 settings.load_profile("charrnn")
@@ -17,10 +21,27 @@ def rng():
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Archives are written half, and then there is no space left."""
+    """Only half of an archive can be written, then no space is left."""
 
     def fail(file, **arrays):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fail)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The worker processes that the test starts. When it is over, none may be left; if it hangs, they are killed."""
+    started, start = [], processes._start
+
+    def start_noted(*args):
+        started.append(start(*args))
+        return started[-1]
+
+    monkeypatch.setattr(processes, "_start", start_noted)
+    guard = threading.Timer(GUARD, lambda: [process.kill() for process in started])
+    guard.start()
+    yield started
+    guard.cancel()
+    assert [process.args for process in started if process.returncode is None] == []

@@ -61,6 +61,12 @@ def layer_names(layers):
     return "-".join(type(layer).__name__ for layer in layers)
 
 
+def layer_id(layer):
+    """A test id for a layer: its name, sizes and options, the same in every process."""
+    options = {name: value for name, value in vars(layer).items() if isinstance(value, int | float | str)}
+    return f"{type(layer).__name__}({', '.join(f'{name}={value}' for name, value in options.items())})"
+
+
 def random_network(layers, rng):
     """These layers on random float64 parameters, biases included."""
     return Network(layers, rng.normal(0, 0.5, parameter_count(layers)))

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from unittest import mock
@@ -101,18 +102,43 @@ def printed_by(folder, stage, *flags):
     return ended.stdout
 
 
-def interruptible(folder, stage, *flags):
-    """Start a stage that can be sent a SIGINT, in a process group of its own."""
-    return subprocess.Popen(
-        command(stage, *flags),
+def begin(folder, *flags, shown="epoch 1/", before=()):
+    """Start training, perhaps with another command before it, and return the process once it prints such a line.
+
+    It is in a session of its own, as in a terminal, and heeds SIGINT, which what runs in the background may ignore.
+    """
+    process = subprocess.Popen(
+        [*before, *command("train", *flags)],
         cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background may ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    for line in process.stdout:
+        if line.startswith(shown):
+            return process
+    raise AssertionError(process.communicate()[1])
+
+
+def running_in(folder):
+    """The process ids of all programs that run in a folder, in ascending order; Linux only."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if path.readlink() == folder:
+                found.append(int(path.parent.name))
+    return sorted(found)
+
+
+def assert_none_left(folder):
+    """No program runs in a folder any more, soon if not at once; Linux only."""
+    deadline = time.monotonic() + 20
+    while running := running_in(folder):
+        assert time.monotonic() < deadline, running
+        time.sleep(0.02)
 
 
 def files(folder):
@@ -148,6 +174,17 @@ def change_param(name, value):
     return rewrite(
         "params.yaml", lambda text: re.sub(rf"(?m)^{name}: .*$", lambda _: f"{name}: {value}", text.decode()).encode()
     )
+
+
+def untrained(folder):
+    """A change to a folder: without what training leaves."""
+    for name in TRAINED:
+        remove(name)(folder)
+
+
+def figures(folder):
+    """The learning curve, as lists of numbers."""
+    return [[float(value) for value in row.values()] for row in rows(folder / "metrics/history.csv")]
 
 
 def set_up(folder):

@@ -1,19 +1,24 @@
-"""The figures in README.md, docs/performance.md and docs/scaling.md are those that the benchmarks wrote."""
+"""The figures in README.md and docs/ are those that the benchmarks wrote, and what they time is what it should be."""
 
+import argparse
 import json
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import harness, preparation, quality, ranks, sampling, scaling, training
+from benchmarks import harness, preparation, quality, sampling, scaling, training, workers
 from benchmarks.harness import RESULTS
-from charrnn import parts
-from charrnn.projection import EmbeddingOfRows
+from benchmarks.rivals import RIVALS, Contender
+from benchmarks.step import Charrnn, Shape, random_batch
+from charrnn.layers.projection import LookupEmbedding
 
 ROOT = Path(__file__).parents[1]
 README, PERFORMANCE, SCALING = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md", "docs/scaling.md")
 )
+SMALL, DEEP = Shape(H=8, B=4, T=6), Shape(H=8, B=4, T=6, num_layers=2)
 
 
 def results(name):
@@ -31,29 +36,15 @@ def results(name):
         (PERFORMANCE, "scaling", "steps", scaling.step_table),
         (PERFORMANCE, "scaling", "corpora", scaling.corpus_table),
         (PERFORMANCE, "scaling", "imports", scaling.import_table),
-        (SCALING, "ranks", "shapes", ranks.table),
-        (SCALING, "ranks", "shapes", ranks.estimate_table),
+        (SCALING, "workers", "shapes", workers.table),
+        (SCALING, "workers", "shapes", workers.estimate_table),
     ],
 )
 def test_the_tables_are_those_of_the_results(document, name, key, table):
     assert table(results(name)[key]) in document
 
 
-def test_a_step_is_timed_within_its_turn_whichever_way_it_uses_threads(monkeypatch):
-    steps = []
-    monkeypatch.setattr(
-        training,
-        "batch_work",
-        lambda *args: steps.append([part.steps for part in parts.batch_work(*args)]) or parts.batch_work(*args),
-    )
-    monkeypatch.setattr(scaling, "VARIED", {"H": (128, 320)})
-    monkeypatch.setattr(scaling, "CENTRE", {"H": 128, "B": 32, "T": 50})
-    monkeypatch.setattr(training, "available_cores", lambda: {0, 1})
-    assert [(row["varied"], row["H"], row["T"]) for row in scaling.step_times(1)] == [("H", 128, 50), ("H", 320, 50)]
-    assert steps == [[slice(0, 25), slice(25, 50)], [slice(0, 50)] * 2]
-
-
-def test_what_is_published_stands_beside_what_is_measured():
+def test_published_figures_are_next_to_the_measured_ones():
     assert harness.table(quality.PUBLISHED) in README
 
 
@@ -61,7 +52,7 @@ def test_what_is_published_stands_beside_what_is_measured():
     ("document", "name"),
     [
         *((PERFORMANCE, name) for name in ("training", "sampling", "preparation", "scaling", "quality")),
-        (SCALING, "ranks"),
+        (SCALING, "workers"),
     ],
 )
 def test_the_machine_is_named(document, name):
@@ -77,11 +68,142 @@ def test_turns_alternate_and_their_first_calls_do_not_count():
     assert [len(timing.seconds) for timing in timings.values()] == [6, 6]
 
 
-def test_charrnn_is_timed_in_the_steps_of_training():
-    shape = training.Shape(H=8, B=4, T=6)
-    x, y = training.random_batch(shape)
-    contender = training.Charrnn(shape, x, y, reset_after=False)
-    assert all(isinstance(part.model.layers[0], EmbeddingOfRows) for part in contender.parts)
-    with contender.turn():
-        losses = [contender.step() for _ in range(50)]
-    assert losses[-1] < losses[0] - 0.1
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_charrnn_is_timed_in_the_steps_of_training(num_workers):
+    contender = Charrnn(SMALL, *random_batch(SMALL), num_workers=num_workers)
+    turns = []
+    for _ in range(2):
+        with contender.turn():
+            assert isinstance(contender.training_step.network.layers[0], LookupEmbedding)
+            assert contender.training_step.workers.size == num_workers
+            turns.append([contender.step() for _ in range(50)])
+    assert turns[0] == turns[1] and turns[0][-1] < turns[0][0] - 0.1
+
+
+@pytest.mark.parametrize("shape", [SMALL, DEEP], ids=str)
+def test_contenders_compute_the_same(shape):
+    contenders = training.contenders_at(shape, list(training.CHARRNN), training.installed(list(RIVALS)))
+    assert set(training.CHARRNN) <= set(contenders)
+    assert ("plain GRU" in contenders) is ("textbook" in contenders) is (shape is SMALL)
+    for contender in contenders.values():
+        with contender.turn():
+            contender.step()
+
+
+def test_a_contender_that_computes_something_else_ends_the_benchmark():
+    reference = Charrnn(SMALL, *random_batch(SMALL), num_workers=1)
+
+    class Wrong(Contender):
+        def loss_and_gradients(self):
+            loss, gradients = reference.loss_and_gradients()
+            gradients["gru1.bias"] = 1.001 * gradients["gru1.bias"]
+            return loss, gradients
+
+        def step(self):
+            pass
+
+    training.require_agreement("right", reference, reference)
+    with pytest.raises(
+        SystemExit, match=r"^wrong: gru1.bias differs from charrnn's by 1.0e-03; at most 1e-05 is allowed$"
+    ):
+        training.require_agreement("wrong", Wrong(), reference)
+
+
+def test_training_from_end_to_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    shapes = ["--shape", "8,4,6", "--shape", "2x8,4,6"]
+    monkeypatch.setattr(
+        sys, "argv", ["training", "--only", "charrnn", "plain GRU", "textbook", *shapes, "--rounds", "1"]
+    )
+    training.main()
+    written = json.loads((tmp_path / "training.json").read_text(encoding="utf-8"))["shapes"]
+    out = capsys.readouterr().out
+    assert training.table(written) in out and training.summary(written) in out
+    of_one_layer, of_two_layers = (figures["contenders"] for figures in written)
+    assert list(of_one_layer) == ["charrnn", "plain GRU", "textbook"] and list(of_two_layers) == ["charrnn"]
+    assert of_one_layer["charrnn"]["relative"] == 1
+    predictions = {name: row["predictions_per_second"] * row["ms"] / 1000 for name, row in of_one_layer.items()}
+    assert predictions == pytest.approx({"charrnn": 4 * 6, "plain GRU": 4 * 6, "textbook": 4})
+    assert "textbook" not in training.summary(written)
+
+
+def test_shapes_on_the_command_line():
+    assert training.parse_shape("128,32,100") == (128, 32, 100, 1)
+    assert training.parse_shape("2x384,32,64") == (384, 32, 64, 2)
+    for text in ("128,32", "128,32,100,1", "0,1,1", "x1,1,1", "2x,1,1", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match="integer"):
+            training.parse_shape(text)
+
+
+def test_multiply_adds_by_hand():
+    gates, E, V = 3, 16, 65
+    first, second = gates * (E * 8 + 8 * 8), gates * (8 * 8 + 8 * 8)
+    assert DEEP.multiply_adds("every") == 3 * 4 * 6 * (first + second + 8 * V)
+    assert SMALL.multiply_adds("last") == 3 * 4 * (6 * first + 8 * V)
+
+
+def test_numbers_of_workers_are_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["workers", "--shape", "8,4,6", "--rounds", "1", "--workers", "1", "3"])
+    workers.main()
+    written = json.loads((tmp_path / "workers.json").read_text(encoding="utf-8"))["shapes"]
+    out = capsys.readouterr().out
+    assert workers.table(written) in out and workers.estimate_table(written) in out
+    (figures,) = written
+    one, three = figures["groups"]
+    assert (one["workers"], three["workers"]) == (1, 3)
+    assert one["share_in_sum"] < 0.2 and 0 < three["share_in_sum"] < 1 and three["sum_alone_ms"] > 0
+
+
+def test_an_estimate_by_hand():
+    """A step of 20 ms at 64 sequences, 5 ms at 2; 8 machines with 8 sequences each; a message of 1 MB."""
+    group = {"workers": 2, "ms": 20, "one_sequence_ms": 5}
+    figures = {**Shape(H=1, B=64, T=1)._asdict(), "bytes": 1e6, "groups": [group]}
+    row = workers.estimate([figures])[0]
+    assert row["n"] == 8
+    network = 14 / 8 * 8 + 14 * 0.05  # 1 MB takes 8 ms
+    assert row["network_ms_1"] == pytest.approx(network)
+    assert row["same_batch_1"] == pytest.approx(20 / (5 + 15 * 6 / 62 + network))
+    assert row["n_batches_1"] == pytest.approx(8 * 20 / (20 + network))
+
+
+def test_steps_of_every_size_are_timed(monkeypatch):
+    monkeypatch.setattr(scaling, "VARIED", {"H": (8, 16), "B": (1,)})
+    monkeypatch.setattr(scaling, "CENTRE", {"H": 8, "B": 4, "T": 6})
+    rows = scaling.step_times(rounds=1)
+    assert [(row["varied"], row["H"], row["B"], row["T"]) for row in rows] == [
+        ("H", 8, 4, 6),
+        ("H", 16, 4, 6),
+        ("B", 8, 1, 6),
+    ]
+    assert "| 1 worker | 2 workers |" in scaling.step_table(rows)
+    assert all(row["characters_per_second"] == pytest.approx(row["B"] * 6000 / row["milliseconds_2"]) for row in rows)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_start_of_training_is_timed(tmp_path):
+    scaling.write_corpus(scaling.set_up(tmp_path / "pipeline"), 1)
+    scaling.run_stage("prepare", tmp_path / "pipeline")
+    figures = scaling.training_start(tmp_path / "pipeline", seconds=0)
+    assert 0.1 < figures["seconds_to_first_step"] < 60
+    assert 40 < figures["mapped_megabytes"] < figures["peak_megabytes_at_first_step"] <= figures["peak_megabytes"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses os.wait4")
+def test_peak_memory_of_a_process():
+    megabytes = 100
+    command = [sys.executable, "-c", f"text = b'x' * {megabytes * 10**6}"]
+    assert megabytes < preparation.peak_megabytes(command) < 2 * megabytes + 50
+
+
+def test_arrays_of_contenders_are_their_own(rng):
+    """No rival may train the weights that the next one starts from."""
+    x, y = random_batch(SMALL)
+    reference = Charrnn(SMALL, x, y, reset_after=True, num_workers=1)
+    for name, rival in training.installed(list(RIVALS)).items():
+        weights = Charrnn(SMALL, x, y, reset_after=rival.reset_after).weights()
+        before = {key: array.copy() for key, array in weights.items()}
+        rival(weights, x, y).step()
+        for key, array in weights.items():
+            np.testing.assert_array_equal(array, before[key], err_msg=f"{name}, {key}")
+    assert reference.model.parameters.any()

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from charrnn.preprocessing import TextVectorizer
-from stages.params import BUNDLED_PLAY, PARAMS
+from stages.common.params import BUNDLED_PLAY, PARAMS
 
 TEXT = (Path(__file__).parents[1] / BUNDLED_PLAY).read_text(encoding="utf-8")
 

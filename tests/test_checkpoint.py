@@ -1,13 +1,16 @@
-"""Resuming: training that goes on from any of its checkpoints ends with the same bytes as if it had never stopped."""
+"""Checkpoints: training that resumes from any of them ends with the same bytes as if it had never stopped."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from charrnn.checkpoint import load_checkpoint, save_checkpoint
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.training import fit
+from charrnn.storage.archive import read_archive, write_archive
+from charrnn.training.checkpoint import FORMAT, Checkpointing, load_checkpoint, save_checkpoint
+from tests.callbacks import Calls
 
 V = 5
 RUN = {"hidden_dim": 6, "text": {"corpus_sha256": "0"}, "start": None}
@@ -19,32 +22,28 @@ class Killed(BaseException):
 
 
 def trained(path=None, stop_at=None, optimizer="nadam", cell="gru", **options):
-    """The bytes that training ends with. It saves a checkpoint after every batch and epoch, and is killed at the event
-    of that number."""
+    """The bytes that training ends with. It resumes from the checkpoint at `path`, if there is one. At event number
+    `stop_at`, the end of a batch or an epoch, it saves a checkpoint there and is killed."""
     rng, events = np.random.default_rng(3), 0
     model = create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=6, num_layers=2, cell=cell)
 
     def event(now, *_):
         nonlocal events
-        if path is not None:
-            save_checkpoint(path, RUN, now)
         if stop_at == events:
+            save_checkpoint(path, RUN, now)
             raise Killed
         events += 1
 
     resume = load_checkpoint(path, RUN) if path is not None and path.exists() else None
-    history = fit(
-        model,
+    settings = dict(num_epochs=3, batch_size=5, window_size=10, stride=10, clip_norm=0.0, workers=1) | options
+    history = model.fit(
         TEXT,
         TEXT[:50],
         rng=rng,
         optimizer=OPTIMIZERS[optimizer](learning_rate=0.02),
-        batch_size=5,
-        window_size=10,
+        callbacks=[Calls(batch=event, epoch=event)],
         resume=resume,
-        on_batch=event,
-        on_epoch=event,
-        **dict(num_epochs=3) | options,
+        **settings,
     )
     return model.parameters.tobytes(), history, rng.bit_generator.state
 
@@ -103,7 +102,7 @@ def checkpoint(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused_by_what_differs(checkpoint, other, named):
     with pytest.raises(InputError) as error:
         load_checkpoint(checkpoint, other)
-    assert str(error.value) == f"{checkpoint} is of a run with another {named}"
+    assert str(error.value) == f"{checkpoint} belongs to a run with another {named}"
 
 
 @pytest.mark.parametrize("size", [0, 100, -1])
@@ -113,9 +112,58 @@ def test_a_damaged_checkpoint_is_refused_with_one_line(checkpoint, size):
         load_checkpoint(checkpoint, RUN)
 
 
+def test_a_checkpoint_of_another_format_is_refused(checkpoint):
+    description, arrays = read_archive(checkpoint, FORMAT)
+    write_archive(checkpoint, 1, {name: value for name, value in description.items() if name != "format"}, arrays)
+    with pytest.raises(InputError, match="checkpoint: the format is 1; this version reads format 2$"):
+        load_checkpoint(checkpoint, RUN)
+
+
+def test_a_checkpoint_holds_everything(checkpoint):
+    """What is loaded and saved again is the same file, and what is loaded may be written to."""
+    before, now = checkpoint.read_bytes(), load_checkpoint(checkpoint, RUN)
+    save_checkpoint(checkpoint, RUN, now)
+    assert checkpoint.read_bytes() == before
+    for array in (now.parameters, now.best_parameters, now.optimizer_state.m, now.optimizer_state.v):
+        array += 1
+    assert (now.epoch, now.batch, len(now.history), now.step) == (2, 3, 1, 8)
+    assert [sorted(states) for states in now.hidden_state] == [[], ["h"], ["h"], []]
+
+
 def test_a_failed_save_leaves_the_checkpoint_before(checkpoint, full_disk):
     before = checkpoint.read_bytes()
     with pytest.raises(OSError, match="No space left on device: .*checkpoint"):
         save_checkpoint(checkpoint, RUN, load_checkpoint(checkpoint, RUN))
     assert checkpoint.read_bytes() == before
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
+
+
+def test_checkpoints_are_saved_after_every_epoch_when_time_has_passed_and_when_training_stops(tmp_path, monkeypatch):
+    path, clock, saved = tmp_path / "checkpoint", 100.0, []
+    monkeypatch.setattr("charrnn.training.checkpoint.time", SimpleNamespace(monotonic=lambda: clock))
+    checkpointing, rng = Checkpointing(path, RUN, seconds=10), np.random.default_rng(3)
+    model = create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=6)
+
+    def tick(now, *loss):
+        """In every batch 4 seconds pass, in the first of the second epoch 11."""
+        nonlocal clock
+        if path.exists():
+            at = load_checkpoint(path, RUN)
+            saved.append((at.epoch, at.batch))
+            path.unlink()
+        else:
+            saved.append(None)
+        clock += 11 if (now.epoch, now.batch) == (2, 0) else 4
+
+    def end(now):
+        assert load_checkpoint(path, RUN).batch == now.batch == 2
+        raise Killed
+
+    asked = iter([False] * 10 + [False, True])
+    callbacks = [checkpointing, Calls(batch=tick, epoch=tick, stop=end, asked=lambda: next(asked))]
+    settings = dict(num_epochs=3, batch_size=5, window_size=10, stride=10, workers=1)
+    with pytest.raises(Killed):
+        model.fit(TEXT, TEXT[:50], rng=rng, callbacks=callbacks, **settings)
+    first = [None, None, None, (1, 4), None, (2, 0)]
+    second = [(2, 1), None, None, (2, 4), None, (3, 0)]
+    assert saved == [*first, *second, None, None]

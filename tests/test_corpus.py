@@ -23,7 +23,7 @@ PIECES = st.integers(1, 9)
 def in_pieces(piece):
     """Files are read that many bytes at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "PIECE", piece)
+        patch.setattr(corpus, "CHUNK", piece)
         yield
 
 

@@ -329,7 +329,7 @@ def test_an_endless_body_is_left_and_the_next_source_tried(web, destination, tmp
 
 def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkeypatch):
     (tmp_path / "local.txt").write_bytes(TEXT)
-    monkeypatch.setattr(download, "PIECE", "nothing is read")
+    monkeypatch.setattr(download, "CHUNK", "nothing is read")
     assert reason(str(tmp_path / "local.txt"), destination, max_mb=21e-6) == TOO_LARGE
 
 

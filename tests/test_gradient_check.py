@@ -10,7 +10,7 @@ from charrnn.arrays import Arrays
 from charrnn.errors import CharRNNError
 from charrnn.gradient_checking import GradientError, LayerProbe, central_differences, views
 from charrnn.layers import GRU, LSTM, Dense, Dropout, DropoutMasks, Embedding, LastStep, SimpleRNN, TiedDense
-from tests.networks import LeakyAverage
+from tests.networks import LeakyAverage, layer_id
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from tests.networks import LeakyAverage
         (LSTM(3, 4), False),
         (LeakyAverage(3), False),
     ],
-    ids=str,
+    ids=lambda value: layer_id(value) if isinstance(value, Layer) else "",
 )
 def test_right_gradients_pass(layer, ids, rng):
     assert gradient_check(layer, rng, ids=ids) is None

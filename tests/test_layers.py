@@ -21,7 +21,7 @@ from charrnn.layers import (
     TiedDense,
 )
 from charrnn.network import parameter_count
-from tests.networks import assert_slope
+from tests.networks import assert_slope, layer_id
 
 RECURRENT = [
     SimpleRNN(3, 4),
@@ -41,7 +41,7 @@ def constant(value):
 MARKERS = dict(initializer=constant(1), bias_initializer=constant(2), recurrent_initializer=constant(3))
 
 
-@pytest.mark.parametrize("layer", RECURRENT, ids=str)
+@pytest.mark.parametrize("layer", RECURRENT, ids=layer_id)
 @pytest.mark.parametrize(("T", "B"), [(5, 3), (1, 1), (18, 2)])
 def test_gradients_of_recurrent_layers(layer, T, B, rng):
     gradient_check(layer, rng, T=T, B=B)
@@ -70,7 +70,7 @@ def test_gradients_of_dropout(rng):
 
 
 @pytest.mark.parametrize(
-    "layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True), LSTM(16, 128)], ids=str
+    "layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True), LSTM(16, 128)], ids=layer_id
 )
 def test_gradients_at_full_size(layer, rng):
     probe = LayerProbe(layer, 50, 32, rng)
@@ -82,7 +82,7 @@ def test_gradients_at_full_size(layer, rng):
         assert_slope(probe.value, array, gradient, rng)
 
 
-@pytest.mark.parametrize("layer", RECURRENT, ids=str)
+@pytest.mark.parametrize("layer", RECURRENT, ids=layer_id)
 def test_two_windows_with_carried_state_equal_one_long_window(layer, rng):
     whole = LayerProbe(layer, 40, 2, rng)
     expected = whole.forward().copy()
@@ -100,7 +100,7 @@ def test_two_windows_with_carried_state_equal_one_long_window(layer, rng):
 @pytest.mark.parametrize(
     "layer",
     [*RECURRENT, Embedding(60, 3), Dense(3, 4), Dense(3, 4, activation="tanh"), TiedDense(3, 4), LastStep(3)],
-    ids=str,
+    ids=layer_id,
 )
 def test_passes_over_other_inputs_in_the_same_buffers_leave_no_trace(layer, rng):
     probe = LayerProbe(layer, 5, 3, rng, ids=isinstance(layer, Embedding))

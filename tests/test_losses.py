@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.gradient_checking import central_differences
+from charrnn.losses import SparseCategoricalCrossentropy
 
 LOSS = SparseCategoricalCrossentropy()
 

@@ -1,4 +1,4 @@
-"""Networks: one flat vector behind all layers, gradients through the chain, the stepper, states, chains that do not fit."""
+"""Networks: one flat vector behind all layers, gradients through the chain, the stepper, states, misfits."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, Layer, SimpleR
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.network import Network, parameter_count
 from charrnn.training.shard import Shard
-from tests.networks import LeakyAverage, assert_slope, layer_names, random_network, random_state
+from tests.networks import LeakyAverage, assert_slope, layer_id, layer_names, random_network, random_state
 
 V = 6
 CHAINS = pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_steppers_do_not_disturb_one_another(rng):
     np.testing.assert_array_equal(other(2), expected)
 
 
-@pytest.mark.parametrize("layer", [GRU(3, 4), LSTM(3, 4), SimpleRNN(3, 4)], ids=str)
+@pytest.mark.parametrize("layer", [GRU(3, 4), LSTM(3, 4), SimpleRNN(3, 4)], ids=layer_id)
 def test_the_stepper_does_not_change_the_state_that_it_starts_from(layer, rng):
     model = Model([Embedding(V, 3), layer, Dense(4, V)], rng)
     state = [{}, {name: np.ones((1, 4), np.float32) for name in layer.state_dims}, {}]
@@ -253,10 +253,12 @@ def test_what_looks_like_a_layer_but_is_none_is_refused(rng):
         [Dense(V, 3), GRU(3, 3), TiedDense(3, V)],
         [Embedding(V, 3, tied=True), TiedDense(3, V), Dense(V, 3), TiedDense(3, V)],
     ],
-    ids=str,
+    ids=layer_names,
 )
 def test_what_the_first_layer_lends_exactly_one_later_layer_must_borrow(layers, rng):
-    message = rf"^the {type(layers[0]).__name__} lends \[.*\], and later layers borrow \[.*\]; what the first layer lends"
+    message = (
+        rf"^the {type(layers[0]).__name__} lends \[.*\], and later layers borrow \[.*\]; what the first layer lends"
+    )
     with pytest.raises(InputError, match=message):
         Model(layers, rng)
 
@@ -291,7 +293,7 @@ class Forgetful(LeakyAverage):
         (Forgetful(3, reshaped="h"), r"no buffer 'h' of shape \(6, 2, 3\), .*; it makes h, dh, dx$"),
         (Forgetful(3, reshaped="dh"), r"no buffer 'dh' of shape \(2, 3\), .*; it makes h, dh, dx$"),
     ],
-    ids=str,
+    ids=lambda value: layer_id(value) if isinstance(value, Layer) else "",
 )
 def test_a_state_without_its_buffers_is_refused(layer, message, rng):
     network = random_network([Embedding(V, 3), layer, Dense(3, V)], rng)

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from charrnn import evaluation
-from charrnn.corpus import describe, vectorize
+from charrnn.data.corpus import describe, vectorize
 from charrnn.errors import InputError
+from charrnn.model_file import load_model
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer, split_sizes
 from charrnn.sampling import generate
-from charrnn.storage import load_model
-from charrnn.training import fit
-from tests.test_stages import run, set_up
+from tests.stage_project import printed_by, set_up
 
 TEXTS = {
     "emoji": "👩‍👩‍👧‍👦👍🏽🇺🇳❤️☺︎ and 🎭",
@@ -43,18 +42,18 @@ def test_odd_characters_go_through_all_stages(tmp_path):
     set_up(tmp_path)
     text = "".join(random.Random(0).choices(sorted(set(ALL)), k=3000)) + ALL
     (tmp_path / "corpus.txt").write_bytes(text.encode())
-    run(tmp_path, "download")
+    printed_by(tmp_path, "download")
     assert (tmp_path / "data/raw/input.txt").read_bytes() == text.encode()
-    run(tmp_path, "prepare")
-    run(tmp_path, "train")
-    run(tmp_path, "evaluate")
+    printed_by(tmp_path, "prepare")
+    printed_by(tmp_path, "train")
+    printed_by(tmp_path, "evaluate")
     vectorizer = load_model(tmp_path / "models/char_rnn.npz").vectorizer
     assert vectorizer.vocabulary == "".join(sorted(set(text)))
     parts = [np.load(tmp_path / f"data/processed/{part}.npy") for part in ("train", "validation", "test")]
     assert vectorizer.decode(np.concatenate(parts)) == text
 
     (tmp_path / "start.txt").write_bytes(ALL.encode() + b"\n")
-    run(tmp_path, "sample", "--prompt-file", "start.txt", "--num-to-generate", 200, "--output", "sample.txt")
+    printed_by(tmp_path, "sample", "--prompt-file", "start.txt", "--num-to-generate", 200, "--output", "sample.txt")
     sample = (tmp_path / "sample.txt").read_bytes().decode()
     assert sample.startswith(ALL) and sample.endswith("\n")
     written = sample[len(ALL) : -1]
@@ -87,7 +86,7 @@ def test_20_000_characters_need_no_more_memory_than_the_logits_of_a_batch(tmp_pa
     model = create_char_rnn_model(V, rng, embedding_dim=4, hidden_dim=8)
     tracemalloc.start()
     try:
-        fit(model, train_ids, validation_ids, rng=rng, num_epochs=1, batch_size=B, window_size=T)
+        model.fit(train_ids, validation_ids, rng=rng, num_epochs=1, batch_size=B, window_size=T, stride=T, workers=1)
         evaluation.context_curve(model, test_ids[:1000], T)
         written = "".join(generate(model, vectorizer, text[:5], 20, rng=rng))
         assert logits < tracemalloc.get_traced_memory()[1] < 10 * logits

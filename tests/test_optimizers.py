@@ -1,10 +1,21 @@
-"""Optimizers: what PyTorch's golden steps can't show. They descend, leave gradients alone, and refuse nonsense."""
+"""Optimizers: what PyTorch's golden steps can't show. They descend, leave gradients alone, and update in blocks."""
 
 import numpy as np
 import pytest
 
+import charrnn.optimizers
+from charrnn.config import TrainingConfig
 from charrnn.errors import InputError
-from charrnn.optimizers import OPTIMIZERS, SGD, Adam, Nadam, RMSprop, clip_by_global_norm, decay_weights
+from charrnn.optimizers import (
+    OPTIMIZERS,
+    SGD,
+    Adam,
+    Nadam,
+    RMSprop,
+    clip_by_global_norm,
+    create_optimizer,
+    decay_weights,
+)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -17,6 +28,35 @@ def test_descends_a_bowl(name):
         optimizer.update(parameters, gradient, state)
         np.testing.assert_array_equal(gradient, kept)
     assert np.linalg.norm(parameters) < 0.25 * np.linalg.norm([1.0, -2.0])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 40, 48])
+def test_blocks_change_nothing(name, size, dtype, rng, monkeypatch):
+    start, gradients = rng.normal(size=size).astype(dtype), rng.normal(size=(4, size)).astype(dtype)
+
+    def trajectory(block):
+        monkeypatch.setattr(charrnn.optimizers, "BLOCK", block)
+        optimizer, parameters = OPTIMIZERS[name](learning_rate=0.1), start.copy()
+        state, after = optimizer.state(parameters), []
+        for gradient in gradients:
+            optimizer.update(parameters, gradient, state)
+            after.append(parameters.copy())
+        return np.array(after)
+
+    whole = trajectory(1000)
+    assert (np.diff([start, *whole], axis=0) != 0).all()  # every parameter moves in every step
+    np.testing.assert_array_equal(trajectory(16), whole)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_vectors_longer_than_a_block_are_updated_to_their_end(name, rng):
+    size = 2 * charrnn.optimizers.BLOCK + 3
+    parameters, optimizer = np.zeros(size, np.float32), OPTIMIZERS[name](learning_rate=0.1)
+    gradient = np.ones(size, np.float32)
+    optimizer.update(parameters, gradient, optimizer.state(parameters))
+    assert parameters[0] < 0 and (parameters == parameters[0]).all()
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -62,3 +102,10 @@ def test_weight_decay_leaves_out_what_it_is_told_to():
     parameters = np.array([1.0, -2.0, 3.0])
     decay_weights(parameters, np.array([True, False, True]), 0.25)
     np.testing.assert_array_equal(parameters, [0.75, -2, 2.25])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_config_gives_the_optimizer_that_it_describes(name):
+    optimizer = create_optimizer(TrainingConfig(optimizer=name, learning_rate=0.02, beta_2=0.9))
+    betas = {"beta_2": 0.9} if name in ("adam", "nadam") else {}
+    assert optimizer == OPTIMIZERS[name](learning_rate=0.02, **betas)

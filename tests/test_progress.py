@@ -1,4 +1,4 @@
-"""What training shows while it runs: a bar that moves now and then, and a line an epoch."""
+"""What training shows while it runs: a bar that moves now and then, a line for each epoch, and the learning curve."""
 
 import re
 from types import SimpleNamespace
@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import pytest
 
-from stages import train
+from stages.common import progress
+from stages.common.progress import LearningCurve, Progress
+from tests.stage_project import rows
 
 
 class Bar:
@@ -31,18 +33,18 @@ class Bar:
 
 @pytest.fixture
 def bars(monkeypatch):
-    monkeypatch.setattr(train, "tqdm", Bar)
+    monkeypatch.setattr(progress, "tqdm", Bar)
     monkeypatch.setattr(Bar, "opened", [])
     return Bar.opened
 
 
 def run(log_interval, num_epochs=2, num_batches=7):
-    progress = train.Progress(log_interval, num_epochs)
+    shown = Progress(log_interval, num_epochs)
     for epoch in range(1, num_epochs + 1):
         for batch in range(1, num_batches + 1):
-            progress.batch_done(SimpleNamespace(epoch=epoch, batch=batch, num_batches=num_batches), loss=batch / 8)
+            shown.on_batch(SimpleNamespace(epoch=epoch, batch=batch, num_batches=num_batches), loss=batch / 8)
         row = dict(epoch=epoch, train_loss=1.5, validation_loss=1.75, validation_accuracy=0.5, learning_rate=0.1)
-        progress.epoch_done(SimpleNamespace(history=[row]))
+        shown.on_epoch(SimpleNamespace(history=[row]))
 
 
 @pytest.mark.parametrize(("log_interval", "moves"), [(1, [1, 2, 3, 4, 5, 6, 7]), (3, [3, 6]), (7, [7]), (8, [])])
@@ -68,3 +70,18 @@ def test_there_is_no_bar_where_the_output_is_not_a_terminal(capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     assert len(re.findall("^epoch", captured.out, re.MULTILINE)) == 2
+
+
+def test_an_epoch_that_resumed_at_its_very_end_has_no_bar(bars, capsys):
+    row = dict(epoch=1, train_loss=1.5, validation_loss=1.75, validation_accuracy=0.5, learning_rate=0.1)
+    Progress(log_interval=1, num_epochs=1).on_epoch(SimpleNamespace(history=[row]))
+    assert bars == [] and capsys.readouterr().out.startswith("epoch 1/1: train loss 1.5000, ")
+
+
+def test_the_learning_curve_is_written_whole_after_every_epoch(tmp_path):
+    curve, history = LearningCurve(tmp_path / "metrics/history.csv"), []
+    for epoch in (1, 2):
+        history.append(dict(epoch=epoch, train_loss=1.23456789 / epoch))
+        curve.on_epoch(SimpleNamespace(history=history))
+        expected = [{"epoch": "1", "train_loss": "1.23457"}, {"epoch": "2", "train_loss": "0.617284"}]
+        assert rows(tmp_path / "metrics/history.csv") == expected[:epoch]

@@ -1,125 +1,219 @@
-"""Training that is stopped, interrupted or killed: it ends in one line, and the same command resumes to the same bytes."""
+"""Training that is stopped or killed, in one process or two: it ends in one line, and resumes to the same bytes."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.stage_project import (
+    CHECKPOINT,
+    ENVIRONMENT,
+    MODEL,
+    TRAINED,
+    assert_none_left,
+    begin,
+    command,
+    figures,
+    files,
+    printed_by,
+    run,
+    running_in,
+    untrained,
+)
+
+KEPT = "what is done is kept, and the same command resumes from there"
+INTERRUPTED = f"interrupted; {KEPT}"
+LONGER = ("--num-epochs", 4, "--dropout", 0.2, "--checkpoint-seconds", 0)
+ENDLESS = ("--num-epochs", 10**9, "--checkpoint-seconds", 1000)
+linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+pytestmark = pytest.mark.skipif(
+    os.name == "nt", reason="Windows can't send these signals to one process"
+)
+
+
+@pytest.fixture
+def project(project):
+    """A folder in which all stages but training have run."""
+    untrained(project)
+    return project
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def uninterrupted(request, finished, tmp_path_factory):
+    """Flags for a longer training, the files that it leaves if nothing stops it, and the seconds that it takes."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("uninterrupted") / "project")
+    untrained(folder)
+    flags = (*LONGER, "--workers", request.param)
+    began = time.monotonic()
+    run(folder, "train", *flags)
+    seconds = time.monotonic() - began
+    assert CHECKPOINT not in files(folder)
+    return flags, files(folder), seconds
+
 
 @pytest.fixture(scope="module")
 def interrupted(finished, tmp_path_factory):
     """A folder in which Ctrl-C ended the first training after its first epoch, with the exit code and stderr."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("interrupted") / "project")
-    for name in TRAINED:
-        remove(name)(folder)
-    with interruptible(folder, "train", "--num-epochs", 10**9) as process:
-        while not process.stdout.readline().startswith("epoch 1/"):
-            assert process.poll() is None
+    untrained(folder)
+    with begin(folder, *ENDLESS) as process:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     return folder, process.returncode, errors
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_interrupted_training_fails_in_one_line_and_leaves_a_checkpoint_but_no_model(interrupted, finished):
     folder, code, errors = interrupted
-    assert code == 130
-    (line,) = errors.strip().splitlines()
-    assert line == "interrupted; what is done is kept, and the same command goes on from there"
+    assert (code, errors.strip()) == (130, INTERRUPTED)
     left = files(folder)
     assert set(left) - {"metrics/history.csv", CHECKPOINT} == set(files(finished)) - TRAINED
     assert CHECKPOINT in left
 
 
-LONGER = ("--num-epochs", 6, "--dropout", 0.2, "--checkpoint-seconds", 0)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(finished, tmp_path_factory):
-    """What longer training leaves that nothing has stopped, and how long that took."""
-    folder = shutil.copytree(finished, tmp_path_factory.mktemp("uninterrupted") / "project")
-    began = time.monotonic()
-    run(folder, "train", *LONGER)
-    seconds = time.monotonic() - began
-    assert CHECKPOINT not in files(folder)
-    return files(folder), seconds
-
-
-def killed_after(seconds, folder, *flags):
-    """Start training and kill it after so many seconds, unless it has ended; whether it was killed."""
-    with subprocess.Popen(command("train", *flags), cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL) as process:
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-    return process.returncode != 0
-
-
-def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, uninterrupted):
-    expected, seconds = uninterrupted
-    moments, kills = random.Random(8), 0
-    for name in TRAINED:
-        remove(name)(project)
-    for _ in range(20):
-        kills += killed_after(moments.uniform(0.2, 1.0) * seconds, project, *LONGER)
-        (project / MODEL).unlink(missing_ok=True)  # as DVC would before it starts again
-    has_checkpoint = CHECKPOINT in files(project)
-    printed = run(project, "train", *LONGER)
-    assert kills >= 10
-    assert printed.count("going on from models/char_rnn.npz.checkpoint") == has_checkpoint
-    assert files(project) == expected
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to be waited for")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_training_that_was_told_to_stop_goes_on_from_there(number, project, uninterrupted):
-    with subprocess.Popen(
-        command("train", *LONGER[:-1], 1000), cwd=project, env=ENVIRONMENT, stdout=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        while not process.stdout.readline().startswith("epoch 2/"):
-            assert process.poll() is None
-        process.send_signal(number)
-        assert process.wait(timeout=60) == 130
-    assert "going on from models/char_rnn.npz.checkpoint: epoch " in run(project, "train", *LONGER)
-    assert files(project) == uninterrupted[0]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_training_told_to_stop_after_its_last_batch_fails_too(project, finished):
-    code = (
-        "import os, signal\n"
-        "from charrnn import training\n"
-        "from stages import cli, train\n"
-        "evaluate = training.evaluate\n"
-        "training.evaluate = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or evaluate(*a, **k)\n"
-        "cli.run(train.main)"
-    )
-    for name in TRAINED:
-        remove(name)(project)
-    ended = subprocess.run(
-        [sys.executable, "-c", code, "--num-epochs", "1"],
-        cwd=project,
-        env=ENVIRONMENT,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    assert (ended.returncode, ended.stderr.strip()) == (
-        130,
-        "interrupted; what is done is kept, and the same command goes on from there",
-    )
-    assert MODEL not in files(project)
-    assert "going on from models/char_rnn.npz.checkpoint: epoch 2, 0 " in run(project, "train", "--num-epochs", 1)
-    assert MODEL in files(project)
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_a_checkpoint_of_another_run_is_left_aside_with_a_word(interrupted, tmp_path, finished):
-    project = shutil.copytree(interrupted[0], tmp_path / "project")
-    printed = run(project, "train")
-    assert (
-        "not going on from a checkpoint: models/char_rnn.npz.checkpoint is of a run with another num_epochs\n"
-        in printed
-    )
+    project = shutil.copytree(interrupted[0], tmp_path / "copy")
+    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} belongs to a run with another num_epochs\n"
+    assert left_aside in printed_by(project, "train")
     assert files(project) == files(finished)
 
 
 def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
+    (project / CHECKPOINT).parent.mkdir(exist_ok=True)
     (project / CHECKPOINT).write_bytes(b"half")
-    assert "not going on from a checkpoint: models/char_rnn.npz.checkpoint is not a charrnn file" in run(
-        project, "train"
-    )
+    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} is not a charrnn file"
+    assert left_aside in printed_by(project, "train")
     assert files(project) == files(finished)
+
+
+def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, uninterrupted):
+    flags, expected, seconds = uninterrupted
+    moments, kills = random.Random(8), 0
+    for _ in range(20 // 2):  # for each number of workers
+        with subprocess.Popen(
+            command("train", *flags), cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL
+        ) as process:
+            try:
+                process.wait(timeout=moments.uniform(0.2, 1.0) * seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        kills += process.returncode != 0
+        (project / MODEL).unlink(missing_ok=True)  # as DVC would before it starts again
+    assert kills >= 5
+    has_checkpoint = CHECKPOINT in files(project)
+    printed = run(project, "train", *flags)
+    assert printed.count(f"resuming from {CHECKPOINT}") == has_checkpoint
+    assert files(project) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_training_that_was_asked_to_stop_resumes_to_the_same_bytes(number, project, uninterrupted):
+    flags, expected, _ = uninterrupted
+    with begin(project, *flags[:-3], 1000, *flags[-2:], shown="epoch 2/") as process:
+        os.killpg(process.pid, number)  # as a terminal does
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
+    assert MODEL not in files(project)
+    assert f"resuming from {CHECKPOINT}: epoch " in run(project, "train", *flags)
+    assert files(project) == expected
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_training_asked_to_stop_after_its_last_batch_fails_too(workers, project):
+    code = (
+        "import os, signal\n"
+        "from charrnn.training import trainer\n"
+        "from stages import train\n"
+        "from stages.common.program import run\n"
+        "evaluate = trainer.evaluate\n"
+        "trainer.evaluate = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT) or evaluate(*a, **k)\n"
+        "run(train.main)"
+    )
+    flags = ("--num-epochs", "1", "--workers", str(workers))
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *flags], cwd=project, env=ENVIRONMENT, capture_output=True, encoding="utf-8"
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (130, INTERRUPTED)
+    assert MODEL not in files(project)
+    assert f"resuming from {CHECKPOINT}: epoch 2, 0 " in printed_by(project, "train", *flags)
+    assert MODEL in files(project)
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_dies_ends_all_in_one_line_and_the_same_command_resumes(number, project):
+    flags = ("--num-epochs", 20, "--workers", 2)
+    run(project, "train", *flags)
+    expected = files(project)
+    untrained(project)
+    with begin(project, *flags) as process:
+        first, second = running_in(project)
+        assert first == process.pid
+        os.kill(second, number)
+        _, errors = process.communicate(timeout=60)
+    message = f"error: worker 1 died (signal {number}), so all workers were stopped; {KEPT}\n"
+    assert (process.returncode, errors) == (1, message)
+    assert_none_left(project)
+    assert f"resuming from {CHECKPOINT}: epoch " in run(project, "train", *flags)
+    assert files(project) == expected
+
+
+@linux
+def test_one_of_three_workers_that_dies_ends_all(project):
+    with begin(project, "--workers", 3, *ENDLESS) as process:
+        os.kill(running_in(project)[-1], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and len(errors.splitlines()) == 1
+    assert_none_left(project)
+
+
+@linux
+def test_workers_end_with_the_stage_that_has_started_them(project):
+    with begin(project, "--workers", 3, *ENDLESS) as process:
+        assert len(running_in(project)) == 3
+        process.kill()
+        assert_none_left(project)
+        assert process.stderr.read() == ""
+
+
+@linux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_whenever_a_signal_comes(number, project):
+    """While modules are imported, while workers start, in training, or twice at once."""
+    for seconds in (0.05, 0.15, 0.25, 0.35, 0.45, 0.6):
+        with subprocess.Popen(
+            command("train", "--workers", 2, *ENDLESS),
+            cwd=project,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
+            time.sleep(seconds)
+            os.killpg(process.pid, number)
+            if seconds > 0.5:
+                os.killpg(process.pid, number)
+            process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert_none_left(project)
+
+
+@pytest.mark.parametrize("flags", [("--dropout", 0.3), ("--carry-state",)], ids=str)
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_another_number_of_workers_resumes_to_the_same_figures_but_for_rounding(before, after, flags, project):
+    flags = (*flags, "--num-epochs", 20, "--checkpoint-seconds", 1000)
+    printed_by(project, "train", *flags)
+    expected = figures(project)
+    untrained(project)
+    with begin(project, *flags, "--workers", before) as process:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
+    assert f"resuming from {CHECKPOINT}: epoch " in printed_by(project, "train", *flags, "--workers", after)
+    np.testing.assert_allclose(figures(project), expected, rtol=1e-3)

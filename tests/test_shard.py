@@ -11,7 +11,7 @@ from charrnn.network import Network
 from charrnn.optimizers import Nadam, clip_by_global_norm
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.training.shard import Shard
-from tests.networks import LeakyAverage, layer_names, random_network, random_state
+from tests.networks import LeakyAverage, layer_id, layer_names, random_network, random_state
 
 V = 7
 T, B = 11, 5
@@ -187,7 +187,7 @@ def test_the_gradient_of_a_shard_overwrites_the_one_before(rng):
 
 
 @pytest.mark.parametrize("options", [{}, {"reset_after": True}], ids=str)
-@pytest.mark.parametrize("embedding", [Embedding(9, 4), LookupEmbedding(9, 4)], ids=str)
+@pytest.mark.parametrize("embedding", [Embedding(9, 4), LookupEmbedding(9, 4)], ids=layer_id)
 @pytest.mark.parametrize("workers", [ALONE, Workers(1, 2)], ids=["alone", "second of two"])
 def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_number_of_time_steps(
     workers, options, embedding, rng

@@ -1,5 +1,7 @@
 """Several searches that share a study, on SQLite and PostgreSQL: trials are counted once, and lost ones repeated."""
 
+# ruff: noqa: F401, F811 (imported fixtures look like names that are unused, then redefined)
+
 import contextlib
 import json
 import os
@@ -21,8 +23,8 @@ from tests.tuning_project import (
     command,
     edit,
     load_study,
-    prepared,  # noqa: F401 (a fixture)
-    project,  # noqa: F401 (a fixture)
+    prepared,
+    project,
     run,
     table,
     trials_under_way,
@@ -111,7 +113,7 @@ def require_count(trials, number, overshoot):
 
 
 @pytest.fixture
-def slower(project):  # noqa: F811
+def slower(project):
     """A folder in which a trial takes about a second."""
     space = "learning_rate: {from: 1e-3, to: 1e-1, log: true}\nhidden_dim: {from: 4, to: 12}\n"
     (project / "search.yaml").write_text(space, encoding="utf-8")

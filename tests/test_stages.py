@@ -146,7 +146,7 @@ def test_evaluate_any_text(finished, tmp_path):
     trained = load_model(finished / "models/char_rnn.npz")
     metrics = evaluate(trained.model, trained.vectorizer.encode("bad cab\né€ "))
     unknown, figures = shown.splitlines()
-    left_out = "characters that the model does not know are left out, and what surrounds them is joined"
+    left_out = "characters that the model does not know are left out, and the text around them is joined"
     assert unknown == f"4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
     assert figures.startswith(f"loss {metrics['loss']:.4f} nats") and figures.endswith("over 10 characters")
     piped = subprocess.run(
@@ -197,14 +197,14 @@ def test_download_takes_the_first_source_that_works(project):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_help_shows_every_flag_with_its_default(tmp_path, stage):
-    shown = " ".join(printed_by(tmp_path, stage, "--help").split())
-    for name in importlib.import_module(f"stages.{stage}").PARAMS:
-        param = PARAMS[name]
-        default = " ".join(param.default) if isinstance(param.default, list) else param.default
-        assert re.search(rf"--{name.replace('_', '-')}\b[^()]*{re.escape(f' (default: {default})')}", shown)
-    for default in ("data", "input.txt", "models", "char_rnn.npz", "metrics"):
-        assert f"(default: {default})" in shown
+def test_help_shows_every_flag_with_its_default(tmp_path, monkeypatch, stage):
+    monkeypatch.setenv("COLUMNS", "1000")
+    shown = printed_by(tmp_path, stage, "--help")
+    defaults = {name: PARAMS[name].default for name in importlib.import_module(f"stages.{stage}").PARAMS}
+    places = {"data_dir": "data", "data_filename": "input.txt", "model_dir": "models", "model_filename": "char_rnn.npz"}
+    for name, default in (defaults | places | {"metrics_dir": "metrics"}).items():
+        text = re.escape(" ".join(default) if isinstance(default, list) else str(default))
+        assert re.search(rf"(?m)^  --{name.replace('_', '-')}[ ,].*\n?.* \(default: {text}\)$", shown)
 
 
 def test_sample_continues_the_start_it_is_given(project):

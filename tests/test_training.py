@@ -1,4 +1,4 @@
-"""Training: it learns a source of known entropy as well as that can be, and does what each of its options says."""
+"""Training: it learns a source of known entropy as well as can be, and does what each of its settings says."""
 
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -6,15 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from charrnn.config import TrainingConfig
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
-from charrnn.gru import GRU
-from charrnn.layers import Dense, Embedding, LastStep
+from charrnn.layers import GRU, Dense, DropoutMasks, Embedding
 from charrnn.models import Model, create_char_rnn_model
+from charrnn.network import Network
 from charrnn.optimizers import SGD, Nadam
-from charrnn.parts import batch_work, loss_and_gradient
 from charrnn.schedules import learning_rate
-from charrnn.training import best_epoch, fit
+from charrnn.training import Callback, best_epoch
+from charrnn.training.network import training_network
+from charrnn.training.shard import Shard
+from tests.callbacks import Calls
 from tests.markov import MarkovChain
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own words on an overflow
@@ -37,6 +40,12 @@ def small_model(seed=0, **options):
     return create_char_rnn_model(V, np.random.default_rng(seed), embedding_dim=5, hidden_dim=24, **options)
 
 
+def fit(model, train_ids, validation_ids, *callbacks, rng, **settings):
+    """Train with one worker, and unless the settings say otherwise, without clipping and on windows side by side."""
+    settings = dict(workers=1, clip_norm=0.0, stride=settings.get("window_size", 100)) | settings
+    return model.fit(train_ids, validation_ids, rng=rng, callbacks=callbacks, **settings)
+
+
 @pytest.mark.parametrize(
     ("options", "cell"),
     [
@@ -46,8 +55,9 @@ def small_model(seed=0, **options):
         (dict(window_size=6, stride=2, targets="last"), "gru"),
         (dict(window_size=20, stride=5, schedule="cosine", warmup_batches=100, weight_decay=0.01), "lstm"),
         (dict(window_size=20, stride=5, dropout=0.1), "gru"),
+        (dict(window_size=20, batch_size=8, carry_state=True, workers=2), "gru"),
     ],
-    ids=["every", "simple-rnn", "carry-state", "last", "lstm-cosine", "dropout"],
+    ids=["every", "simple-rnn", "carry-state", "last", "lstm-cosine", "dropout", "two-workers"],
 )
 def test_held_out_loss_comes_close_to_the_entropy_of_the_source_and_not_below(source, texts, options, cell, rng):
     train_ids, held_out = texts
@@ -62,52 +72,44 @@ def optimizer(update):
     return SimpleNamespace(learning_rate=1.0, state=lambda parameters: None, update=update)
 
 
+def shard(model, **settings):
+    """The whole of every batch, as this model is trained with these settings."""
+    return Shard(training_network(model, TrainingConfig(**settings), DropoutMasks(seed=0)))
+
+
 def test_last_trains_on_the_final_position_alone(rng):
     model = small_model()
-    trainee = model.with_layers([*model.layers[:-1], LastStep(24), model.layers[-1]])
     x, y = rng.integers(V, size=(2, 7, 3))
-    work = batch_work(trainee, 7, 3)
-    assert work[0].loss.losses.shape == (1, 3)
-    loss = loss_and_gradient(trainee, x, y, work)
+    last = shard(model, targets="last")
+    assert last.network.allocate(7, 3).output_steps == 1
+    loss, _ = last.loss_and_gradient(x, y)
     expected = -np.log(model.predict(x)[-1, np.arange(3), y[-1]]).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     y[:-1] = 0
-    assert loss_and_gradient(trainee, x, y, work) == loss
+    assert last.loss_and_gradient(x, y)[0] == loss
 
 
 def test_every_trains_on_all_positions(rng):
     model = small_model()
     x, y = rng.integers(V, size=(2, 7, 3))
-    loss = loss_and_gradient(model, x, y, batch_work(model, 7, 3))
-    of_targets = np.take_along_axis(model.predict(x), y[..., None], axis=-1)
-    np.testing.assert_allclose(loss, -np.log(of_targets).mean(), rtol=1e-5)
+    loss, _ = shard(model, targets="every").loss_and_gradient(x, y)
+    probabilities = np.take_along_axis(model.predict(x), y[..., None], axis=-1)
+    np.testing.assert_allclose(loss, -np.log(probabilities).mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("carry_state", [False, True])
-def test_threads_change_nothing_but_rounding(carry_state, monkeypatch):
-    monkeypatch.setattr("charrnn.parts.MULTIPLY_ADDS_A_THREAD", 24 * 24)
-    ids = np.random.default_rng(1).integers(V, size=400)
-
-    def trained(num_threads):
-        model = small_model()
-        options = dict(batch_size=7, window_size=10, num_epochs=2, carry_state=carry_state, num_threads=num_threads)
-        history = fit(model, ids, ids, rng=np.random.default_rng(2), **options)
-        return model.parameters, history[-1]["train_loss"]
-
-    alone, loss_alone = trained(1)
-    beside, loss_beside = trained(3)
-    assert (beside != alone).any()  # sums in another order, so the threads were at work
-    np.testing.assert_allclose(beside, alone, atol=2e-4)
-    np.testing.assert_allclose(loss_beside, loss_alone, rtol=1e-5)
-    np.testing.assert_array_equal(trained(3)[0], beside)
+def evaluate_alike(monkeypatch, *losses):
+    """Make the validation losses of the epochs these, whatever the model."""
+    losses = iter(losses)
+    evaluation = "charrnn.training.trainer.evaluate"
+    monkeypatch.setattr(evaluation, lambda *args, **options: {"loss": next(losses), "accuracy": 0.0})
 
 
 @pytest.mark.parametrize(("carry_state", "expected"), [(False, 0), (True, 2 * 9)])
 def test_state_is_carried_only_on_purpose_and_not_into_the_next_epoch(carry_state, expected, monkeypatch, rng):
-    passed, forward = [], Model.forward
-    monkeypatch.setattr(Model, "forward", lambda *args: passed.append(args[3]) or forward(*args))
+    passed, forward = [], Network.forward
+    monkeypatch.setattr(Network, "forward", lambda *args: passed.append(args[3]) or forward(*args))
     ids = rng.integers(V, size=401)
-    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": 0.0, "accuracy": 0.0})
+    evaluate_alike(monkeypatch, 0.0, 0.0)
     fit(small_model(), ids, ids, rng=rng, num_epochs=2, batch_size=4, window_size=10, carry_state=carry_state)
     assert len(passed) == 2 * 10
     assert sum(state is not None for state in passed) == expected
@@ -121,13 +123,13 @@ def test_carried_state_is_that_of_one_long_pass(rng):
         model,
         ids,
         ids,
+        Calls(batch=lambda now, loss: losses.append(loss)),
         rng=rng,
         optimizer=SGD(learning_rate=1e-30),
         num_epochs=1,
         batch_size=1,
         window_size=10,
         carry_state=True,
-        on_batch=lambda now, loss: losses.append(loss),
     )
     whole = -np.log(model.predict(ids[:-1])[np.arange(40), ids[1:]])
     np.testing.assert_allclose(losses, whole.reshape(4, 10).mean(axis=1), rtol=1e-5)
@@ -144,20 +146,22 @@ def test_one_seed_one_model(texts):
     assert trained(1) != trained(2)
 
 
-def test_history_tells_each_epoch(texts, rng):
+def test_the_history_has_a_row_for_each_epoch(texts, rng):
     model, epochs, batches = small_model(), [], []
     history = fit(
         model,
         texts[0][:2001],
         texts[1][:501],
+        Calls(
+            batch=lambda now, loss: batches.append((now.epoch, now.batch, now.num_batches, loss)),
+            epoch=lambda now: epochs.append(len(now.history)),
+        ),
         rng=rng,
         optimizer=Nadam(0.002),
         num_epochs=3,
         window_size=100,
         stride=100,
         batch_size=8,
-        on_batch=lambda now, loss: batches.append((now.epoch, now.batch, now.num_batches, loss)),
-        on_epoch=lambda now: epochs.append(len(now.history)),
     )
     assert [row["epoch"] for row in history] == epochs == [1, 2, 3]
     assert [progress[:3] for progress in batches] == [(e, b, 3) for e in (1, 2, 3) for b in (1, 2, 3)]
@@ -165,8 +169,8 @@ def test_history_tells_each_epoch(texts, rng):
     assert history[-1]["validation_loss"] == last["loss"]
     assert history[-1]["validation_accuracy"] == last["accuracy"]
     assert history[-1]["learning_rate"] == 0.002
-    of_last_epoch = np.array([loss for epoch, _, _, loss in batches if epoch == 3])
-    np.testing.assert_allclose(history[-1]["train_loss"], of_last_epoch @ [8, 8, 4] / 20)
+    last_losses = np.array([loss for epoch, _, _, loss in batches if epoch == 3])
+    np.testing.assert_allclose(history[-1]["train_loss"], last_losses @ [8, 8, 4] / 20)
 
 
 @pytest.mark.parametrize("clip_norm", [0.0, 0.01])
@@ -188,17 +192,11 @@ def test_the_gradient_norm_is_the_mean_over_the_batches_of_an_epoch_before_clipp
     [(401, 4, 10), (403, 4, 10), (405, 4, 11), (41, 41, 1), (41, 1000, 1)],
 )
 def test_the_number_of_batches_is_known_beforehand_where_state_is_carried(n, batch_size, expected, rng):
-    ids, told = rng.integers(V, size=n), []
+    ids, seen = rng.integers(V, size=n), []
+    callback = Calls(batch=lambda now, _: seen.append((now.epoch, now.batch, now.num_batches)))
     options = dict(num_epochs=1, batch_size=batch_size, window_size=10, carry_state=True)
-    fit(
-        small_model(),
-        ids,
-        ids,
-        rng=rng,
-        on_batch=lambda now, _: told.append((now.epoch, now.batch, now.num_batches)),
-        **options,
-    )
-    assert told == [(1, batch, expected) for batch in range(1, expected + 1)]
+    fit(small_model(), ids, ids, callback, rng=rng, **options)
+    assert seen == [(1, batch, expected) for batch in range(1, expected + 1)]
 
 
 def test_clipping_limits_the_step(rng):
@@ -234,38 +232,40 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(value, rng):
     ids, epochs = rng.integers(V, size=200), []
     spoil = optimizer(lambda parameters, gradient, state: parameters.fill(value))
     with pytest.raises(DivergenceError, match="^training diverged in epoch 1: the loss is nan "):
-        fit(small_model(), ids, ids, rng=rng, optimizer=spoil, on_epoch=epochs.append)
+        fit(small_model(), ids, ids, Calls(epoch=epochs.append), rng=rng, optimizer=spoil)
     assert not epochs
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(clip_norm=-1), "clip_norm is -1; it must be a finite number of at least 0"),
-        (dict(weight_decay=-1), "weight_decay is -1; it must be a finite number of at least 0"),
+        (dict(clip_norm=-1), "clip_norm is -1; it must be a number of at least 0"),
+        (dict(weight_decay=-1), "weight_decay is -1; it must be a number of at least 0"),
         (dict(warmup_batches=-1), "warmup_batches is -1; it must be an integer of at least 0"),
         (dict(patience=1.5), "patience is 1.5; it must be an integer of at least 0"),
-        (dict(dropout=1.0), "dropout is 1.0; it must be at least 0 and below 1"),
+        (dict(dropout=1.0), "dropout is 1.0; it must be a number of at least 0 and below 1"),
         (dict(schedule="cosy"), "schedule is 'cosy'; it must be one of constant, step, cosine"),
         (
             dict(final_learning_rate=0.1),
             "final_learning_rate is 0.1; it must be at least 0 and at most the learning_rate, 0.001",
         ),
-        (dict(clip_norm=np.nan), "clip_norm is nan; it must be a finite number of at least 0"),
-        (dict(clip_norm=np.inf), "clip_norm is inf; it must be a finite number of at least 0"),
+        (dict(clip_norm=np.nan), "clip_norm is nan; it must be a number of at least 0"),
+        (dict(clip_norm=np.inf), "clip_norm is inf; it must be a number of at least 0"),
         (dict(stride=0), "stride is 0; it must be an integer of at least 1"),
         (dict(stride=-20), "stride is -20; it must be an integer of at least 1"),
         (dict(stride=21), "stride is 21; it must be at most window_size, 20, or text would be skipped"),
-        (dict(batch_size=2.5), "batch_size is 2.5; it must be an integer of at least 1"),
-        (dict(batch_size=0), "batch_size is 0; it must be an integer of at least 1"),
+        (dict(batch_size=2.5), "batch_size is 2.5; it must be an integer of at least 1 and at most 1,000,000"),
+        (dict(batch_size=0), "batch_size is 0; it must be an integer of at least 1 and at most 1,000,000"),
         (dict(window_size=0), "window_size is 0; it must be an integer of at least 1"),
         (dict(num_epochs=0), "num_epochs is 0; it must be an integer of at least 1"),
+        (dict(workers=0), "workers is 0; it must be an integer of at least 1"),
+        (dict(weight_decay=1000), "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below 1"),
         (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_by_name(options, message, rng):
     with pytest.raises(InputError) as error:
-        fit(small_model(), TEXT, rng=rng, **dict(validation_ids=TEXT, window_size=20) | options)
+        fit(small_model(), TEXT, **dict(validation_ids=TEXT, rng=rng, window_size=20) | options)
     assert str(error.value) == message
 
 
@@ -274,7 +274,12 @@ def test_a_setting_out_of_its_range_is_refused_by_name(options, message, rng):
     [dict(stride=20), dict(stride=21, carry_state=True), dict(batch_size=1), dict(validation_ids=TEXT[:2])],
 )
 def test_the_ends_of_the_ranges_are_allowed(options, rng):
-    assert fit(small_model(), TEXT, rng=rng, **dict(validation_ids=TEXT, window_size=20, num_epochs=1) | options)
+    assert fit(small_model(), TEXT, **dict(validation_ids=TEXT, rng=rng, window_size=20, num_epochs=1) | options)
+
+
+def test_a_misspelt_setting_is_an_error(rng):
+    with pytest.raises(TypeError, match="'num_epoch'"):
+        fit(small_model(), TEXT, TEXT, rng=rng, num_epoch=1)
 
 
 def test_a_text_shorter_than_a_window_is_refused(rng):
@@ -289,10 +294,10 @@ def test_unknown_targets_are_refused(rng):
 
 @pytest.mark.parametrize("carry_state", [False, True])
 def test_dropout_follows_each_layer_with_memory_and_repeats_with_the_seed(carry_state, monkeypatch):
-    chains, ids = [], np.random.default_rng(1).integers(V, size=300)
+    trained_layers, ids = [], np.random.default_rng(1).integers(V, size=300)
     monkeypatch.setattr(
-        "charrnn.training.batch_work",
-        lambda trainee, *args: chains.append(trainee.layers) or batch_work(trainee, *args),
+        "charrnn.training.trainer.Shard",
+        lambda network, *args: trained_layers.append(network.layers) or Shard(network, *args),
     )
 
     def trained(dropout, seed=0):
@@ -303,16 +308,17 @@ def test_dropout_follows_each_layer_with_memory_and_repeats_with_the_seed(carry_
         return model.parameters
 
     np.testing.assert_array_equal(trained(0.5), trained(0.5))
-    names = [type(layer).__name__ for layer in chains[0]]
-    assert names == ["EmbeddingOfRows", "GRU", "Dropout", "GRU", "Dropout", "Dense"]
-    assert chains[0][2].number != chains[0][4].number  # each draws masks of its own
+    layers = trained_layers[0]
+    names = [type(layer).__name__ for layer in layers]
+    assert names == ["LookupEmbedding", "GRU", "Dropout", "GRU", "Dropout", "Dense"]
+    assert layers[2].number != layers[4].number  # each draws masks of its own
     assert (trained(0.5) != trained(0.0)).any() and (trained(0.5) != trained(0.5, seed=1)).any()
 
 
-def test_dropout_is_another_in_each_epoch(rng, monkeypatch):
+def test_every_epoch_has_other_dropout_masks(rng):
     model, ids, losses = small_model(), rng.integers(V, size=41), []
     options = dict(dropout=0.5, num_epochs=3, window_size=40, optimizer=SGD(learning_rate=1e-30))
-    fit(model, ids, ids, rng=rng, on_batch=lambda *args: losses.append(args[-1]), **options)
+    fit(model, ids, ids, Calls(batch=lambda now, loss: losses.append(loss)), rng=rng, **options)
     assert len(set(losses)) == 3
 
 
@@ -332,8 +338,8 @@ def test_the_schedule_goes_over_all_epochs(rng):
     ids, seen = rng.integers(V, size=101), []
     options = dict(schedule="cosine", warmup_batches=3, final_learning_rate=0.1, window_size=10, batch_size=2)
     history = fit(small_model(), ids, ids, rng=rng, optimizer=Recorder(0.5, seen), num_epochs=2, **options)
-    of_schedule = dict(schedule="cosine", warmup_batches=3, final=0.1, highest=0.5)
-    assert seen == [learning_rate(batch, 10, **of_schedule) for batch in range(1, 11)]
+    config = TrainingConfig(schedule="cosine", warmup_batches=3, final_learning_rate=0.1, learning_rate=0.5)
+    assert seen == [learning_rate(batch, config, num_batches=10) for batch in range(1, 11)]
     assert [row["learning_rate"] for row in history] == [seen[4], seen[9]]
 
 
@@ -345,45 +351,111 @@ def test_weights_decay_by_their_share_of_the_learning_rate_and_biases_do_not(rng
     for model, weight_decay in ((plain, 0.0), (decayed, 0.4)):
         options = dict(num_epochs=1, window_size=20, optimizer=SGD(0.5), weight_decay=weight_decay)
         fit(model, ids, ids, rng=np.random.default_rng(2), **options)
-    shrunk = np.where(plain.decayed(), 0.5 * 0.4 * start, 0)
+    shrunk = np.where(plain.weight_decay_mask(), 0.5 * 0.4 * start, 0)
     np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
 
 
 def test_however_training_ends_the_model_is_that_of_the_best_epoch(rng, monkeypatch):
-    losses = iter([2.0, 1.0, float("nan")])
-    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": next(losses), "accuracy": 0.0})
+    evaluate_alike(monkeypatch, 2.0, 1.0, float("nan"))
     model, ids, after = small_model(), rng.integers(V, size=200), []
     with pytest.raises(DivergenceError, match="^training diverged in epoch 3: the loss is nan"):
-        fit(model, ids, ids, rng=rng, window_size=10, on_epoch=lambda _: after.append(model.parameters.copy()))
+        fit(model, ids, ids, Calls(epoch=lambda _: after.append(model.parameters.copy())), rng=rng, window_size=10)
     np.testing.assert_array_equal(model.parameters, after[1])
 
 
 def test_buffers_are_made_once_for_each_shape_of_a_batch(rng, monkeypatch):
-    ids, shapes = rng.integers(V, size=101), []
-    monkeypatch.setattr(
-        "charrnn.training.batch_work",
-        lambda trainee, T, B, *args: shapes.append((T, B)) or batch_work(trainee, T, B, *args),
-    )
+    ids, shapes, allocate = rng.integers(V, size=101), [], Network.allocate
+    monkeypatch.setattr(Network, "allocate", lambda self, T, B: shapes.append((T, B)) or allocate(self, T, B))
+    evaluate_alike(monkeypatch, 3.0, 2.0, 1.0)
     fit(small_model(), ids, ids, rng=rng, num_epochs=3, window_size=10, batch_size=4)
     assert shapes == [(10, 4), (10, 2)]
 
 
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 4), (3, 6)])
 def test_the_model_is_that_of_the_best_epoch_and_patience_ends_training(patience, epochs, rng, monkeypatch):
-    losses = iter([3.0, 1.0, 2.0, 1.0, 0.5, 0.7])
-    monkeypatch.setattr("charrnn.training.evaluate", lambda *a, **k: {"loss": next(losses), "accuracy": 0.0})
+    evaluate_alike(monkeypatch, 3.0, 1.0, 2.0, 1.0, 0.5, 0.7)
     model, ids, after = small_model(), rng.integers(V, size=200), []
-    history = fit(
-        model,
-        ids,
-        ids,
-        rng=rng,
-        num_epochs=6,
-        window_size=10,
-        patience=patience,
-        on_epoch=lambda now: after.append(model.parameters.copy()),
-    )
+    callback = Calls(epoch=lambda now: after.append(model.parameters.copy()))
+    history = fit(model, ids, ids, callback, rng=rng, num_epochs=6, window_size=10, patience=patience)
     assert len(history) == len(after) == epochs
     best = 5 if epochs == 6 else 2
     assert best_epoch(history) is history[best - 1]
     np.testing.assert_array_equal(model.parameters, after[best - 1])
+
+
+class Diary(Callback):
+    """Notes every call in a list that several may share."""
+
+    def __init__(self, name, calls, stop_after=None):
+        self.name, self.calls, self.stop_after, self.asked = name, calls, stop_after, 0
+
+    def on_batch(self, now, loss):
+        self.calls.append((self.name, "batch", now.epoch, now.batch))
+
+    def on_epoch(self, now):
+        self.calls.append((self.name, "epoch", now.epoch, now.batch))
+
+    def should_stop(self):
+        self.asked += 1
+        return self.asked == self.stop_after
+
+    def on_stop(self, now):
+        self.calls.append((self.name, "stop", now.epoch, now.batch))
+
+
+def test_callbacks_are_called_in_order_after_every_batch_and_epoch_and_when_one_wants_to_stop(rng):
+    calls = []
+    diaries = Diary("a", calls), Diary("b", calls, stop_after=3)
+    history = fit(small_model(), TEXT[:41], TEXT, *diaries, rng=rng, num_epochs=2, window_size=10, batch_size=2)
+    events = [
+        ("batch", 1, 1),
+        ("batch", 1, 2),
+        ("epoch", 2, 0),
+        ("batch", 2, 1),
+        ("stop", 2, 1),
+        ("batch", 2, 2),
+        ("epoch", 3, 0),
+    ]
+    assert calls == [(name, *event) for event in events for name in "ab"]
+    assert diaries[0].asked == diaries[1].asked == 4
+    assert len(history) == 2  # nothing was raised, so training went on
+
+
+def test_callbacks_see_each_epoch_with_its_row_and_the_parameters_after_it(rng):
+    model, ids, rows, parameters = small_model(), rng.integers(V, size=200), [], []
+
+    def note(now):
+        rows.append(now.history[-1])
+        parameters.append(now.parameters.copy())
+        assert now.parameters is model.parameters
+
+    history = fit(model, ids, ids, Calls(epoch=note), rng=rng, num_epochs=3, window_size=10)
+    assert rows == history
+    np.testing.assert_array_equal(model.parameters, parameters[history.index(best_epoch(history))])
+
+
+@pytest.mark.parametrize("event", ["batch", "epoch", "stop"])
+def test_an_exception_in_a_callback_ends_training(event, rng):
+    seen = []
+
+    def interrupt(now, *loss):
+        seen.append((now.epoch, now.batch))
+        raise KeyboardInterrupt("the reason")
+
+    callback = Calls(**{event: interrupt}, asked=lambda: event == "stop")
+    with pytest.raises(KeyboardInterrupt, match="the reason"):
+        fit(small_model(), TEXT, TEXT, callback, rng=rng, num_epochs=2, window_size=10)
+    assert seen == [(2, 0) if event == "epoch" else (1, 1)]
+
+
+def test_a_callback_need_not_do_anything(rng):
+    assert fit(small_model(), TEXT, TEXT, Callback(), rng=rng, num_epochs=1)
+
+
+def test_a_misspelt_callback_method_is_refused():
+    with pytest.raises(InputError) as error:
+        type("Mine", (Callback,), {"on_batch": print, "on_epoch_end": print})
+    assert str(error.value) == "Mine: callbacks have no on_epoch_end; known are on_batch, on_epoch, on_stop"
+    with pytest.raises(InputError, match="^Heir: callbacks have no on_batches; known are"):
+        type("Heir", (Calls,), {"on_batches": print})
+    assert type("Fine", (Calls,), {"on_epoch": print, "other": print})

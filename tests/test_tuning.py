@@ -1,5 +1,8 @@
 """The search as a user runs it: what it tries, keeps and reports, how it resumes, and the experiments it makes."""
 
+# ruff: noqa: F401, F811 (imported fixtures look like names that are unused, then redefined)
+
+import csv
 import json
 import os
 import re
@@ -8,13 +11,12 @@ import signal
 import sys
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from charrnn.parallel.processes import WorkerError
 from stages.common.params import PARAMS, load_params
 from stages.common.prepared import read_ids, read_vocabulary
-from stages.common.training import StopOnSignal, fit_with_params, fresh_model
+from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
 from tests.tuning_project import (
@@ -28,8 +30,8 @@ from tests.tuning_project import (
     files,
     interruptible,
     optuna,
-    prepared,  # noqa: F401 (a fixture)
-    project,  # noqa: F401 (a fixture)
+    prepared,
+    project,
     run,
     stage,
     start,
@@ -40,7 +42,7 @@ from tests.tuning_project import (
 )
 from tuning import __main__ as program
 from tuning import experiments, session, trials
-from tuning.options import TABLE
+from tuning.options import STORAGE, TABLE
 from tuning.table import write_table
 
 # The program itself turns it off.
@@ -74,40 +76,56 @@ def test_every_trial_is_a_row_and_a_line(searched):
         ]
         assert row["epochs"] == "4" if row["outcome"] == "complete" else row["epochs"] in ("1", "3")
         assert (float(row["dropout"]) > 0) == (int(row["hidden_dim"]) >= 8)
-    assert [line.partition(":")[0] for line in printed.splitlines()[:-1]] == [f"trial {i}" for i in range(14)]
+    *lines, last = printed.splitlines()
+    assert [line.partition(" (")[0] for line in lines] == [f"trial {i}" for i in range(14)]
+    assert last == "all trials: metrics/tuning.csv, plots: tuning_results/report.html"
     best = min((row for row in found if row["outcome"] == "complete"), key=lambda row: float(row["validation_loss"]))
-    assert f"best {float(best['validation_loss']):.4f} of trial {best['trial']} " in printed.splitlines()[-2]
+    assert lines[-1].endswith(f"; best: {float(best['validation_loss']):.4f}, trial {best['trial']}")
+
+
+def with_and_without_dropout(folder):
+    """A complete trial and another one, which draw differently from the same generator."""
+    study = study_of(folder)
+    with_dropout = max(study.get_trials(states=(COMPLETE,)), key=lambda trial: trial.user_attrs["params"]["dropout"])
+    return with_dropout, min(study.trials, key=lambda trial: trial.user_attrs["params"]["dropout"])
 
 
 def test_a_trial_trains_as_the_stage_does(searched, tmp_path):
     folder = shutil.copytree(searched[0], tmp_path / "project")
-    trials = study_of(folder).trials
-    complete = [trial for trial in trials if trial.state == optuna.trial.TrialState.COMPLETE]
-    pruned = [trial for trial in trials if trial.state == optuna.trial.TrialState.PRUNED]
-    # one with dropout and one without: they draw differently from the same generator
-    tried = [max(complete, key=lambda t: t.user_attrs["params"]["dropout"])]
-    tried.append(min(complete + pruned, key=lambda t: t.user_attrs["params"]["dropout"]))
-    for trial in tried:
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in trial.user_attrs["params"].items()]
-        run(folder, "train", *flags)
-        history = [float(row["validation_loss"]) for row in rows(folder / "metrics/history.csv")]
+    for trial in with_and_without_dropout(folder):
+        stage(folder, "train", *(f"--{name.replace('_', '-')}={v}" for name, v in trial.user_attrs["params"].items()))
         losses = [float(f"{loss:.6g}") for loss in trial.user_attrs["losses"]]
+        with open(folder / "metrics/history.csv", encoding="utf-8") as file:
+            history = [float(row["validation_loss"]) for row in csv.DictReader(file)]
         assert history[: len(losses)] == losses
-        if trial.value is not None and trial in complete:
+        if trial.state == COMPLETE:
             recorded = json.loads((folder / "metrics/train.json").read_bytes())["validation_loss"]
             assert recorded == float(f"{trial.value:.6g}") == min(losses)
 
 
-def test_a_second_search_goes_on_as_if_the_first_had_not_ended(project, searched):
+def test_the_losses_of_a_trial_are_those_of_training_with_its_params_in_all_digits(searched):
+    folder = searched[0]
+    texts = [read_ids(folder / f"data/processed/{part}.npy") for part in ("train", "validation")]
+    vectorizer, _ = read_vocabulary(folder / "data/processed/vocabulary.json")
+    params = load_params(folder / "params.yaml")
+    assert params["workers"] == 2
+    for trial in with_and_without_dropout(folder):
+        tried = params | trial.user_attrs["params"]
+        model, rng = fresh_model(tried, vectorizer.vocabulary_size)
+        losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
+        assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
+
+
+def test_a_second_search_resumes_as_if_the_first_had_not_ended(project, searched):
     run(project, "--trials", 3, "--top", 0)
     assert len(table(project)) == 3
-    rewrite("params.yaml", lambda text: text.replace(b"log_interval: 1\n", b"log_interval: 2\n"))(project)
+    edit(project, "params.yaml", "log_interval: 1\n", "log_interval: 2\n")
     run(project, "--trials", 14, "--top", 0)
     assert without_seconds(project) == without_seconds(searched[0])
 
 
 def test_another_seed_tries_something_else(project, searched):
-    rewrite("params.yaml", lambda text: text.replace(b"seed: 42", b"seed: 43"))(project)
+    edit(project, "params.yaml", "seed: 42", "seed: 43")
     run(project, "--trials", 1, "--top", 0)
     assert table(project)[0]["learning_rate"] != table(searched[0])[0]["learning_rate"]
 
@@ -120,23 +138,22 @@ def test_minutes_end_a_search(project):
 @pytest.mark.parametrize(
     ("change", "flags", "words"),
     [
-        (rewrite("params.yaml", lambda text: text.replace(b"stride: 5", b"stride: 4")), (), "another stride;"),
-        (rewrite("params.yaml", lambda text: text.replace(b"dropout: 0.0", b"dropout: 0.1")), (), "another dropout;"),
-        (rewrite("search.yaml", lambda text: text.replace(b"to: 12", b"to: 13")), (), "another hidden_dim;"),
-        (
-            rewrite("data/processed/vocabulary.json", lambda text: text.replace(b'_sha256": "', b'_sha256": "0')),
-            (),
-            "another corpus_sha256;",
-        ),
-        (lambda folder: None, ("--pareto",), "another objectives;"),
+        (("params.yaml", "stride: 5", "stride: 4"), (), "another stride;"),
+        (("params.yaml", "dropout: 0.0", "dropout: 0.1"), (), "another dropout;"),
+        (("params.yaml", "workers: 2", "workers: 1"), (), "another workers;"),
+        (("search.yaml", "to: 12", "to: 13"), (), "another hidden_dim;"),
+        (("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "another corpus_sha256;"),
+        (None, ("--pareto",), "another objectives;"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_study_of_something_else_is_refused(searched, tmp_path, change, flags, words):
     folder = shutil.copytree(searched[0], tmp_path / "project")
-    change(folder)
+    if change:
+        edit(folder, *change)
     ended = start(folder, "--trials", 15, "--top", 0, *flags)
     (line,) = ended.stderr.splitlines()
-    assert ended.returncode == 1 and line.startswith("error: ") and words in line
+    assert ended.returncode == 1 and line.startswith("error: study 'main' was started with ") and words in line
     assert len(study_of(folder).trials) == 14
 
 
@@ -151,8 +168,32 @@ def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
 def test_a_search_without_a_complete_trial_fails(project):
     (project / "search.yaml").write_text("window_size: [3, 4]\n")
     ended = start(project, "--trials", 2, "--top", 0)
-    assert ended.stderr == "error: no trial was completed; metrics/tuning.csv tells what came of each\n"
+    assert ended.stderr == "error: no trial is complete; metrics/tuning.csv shows how each one ended\n"
     assert [row["outcome"] for row in table(project)] == ["failed"] * 2
+
+
+@pytest.mark.parametrize("error", [WorkerError("worker 1 died (signal 9)"), MemoryError()], ids=repr)
+def test_a_trial_that_can_not_go_on_fails_and_the_next_one_starts(monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(trials, "fit_with_params", fail)
+    study = optuna.create_study()
+    task = trials.Task({}, {name: param.default for name, param in PARAMS.items()}, (), 3)
+    study.optimize(lambda trial: trials.run_trial(trial, task, StopOnSignal(), print), n_trials=2)
+    assert [(trial.state, trial.user_attrs["problem"]) for trial in study.trials] == [
+        (PRUNED, str(error) or "out of memory")
+    ] * 2
+
+
+def test_a_trial_that_was_lost_before_it_had_params_is_a_row_too(tmp_path):
+    study = optuna.create_study()
+    study.tell(study.ask(), state=LOST)
+    trial = study.ask()
+    trial.set_user_attr("params", {"tie_weights": True})
+    study.tell(trial, 1.5)
+    write_table(tmp_path / "metrics/tuning.csv", study)
+    assert [(row["outcome"], row["tie_weights"]) for row in table(tmp_path)] == [("lost", ""), ("complete", "true")]
 
 
 def test_two_objectives(project):
@@ -165,15 +206,15 @@ def test_two_objectives(project):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_keeps_what_is_done_and_the_trial_in_hand_is_done_again(project, searched):
-    rewrite("search.yaml", lambda text: text + b"num_epochs: [4, 1000000]\n")(project)
+def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(project, searched):
+    (project / "search.yaml").write_text(f"{SPACE}num_epochs: [4, 1000000]\n", encoding="utf-8")
     flags = ("--pareto", "--trials", 10, "--top", 0)  # which prunes nothing
     with interruptible(project, *flags) as process:
         storage = f"sqlite:///{project}/tuning_results/study.db"
-        wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in in_hand(storage)))
+        wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in trials_under_way(storage)))
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors.strip().splitlines()[-1].startswith("interrupted")
+    assert process.returncode == 130 and errors.strip().splitlines()[-1] == f"interrupted; {KEPT}"
     *kept, last = table(project)
     assert kept and {row["outcome"] for row in kept} == {"complete"}
     assert (last["outcome"], last["again_as"]) == ("lost", str(int(last["trial"]) + 1))
@@ -195,7 +236,7 @@ class References(HTMLParser):
         self.found += [(tag, *pair) for pair in attributes if pair[0] in ("src", "href", "srcset", "data")]
 
 
-def test_the_report_has_all_pictures_and_loads_nothing(searched):
+def test_the_report_has_all_plots_and_loads_nothing(searched):
     page = (searched[0] / "tuning_results/report.html").read_text(encoding="utf-8")
     headings = re.findall("<h2>(.*?)</h2>", page)
     assert headings == [
@@ -204,7 +245,7 @@ def test_the_report_has_all_pictures_and_loads_nothing(searched):
         "Importance of each hyperparameter",
         "Parallel coordinates",
     ]
-    assert len(re.findall(r"Plotly\.newPlot\(\s*\"", page)) == 4 and "No picture yet" not in page
+    assert len(re.findall(r"Plotly\.newPlot\(\s*\"", page)) == 4 and "No plot yet" not in page
     assert len(page) > 1_000_000  # the library is in the page
     references = References()
     references.feed(page)
@@ -220,7 +261,7 @@ def test_the_report_has_all_pictures_and_loads_nothing(searched):
         ("--heartbeat 0", "heartbeat is '0'; it must be an integer of at least 1"),
         ("--study a/b", "study is 'a/b'; it must consist of letters, digits, _ and -"),
         ("--space none.yaml", "none.yaml: No such file or directory"),
-        ("--top 0 --storage study.db", "the storage is 'study.db'; it must be a URL such as sqlite:///tuning_results/study.db"),
+        ("--top 0 --storage study.db", f"the storage is 'study.db'; it must be a URL such as {STORAGE}"),
         ("--top 0 --storage postgresql://me:secret@127.0.0.1:1/x", "postgresql://me:***@127.0.0.1:1/x: connection"),
         ("--top 0 --storage sqlite:///no/folder/study.db", "sqlite:///no/folder/study.db: unable to open database"),
         ("--top 0 --storage oracle://x", "oracle://x needs oracledb, which is not installed"),
@@ -249,29 +290,25 @@ def test_what_is_not_installed_is_named_with_the_way_to_install_it(project, tmp_
     (tmp_path / "hidden" / f"{module}.py").write_text(absent)
     ended = start(project, PYTHONPATH=f"{tmp_path / 'hidden'}{os.pathsep}{ROOT}")
     assert ended.returncode == 1
-    assert ended.stderr == f'error: {module} is not installed; python -m pip install -e ".[tune]" brings it\n'
+    assert ended.stderr == f'error: {module} is not installed; `python -m pip install -e ".[tune]"` installs it\n'
 
 
-# What becomes of the best
-
-
-def complete_trials(folder):
-    """Best first."""
-    trials = study_of(folder).get_trials(states=(optuna.trial.TrialState.COMPLETE,))
-    return sorted(trials, key=lambda trial: trial.value)
+# Experiments made of the best trials
 
 
 def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, monkeypatch):
     set_params(repository, num_epochs=2)
     (repository / "search.yaml").write_text(SPACE, encoding="utf-8")
-    (repository / tune.TABLE).write_text("trial\n0\n")  # of an earlier search; Git tracks it
+    (repository / TABLE).write_text("trial\n0\n")  # of an earlier search; Git tracks it
     run_in(repository, "git", "add", "-A")
     run_in(repository, "git", "commit", "-qm", "tuned")
-    printed = run_in(repository, sys.executable, "-m", "stages.tune", "--trials", "6").stdout
-    assert run_in(repository, "git", "status", "--porcelain").stdout == f" M {tune.TABLE}\n"
+    printed = run_in(repository, sys.executable, "-m", "tuning", "--trials", "6").stdout
+    assert run_in(repository, "git", "status", "--porcelain").stdout == f" M {TABLE.as_posix()}\n"
     best, second = complete_trials(repository)[:2]
     name = f"tune-main-{best.number}"
-    assert f"`dvc exp apply {name}` takes the params of that trial" in printed
+    assert (
+        f"experiment {name} has validation loss {best.value:.6g}, as its trial had; `dvc exp apply {name}`" in printed
+    )
 
     _, baseline = json.loads(run_in(repository, "dvc", "exp", "show", "--json").stdout)
     (experiment,) = baseline["experiments"]
@@ -293,18 +330,27 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
 def test_top_is_how_many_of_the_best_become_experiments(searched, tmp_path, monkeypatch, top):
     made = []
     monkeypatch.chdir(shutil.copytree(searched[0], tmp_path / "project"))
-    monkeypatch.setattr(experiments, "require_dvc", lambda: None)
-    monkeypatch.setattr(tune, "make_experiment", lambda *arguments: made.append(arguments))
-    monkeypatch.setattr(sys, "argv", ["tune", "--trials", "14", "--top", str(top)])
-    tune.main()
+    monkeypatch.setattr(session, "require_dvc", lambda: None)
+    monkeypatch.setattr(session, "make_experiment", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(sys, "argv", ["tuning", "--trials", "14", "--top", str(top)])
+    program.main()
     best = complete_trials(searched[0])[:top]
     assert made == [(f"tune-main-{trial.number}", trial.user_attrs["params"], trial.value) for trial in best]
 
 
-@pytest.mark.parametrize(("recorded", "begins"), [(1.23457, "`dvc exp apply tune-a"), (1.23458, "warning: experiment")])
-def test_an_experiment_with_another_loss_than_its_trial_is_warned_of(monkeypatch, capsys, recorded, begins):
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        (
+            1.23457,
+            "experiment tune-a has validation loss 1.23457, as its trial had; `dvc exp apply tune-a` applies it\n",
+        ),
+        (1.23458, "warning: experiment tune-a has validation loss 1.23458, but its trial had 1.23457: "),
+    ],
+)
+def test_an_experiment_with_another_loss_than_its_trial_is_warned_of(monkeypatch, capsys, recorded, message):
     runs = []
     monkeypatch.setattr(experiments, "run_experiment", lambda name, params: runs.append((name, params)) or recorded)
-    tune.make_experiment("tune-a", {"hidden_dim": 8}, 1.2345678)
-    assert runs == [("tune-a", {"hidden_dim": 8, "workers": 1})]  # as many as the trial had
-    assert capsys.readouterr().out.startswith(begins)
+    experiments.make_experiment("tune-a", {"hidden_dim": 8}, 1.2345678)
+    assert runs == [("tune-a", {"hidden_dim": 8})]
+    assert capsys.readouterr().out.startswith(message)

@@ -35,7 +35,7 @@ def write_report(path: Path, study: optuna.Study) -> None:
         page.append(f"<h2>{heading}</h2>")
         try:
             with warnings.catch_warnings(action="ignore"):  # about small numbers of trials
-                figure = plot().update_layout(title=None)
+                figure = plot().update_layout(title=None, margin_t=40)
         except (ValueError, RuntimeError) as error:  # too few trials, for example
             page.append(f"<p>No plot yet: {html.escape(str(error))}</p>")
             continue
@@ -60,14 +60,17 @@ def learning_curves(study: optuna.Study) -> go.Figure:
 
 
 def _plots(study: optuna.Study) -> dict[str, Callable[[], go.Figure]]:
-    loss: dict[str, Any] = dict(target=lambda trial: trial.values[0], target_name=LOSS)
+    has_two = len(study.directions) == 2
+    loss: dict[str, Any] = dict(target_name=LOSS)
+    if has_two:  # with one objective, Optuna knows that less is better, and draws the best so far
+        loss["target"] = lambda trial: trial.values[0]
     plots: dict[str, Callable[[], go.Figure]] = {
         "Optimization history": lambda: plot_optimization_history(study, **loss),
         "Learning curves": lambda: learning_curves(study),
         "Importance of each hyperparameter": lambda: plot_param_importances(study, **loss),
         "Parallel coordinates": lambda: plot_parallel_coordinate(study, **loss),
     }
-    if len(study.directions) == 2:
+    if has_two:
         plots = {"Pareto front": lambda: plot_pareto_front(study, target_names=[LOSS, SECONDS]), **plots}
     return plots
 

@@ -1,7 +1,6 @@
 """The search: one trial after another, until the study has enough or time is up."""
 
 import time
-import warnings
 from collections import Counter
 from math import inf
 
@@ -14,9 +13,6 @@ from stages.common.training import KEPT, StopOnSignal
 from tuning.storage import repeat_trial
 from tuning.study import best_trials, searched_params
 from tuning.trials import Task, run_trial
-
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 POLL_SECONDS = 0.5

@@ -40,7 +40,6 @@ def tune(options: Options) -> None:
     for path in (REPORT, TABLE):
         require_writable(path)
 
-    deadline = time.monotonic() + 60 * options.minutes
     task = Task(space, fixed, texts, vectorizer.vocabulary_size)
     with database_errors(options.storage):
         study = open_study(
@@ -53,7 +52,7 @@ def tune(options: Options) -> None:
         )
         with StopOnSignal() as stop:
             try:
-                Search(study, task, stop, options.trials, deadline).run()
+                Search(study, task, stop, options.trials, deadline=time.monotonic() + 60 * options.minutes).run()
             finally:  # also after Ctrl-C
                 write_table(TABLE, study)
                 write_report(REPORT, study)

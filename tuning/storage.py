@@ -2,15 +2,20 @@
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
 
-from optuna.exceptions import StorageInternalError
+import optuna
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from charrnn.errors import InputError
 from tuning.options import STORAGE
+
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the search has messages of its own
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of heartbeats
 
 MISSED_HEARTBEATS = 4  # after so many, a trial counts as lost
 CONNECTION_ATTEMPTS = 5

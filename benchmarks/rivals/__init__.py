@@ -1,39 +1,63 @@
-"""The same network in other hands, one file each: what `benchmarks.training` times charrnn against.
+"""The same network in other hands, one file each: what `benchmarks.training` compares charrnn with.
 
-Weights and gradients change hands as a dict of float32 arrays in charrnn's shapes, gates in the order r, z, c:
-`embedding.table` (V, E), `gru.kernel` (3, E, H), `gru.recurrent_kernel` (3, H, H), `gru.bias` (3, H), with reset_after
-`gru.recurrent_bias` (H,), `dense.kernel` (H, V) and `dense.bias` (V,).
+Weights and gradients are passed as a dict of float32 arrays in charrnn's shapes, gates in the order r, z, c:
+`embedding.table` (V, E), `gru1.kernel` (3, E, H), `gru1.recurrent_kernel` (3, H, H), `gru1.bias` (3, H), with
+reset_after `gru1.recurrent_bias` (H,), the same for `gru2` where there are two layers, `dense.kernel` (H, V) and
+`dense.bias` (V,).
 """
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
 
-class Rival(Protocol):
-    """What a rival offers. It is made from weights, which it copies, and a batch of ids x and y (T, B)."""
+class Contender(ABC):
+    """A training step that can be checked and timed. A rival's constructor takes weights, which it copies, x and y.
 
-    reset_after: bool  # the form of charrnn's GRU that it must agree with
-    targets: str  # "every" or "last", as in `charrnn.training.fit`
+    x and y are (T, B) ids to read and to predict.
 
-    def __init__(self, weights: Arrays, x: np.ndarray, y: np.ndarray) -> None:
-        """Bring weights and batch into its own form."""
+    Attributes
+    ----------
+    reset_after
+        Which form of the GRU this is, see `charrnn.layers.GRU`.
+    targets
+        Which positions of a window predict the next character: "every" or "last".
+    one_layer_only
+        Whether it can't have several GRU layers.
+    """
 
+    reset_after = False
+    targets = "every"
+    one_layer_only = False
+
+    @abstractmethod
     def loss_and_gradients(self) -> tuple[float, Arrays]:
         """The mean loss in nats, and its gradients in charrnn's shapes."""
 
+    @abstractmethod
     def step(self) -> object:
         """Forward pass, loss, backward pass and update of the weights, all finished on return."""
 
+    def turn(self) -> AbstractContextManager[object]:
+        """The context in which steps are taken."""
+        return nullcontext()
 
-# Where each one is, as `pkgutil.resolve_name` reads it: a rival's packages are imported only if it takes part.
+
+def num_gru_layers(weights: Arrays) -> int:
+    """How many GRU layers these weights are for."""
+    return sum(name.endswith(".recurrent_kernel") for name in weights)
+
+
+# Where each one is, in the form that `pkgutil.resolve_name` reads: its packages are imported only if it takes part.
 RIVALS = {
     "PyTorch, NAdam": "benchmarks.rivals.pytorch:PyTorchNAdam",
     "PyTorch, Adam": "benchmarks.rivals.pytorch:PyTorchAdam",
     "JAX": "benchmarks.rivals.jax_scan:JaxScan",
     "Keras": "benchmarks.rivals.keras_jax:KerasOnJax",
+    "plain GRU": "benchmarks.rivals.plain:PlainGRU",
     "textbook": "benchmarks.rivals.textbook:Textbook",
     "textbook, float32": "benchmarks.rivals.textbook:TextbookFloat32",
 }

@@ -5,15 +5,16 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from benchmarks.rivals import Contender, num_gru_layers
+
 LEARNING_RATE, BETA_1, BETA_2, EPSILON, MOMENTUM_DECAY = 0.001, 0.9, 0.999, 1e-8, 0.004
 
 
-def cross_entropy(weights, x, y):
-    """The mean loss of the ids x (T, B) against y (T, B), in nats."""
-    embedded = weights["embedding.table"][x]
-    # All inputs are projected before the scan. Three products a gate are faster than one and slices of its result.
-    projected = tuple(embedded @ W + b for W, b in zip(weights["gru.kernel"], weights["gru.bias"]))
-    U_r, U_z, U_c = weights["gru.recurrent_kernel"]
+def gru(kernel, recurrent_kernel, bias, inputs):
+    """Inputs (T, B, D) -> outputs (T, B, H), from a zero state."""
+    # All inputs are projected before the scan. One product for each gate is faster than one for all and slices of it.
+    projected = tuple(inputs @ W + b for W, b in zip(kernel, bias))
+    U_r, U_z, U_c = recurrent_kernel
 
     def time_step(h, projected):
         a_r, a_z, a_c = projected
@@ -24,6 +25,14 @@ def cross_entropy(weights, x, y):
         return h, h
 
     _, outputs = jax.lax.scan(time_step, jnp.zeros_like(projected[0][0]), projected)  # unroll > 1 is slower
+    return outputs
+
+
+def cross_entropy(weights, x, y):
+    """The mean loss, in nats, of predicting the ids y (T, B) from the ids x (T, B)."""
+    outputs = weights["embedding.table"][x]
+    for i in range(1, num_gru_layers(weights) + 1):
+        outputs = gru(*(weights[f"gru{i}.{name}"] for name in ("kernel", "recurrent_kernel", "bias")), outputs)
     log_probabilities = jax.nn.log_softmax(outputs @ weights["dense.kernel"] + weights["dense.bias"])
     return -jnp.take_along_axis(log_probabilities, y[..., None], axis=-1).mean()
 
@@ -32,18 +41,18 @@ loss_and_gradients = jax.jit(jax.value_and_grad(cross_entropy))
 
 
 def nadam_state(weights):
-    """What Nadam remembers before the first step."""
+    """Nadam's state before the first step."""
     zeros = partial(jax.tree.map, jnp.zeros_like)
     return {"t": jnp.float32(0), "momentum_product": jnp.float32(1), "m": zeros(weights), "v": zeros(weights)}
 
 
 def momentum(t):
-    """The momentum of step t."""
+    """The momentum at step t."""
     return BETA_1 * (1 - 0.5 * 0.96 ** (t * MOMENTUM_DECAY))
 
 
 def nadam(weights, gradients, state):
-    """One step by the rule of `charrnn.optimizers.Nadam`: the new weights and the new state."""
+    """One update by the rule of `charrnn.optimizers.Nadam`: the new weights and the new state."""
     t = state["t"] + 1
     product = state["momentum_product"] * momentum(t)
     m = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state["m"], gradients)
@@ -64,11 +73,8 @@ def training_step(weights, state, x, y):
     return *nadam(weights, gradients, state), loss
 
 
-class JaxScan:
-    """A rival, see `benchmarks.rivals.Rival`; its weights have charrnn's shapes."""
-
-    reset_after = False
-    targets = "every"
+class JaxScan(Contender):
+    """Its weights have charrnn's names and shapes."""
 
     def __init__(self, weights, x, y):
         self.weights = {name: jnp.array(array) for name, array in weights.items()}

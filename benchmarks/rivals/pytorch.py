@@ -4,14 +4,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.rivals import Contender, num_gru_layers
+
 
 class CharRNN(nn.Module):
     """Ids (T, B) -> logits (T, B, V)."""
 
-    def __init__(self, V: int, E: int, H: int):
+    def __init__(self, V: int, E: int, H: int, num_layers: int):
         super().__init__()
         self.embedding = nn.Embedding(V, E)
-        self.gru = nn.GRU(E, H)
+        self.gru = nn.GRU(E, H, num_layers)
         self.dense = nn.Linear(H, V)
 
     def forward(self, x):
@@ -21,46 +23,56 @@ class CharRNN(nn.Module):
 
 def from_charrnn(weights):
     """charrnn's weights as a state dict."""
-    gates, E, H = weights["gru.kernel"].shape
-    recurrent_bias = np.zeros((gates, H), np.float32)  # two biases in one bracket are one too many, except in n's
-    recurrent_bias[2] = weights["gru.recurrent_bias"]
     arrays = {
         "embedding.weight": weights["embedding.table"],
-        "gru.weight_ih_l0": weights["gru.kernel"].swapaxes(1, 2).reshape(gates * H, E),
-        "gru.weight_hh_l0": weights["gru.recurrent_kernel"].swapaxes(1, 2).reshape(gates * H, H),
-        "gru.bias_ih_l0": weights["gru.bias"].ravel(),
-        "gru.bias_hh_l0": recurrent_bias.ravel(),
         "dense.weight": weights["dense.kernel"].T,
         "dense.bias": weights["dense.bias"],
     }
+    for i in range(num_gru_layers(weights)):
+        ours, theirs = f"gru{i + 1}", f"l{i}"
+        gates, D, H = weights[f"{ours}.kernel"].shape
+        recurrent_bias = np.zeros(
+            (gates, H), np.float32
+        )  # PyTorch has a second bias in r and z too, which adds nothing
+        recurrent_bias[2] = weights[f"{ours}.recurrent_bias"]
+        arrays |= {
+            f"gru.weight_ih_{theirs}": weights[f"{ours}.kernel"].swapaxes(1, 2).reshape(gates * H, D),
+            f"gru.weight_hh_{theirs}": weights[f"{ours}.recurrent_kernel"].swapaxes(1, 2).reshape(gates * H, H),
+            f"gru.bias_ih_{theirs}": weights[f"{ours}.bias"].ravel(),
+            f"gru.bias_hh_{theirs}": recurrent_bias.ravel(),
+        }
     return {name: torch.tensor(array) for name, array in arrays.items()}
 
 
 def to_charrnn(arrays):
-    """Arrays named and shaped as in PyTorch's state dict, as charrnn has them."""
-    H = arrays["gru.weight_hh_l0"].shape[1]
-    return {
+    """Arrays that are named and shaped as in PyTorch's state dict, in charrnn's form."""
+    weights = {
         "embedding.table": arrays["embedding.weight"],
-        "gru.kernel": arrays["gru.weight_ih_l0"].reshape(3, H, -1).swapaxes(1, 2),
-        "gru.recurrent_kernel": arrays["gru.weight_hh_l0"].reshape(3, H, H).swapaxes(1, 2),
-        "gru.bias": arrays["gru.bias_ih_l0"].reshape(3, H),
-        "gru.recurrent_bias": arrays["gru.bias_hh_l0"].reshape(3, H)[2],
         "dense.kernel": arrays["dense.weight"].T,
         "dense.bias": arrays["dense.bias"],
     }
+    for i in range(sum(name.startswith("gru.weight_hh_") for name in arrays)):
+        ours, theirs = f"gru{i + 1}", f"l{i}"
+        H = arrays[f"gru.weight_hh_{theirs}"].shape[1]
+        weights |= {
+            f"{ours}.kernel": arrays[f"gru.weight_ih_{theirs}"].reshape(3, H, -1).swapaxes(1, 2),
+            f"{ours}.recurrent_kernel": arrays[f"gru.weight_hh_{theirs}"].reshape(3, H, H).swapaxes(1, 2),
+            f"{ours}.bias": arrays[f"gru.bias_ih_{theirs}"].reshape(3, H),
+            f"{ours}.recurrent_bias": arrays[f"gru.bias_hh_{theirs}"].reshape(3, H)[2],
+        }
+    return weights
 
 
-class PyTorchNAdam:
-    """A rival, see `benchmarks.rivals.Rival`."""
+class PyTorchNAdam(Contender):
+    """PyTorch's GRU is the one with reset_after."""
 
     reset_after = True
-    targets = "every"
-    Optimizer = torch.optim.NAdam  # foreach=True is no faster: seven parameters are few
+    Optimizer = torch.optim.NAdam  # foreach=True is no faster, because there are few parameter arrays
 
     def __init__(self, weights, x, y):
         V, E = weights["embedding.table"].shape
-        H = weights["gru.kernel"].shape[-1]
-        self.model = CharRNN(V, E, H)
+        H = weights["gru1.kernel"].shape[-1]
+        self.model = CharRNN(V, E, H, num_gru_layers(weights))
         self.model.load_state_dict(from_charrnn(weights))
         self.optimizer = self.Optimizer(self.model.parameters(), lr=0.001)
         self.cross_entropy = nn.CrossEntropyLoss()

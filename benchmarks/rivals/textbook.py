@@ -1,6 +1,8 @@
-"""The textbook: a matrix for each gate, batch-major arrays, and one character predicted from each window."""
+"""The textbook GRU: a matrix for each gate, batch-major arrays, and one character predicted from each window."""
 
 import numpy as np
+
+from benchmarks.rivals import Contender
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 0.001, 0.9, 0.999, 1e-8
 GATES = "rzc"
@@ -19,9 +21,9 @@ def from_charrnn(weights, dtype):
     """charrnn's weights as the textbook names them."""
     params = {"E": weights["embedding.table"], "W_hy": weights["dense.kernel"], "b_y": weights["dense.bias"]}
     for i, gate in enumerate(GATES):
-        params[f"W_x{gate}"] = weights["gru.kernel"][i]
-        params[f"W_h{gate}"] = weights["gru.recurrent_kernel"][i]
-        params[f"b_{gate}"] = weights["gru.bias"][i]
+        params[f"W_x{gate}"] = weights["gru1.kernel"][i]
+        params[f"W_h{gate}"] = weights["gru1.recurrent_kernel"][i]
+        params[f"b_{gate}"] = weights["gru1.bias"][i]
     return {name: array.astype(dtype) for name, array in params.items()}
 
 
@@ -29,19 +31,19 @@ def to_charrnn(params):
     """The inverse of `from_charrnn`."""
     return {
         "embedding.table": params["E"],
-        "gru.kernel": np.stack([params[f"W_x{gate}"] for gate in GATES]),
-        "gru.recurrent_kernel": np.stack([params[f"W_h{gate}"] for gate in GATES]),
-        "gru.bias": np.stack([params[f"b_{gate}"] for gate in GATES]),
+        "gru1.kernel": np.stack([params[f"W_x{gate}"] for gate in GATES]),
+        "gru1.recurrent_kernel": np.stack([params[f"W_h{gate}"] for gate in GATES]),
+        "gru1.bias": np.stack([params[f"b_{gate}"] for gate in GATES]),
         "dense.kernel": params["W_hy"],
         "dense.bias": params["b_y"],
     }
 
 
-class Textbook:
-    """A rival, see `benchmarks.rivals.Rival`, in float64, which is what NumPy computes in unless told otherwise."""
+class Textbook(Contender):
+    """It computes in float64, NumPy's default."""
 
-    reset_after = False
     targets = "last"
+    one_layer_only = True
     dtype = np.float64
 
     def __init__(self, weights, x, y):
@@ -49,10 +51,10 @@ class Textbook:
         self.m = {name: np.zeros_like(p) for name, p in self.params.items()}
         self.v = {name: np.zeros_like(p) for name, p in self.params.items()}
         self.t = 0
-        self.x, self.y = x.T.copy(), y[-1].copy()  # a window a row, and the one character that comes after it
+        self.x, self.y = x.T.copy(), y[-1].copy()  # each row is a window; the one character that follows it
 
     def forward(self, ids):
-        """Probabilities (B, V) of the character after each window of ids (B, T), and what each time step leaves."""
+        """Probabilities (B, V) of the character after each window of ids (B, T), and the activations of all steps."""
         p = self.params
         (B, T), H = ids.shape, len(p["W_hr"])
         x = p["E"][ids]
@@ -66,7 +68,7 @@ class Textbook:
         return softmax(h[:, T] @ p["W_hy"] + p["b_y"]), (x, h, r, z, c)
 
     def backward(self, ids, targets, probabilities, steps):
-        """The gradient of the mean loss by each parameter."""
+        """The gradient of the mean loss with respect to each parameter."""
         p, (x, h, r, z, c) = self.params, steps
         gradients = {name: np.zeros_like(array) for name, array in p.items()}
         dlogits = probabilities.copy()
@@ -93,7 +95,7 @@ class Textbook:
         return gradients
 
     def adam(self, gradients):
-        """Move each parameter by Adam's rule."""
+        """Update each parameter by Adam's rule."""
         self.t += 1
         for name, g in gradients.items():
             self.m[name] = BETA_1 * self.m[name] + (1 - BETA_1) * g

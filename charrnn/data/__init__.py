@@ -1,1 +1,1 @@
-"""The corpus: fetched from the web or this machine, and read piece by piece."""
+"""The corpus: fetched from the web or this machine, and read chunk by chunk."""

@@ -1,4 +1,4 @@
-"""Text files of any size, read and vectorized piece by piece so that memory does not grow with them."""
+"""Text files of any size, read and vectorized chunk by chunk so that memory does not grow with them."""
 
 import codecs
 import hashlib
@@ -13,16 +13,17 @@ from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
 from charrnn.storage.files import atomic_write
 
-PIECE = 1 << 20  # bytes read at a time
+CHUNK = 1 << 20  # bytes read at a time
 
 
 def read_text(
-    path: str | Path | int, name: str | None = None, on_piece: Callable[[bytes], object] | None = None
+    path: str | Path | int, name: str | None = None, on_chunk: Callable[[bytes], object] | None = None
 ) -> Iterator[str]:
-    """The text of a UTF-8 file in pieces, line ends as they are. Errors call the file `name`, or by its path.
-    An open file's descriptor may stand for its path.
+    """The text of a UTF-8 file in chunks, line ends as they are. Errors call the file `name`, or by its path.
 
-    `on_piece` is called with the bytes of each piece before they are decoded; the last piece is empty.
+    The path may be the descriptor of an open file.
+
+    `on_chunk` is called with the bytes of each chunk before they are decoded; the last chunk is empty.
 
     Raises
     ------
@@ -33,53 +34,53 @@ def read_text(
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
-    for piece in chain(_pieces(path, str(name or path)), [b""]):
-        if on_piece:
-            on_piece(piece)
-        pending = len(decoder.getstate()[0])  # bytes of a character that the piece before has begun
+    for chunk in chain(_chunks(path, str(name or path)), [b""]):
+        if on_chunk:
+            on_chunk(chunk)
+        pending = len(decoder.getstate()[0])  # bytes of a character that began in the chunk before
         try:
-            yield decoder.decode(piece, final=not piece)
+            yield decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             position = offset - pending + error.start
             raise InputError(f"{name or path} is not UTF-8: {error.reason} at byte {position}") from None
-        offset += len(piece)
+        offset += len(chunk)
 
 
-def _pieces(path: str | Path | int, name: str) -> Iterator[bytes]:
+def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
-            while piece := file.read(PIECE):
-                yield piece
+            while chunk := file.read(CHUNK):
+                yield chunk
     except OSError as error:
-        error.filename = name  # which a failed read does not tell
+        error.filename = name  # which a failed read leaves out
         raise
 
 
 def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
-    """What one reading tells of a corpus: how to know it again, and the vectorizer of all its characters.
+    """What identifies a corpus, and the vectorizer of all its characters, from one reading.
 
-    The former is the `sha256` and size in `bytes` of the file, and its `characters`. Errors call the file `name`, or by
-    its path.
+    The former is the `sha256` and size in `bytes` of the file, and its number of `characters`. Errors call the file
+    `name`, or by its path.
 
     Raises
     ------
     InputError
-        If the file is not UTF-8, or has fewer than two different characters, of which there is nothing to learn.
+        If the file is not UTF-8, or has fewer than two different characters, from which nothing can be learned.
     OSError
         If the file can't be read.
     """
     digest, num_bytes, num_characters = hashlib.sha256(), 0, 0
 
-    def hash_and_count(piece: bytes) -> None:
+    def hash_and_count(chunk: bytes) -> None:
         nonlocal num_bytes
-        digest.update(piece)
-        num_bytes += len(piece)
+        digest.update(chunk)
+        num_bytes += len(chunk)
 
-    def counted(pieces: Iterator[str]) -> Iterator[str]:
+    def counted(chunks: Iterator[str]) -> Iterator[str]:
         nonlocal num_characters
-        for piece in pieces:
-            num_characters += len(piece)
-            yield piece
+        for chunk in chunks:
+            num_characters += len(chunk)
+            yield chunk
         if not num_characters:
             raise InputError(f"{name or path} is empty; a corpus must have characters")
 
@@ -95,7 +96,7 @@ def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tupl
 
     The lengths must add up to the number of characters in the file.
     """
-    pieces = (vectorizer.encode(piece) for piece in read_text(path))
+    chunks = (vectorizer.encode(chunk) for chunk in read_text(path))
     ids = np.empty(0, vectorizer.dtype)
     for part_path, length in parts:
         with atomic_write(part_path) as temporary, open(temporary, "wb") as file:
@@ -103,7 +104,7 @@ def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tupl
             np.lib.format.write_array_header_1_0(file, header)
             while length:
                 if not len(ids):
-                    ids = next(pieces)
+                    ids = next(chunks)
                 file.write(ids[:length].tobytes())
                 written = min(length, len(ids))
                 ids, length = ids[written:], length - written

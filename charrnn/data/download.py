@@ -17,10 +17,10 @@ from charrnn.data.corpus import describe
 from charrnn.errors import InputError
 from charrnn.storage.files import atomic_write
 
-TIMEOUTS = (5, 30)  # seconds: to connect, and between two pieces of the body
+TIMEOUTS = (5, 30)  # seconds: to connect, and between two chunks of the body
 RETRIES = Retry(total=3, backoff_factor=0.5, status_forcelist=range(500, 600), raise_on_status=False)
-UNPACKED = {"Accept-Encoding": "identity"}  # so that Content-Length is that of the text
-PIECE = 1 << 16  # bytes
+UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is that of the text
+CHUNK = 1 << 16  # bytes
 LONGEST_REASON = 500  # characters
 
 
@@ -36,7 +36,7 @@ def fetch(
     warn
         Called with one line for each source that failed and is followed by another.
     max_mb
-        A source of more than so many millions of bytes fails, as soon as it is known that it has them.
+        Size limit in millions of bytes. A larger source fails as soon as its size is known.
 
     Returns
     -------
@@ -65,46 +65,46 @@ def fetch(
 
 
 def _line(error: ValueError) -> str:
-    """One line of what can be shown: a server may have answered with anything."""
+    """The printable characters of an error, on one line: a server may have answered with anything."""
     return "".join(c if c.isprintable() else " " for c in str(error))[:LONGEST_REASON]
 
 
 def _copy(source: str, destination: Path, max_mb: float) -> None:
     size = 0
     with open(destination, "wb") as target:
-        for piece in _pieces(source, max_mb):
-            size += len(piece)
+        for chunk in _chunks(source, max_mb):
+            size += len(chunk)
             _require_at_most(max_mb, size)
-            target.write(piece)
+            target.write(chunk)
 
 
-def _pieces(source: str, max_mb: float) -> Iterator[bytes]:
+def _chunks(source: str, max_mb: float) -> Iterator[bytes]:
     parts = urlsplit(source)
     if parts.scheme in ("http", "https"):
-        return _pieces_of_page(source, max_mb)
+        return _page_chunks(source, max_mb)
     if parts.scheme == "file":
-        return _pieces_of_file(url2pathname(parts.path), max_mb)
+        return _file_chunks(url2pathname(parts.path), max_mb)
     if len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
-        return _pieces_of_file(source, max_mb)
+        return _file_chunks(source, max_mb)
     raise InputError(f"{parts.scheme}:// is not supported; a source is an http, https or file URL, or a path")
 
 
-def _pieces_of_file(path: str, max_mb: float) -> Iterator[bytes]:
+def _file_chunks(path: str, max_mb: float) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
             _require_at_most(max_mb, os.fstat(file.fileno()).st_size)
-            while piece := file.read(PIECE):
-                yield piece
+            while chunk := file.read(CHUNK):
+                yield chunk
     except OSError as error:
         raise InputError(error.strerror) from None
 
 
-def _pieces_of_page(url: str, max_mb: float) -> Iterator[bytes]:
+def _page_chunks(url: str, max_mb: float) -> Iterator[bytes]:
     with requests.Session() as session:
         session.mount("http://", HTTPAdapter(max_retries=RETRIES))
         session.mount("https://", HTTPAdapter(max_retries=RETRIES))
         try:
-            with session.get(url, stream=True, timeout=TIMEOUTS, headers=UNPACKED) as response:
+            with session.get(url, stream=True, timeout=TIMEOUTS, headers=UNCOMPRESSED) as response:
                 if not response.ok:
                     raise InputError(f"HTTP {response.status_code} {response.reason}")
                 if response.headers.get("Content-Type", "").lower().startswith("text/html"):
@@ -114,9 +114,9 @@ def _pieces_of_page(url: str, max_mb: float) -> Iterator[bytes]:
                 _require_at_most(max_mb, total or 0)
                 # disable=None: no bar where the output is not a terminal
                 with tqdm(total=total, unit="B", unit_scale=True, desc="download", disable=None) as bar:
-                    for piece in response.iter_content(PIECE):
-                        yield piece
-                        bar.update(len(piece))
+                    for chunk in response.iter_content(CHUNK):
+                        yield chunk
+                        bar.update(len(chunk))
         except requests.RequestException as error:
             raise InputError(_reason(error)) from None
 

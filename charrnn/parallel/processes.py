@@ -68,7 +68,7 @@ class ProcessWorkers(Workers):
         slots = self.slots[self.turn, :, : ends[-1] * dtype.itemsize].view(dtype)
         self.turn = 1 - self.turn
         for array, part in zip(arrays, parts):
-            slots[self.rank, part] = array.reshape(-1)
+            np.copyto(slots[self.rank, part], array.reshape(-1))
         self.meet()
         for array, part in zip(arrays, parts):
             total = array.reshape(-1)

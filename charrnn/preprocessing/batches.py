@@ -40,8 +40,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
 
-    The `first` batches are left out; the others are what they would be with them. More than SHUFFLED_AT_ONCE windows
-    are shuffled in stretches of that many, which come in random order themselves.
+    The first `first` batches are skipped; the others are the same as without skipping. More than SHUFFLED_AT_ONCE
+    windows are shuffled in stretches of that many, which come in random order themselves.
     """
     order = np.empty(0, np.intp)
     for stretch in _stretches(len(windows), rng):
@@ -56,7 +56,7 @@ def batches(
 
 
 def _stretches(n: int, rng: np.random.Generator | None) -> Iterator[np.ndarray]:
-    """The numbers 0 … n-1 in pieces of SHUFFLED_AT_ONCE."""
+    """The numbers 0 … n-1 in stretches of SHUFFLED_AT_ONCE."""
     starts = np.arange(0, n, SHUFFLED_AT_ONCE)
     for start in starts if rng is None else rng.permutation(starts):
         size = min(SHUFFLED_AT_ONCE, n - start)
@@ -70,7 +70,7 @@ def _batch(windows: np.ndarray, places: np.ndarray) -> Batch:
 
 
 def release(array: np.ndarray) -> None:
-    """If the array shows a file that is memory-mapped for reading only, give up the memory that holds what was read.
+    """If the array is a view of a file that is memory-mapped for reading only, release the memory of what was read.
 
     Nothing is lost: the operating system may keep the file in its cache, and reading again brings it back.
     """
@@ -99,9 +99,9 @@ def stream_length(n: int, num_streams: int) -> int:
 def streams(ids: np.ndarray, num_streams: int, window_size: int, first: int = 0) -> Iterator[Batch]:
     """Read `num_streams` equal stretches of the text side by side, `window_size` characters at a time.
 
-    Column b of each batch goes on where column b of the one before ended, so that a carried state fits. Every
-    character but the first is predicted once, save the up to num_streams - 1 last ones that do not fill a row. The
-    `first` batches are left out.
+    Column b of each batch starts where column b of the batch before ended, so that a carried state fits. Every
+    character but the first is predicted once, except for up to num_streams - 1 last ones that do not fill a row. The
+    first `first` batches are skipped.
     """
     length = stream_length(len(ids), num_streams)
     num_streams = min(num_streams, len(ids) - 1)

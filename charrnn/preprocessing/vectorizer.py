@@ -46,11 +46,11 @@ class TextVectorizer:
 
     @classmethod
     def fit(cls, text: str | Iterable[str]) -> "TextVectorizer":
-        """The vectorizer of all characters in a text, or in the pieces of one, sorted by code point."""
-        pieces = [text] if isinstance(text, str) else text
+        """The vectorizer of all characters in a text, or in the chunks of one, sorted by code point."""
+        chunks = [text] if isinstance(text, str) else text
         seen = np.zeros(0x110000, bool)
-        for piece in pieces:
-            points = code_points(piece)
+        for chunk in chunks:
+            points = code_points(chunk)
             seen[points[~np.take(seen, points)]] = True  # reading is faster than writing, and few are new
         return cls("".join(map(chr, np.flatnonzero(seen))))
 

@@ -1,7 +1,7 @@
-"""A JSON text and named arrays in one .npz archive, without pickles: what model files and checkpoints are made of.
+"""Archives: a JSON text and named arrays in one .npz file without pickles, the format of model files and checkpoints.
 
-Equal contents make equal files, byte for byte. Reading never takes more memory than a few times the size of the file,
-whatever the file claims of itself.
+Equal contents make equal files, byte for byte. Reading takes at most a few times the memory that the file takes on
+disk, whatever the file claims.
 """
 
 import io
@@ -21,7 +21,7 @@ from charrnn.errors import InputError
 from charrnn.storage.files import atomic_write
 
 DESCRIPTION = "description"
-# What zipfile, NumPy, json and those who use what they return raise for files that are cut, altered or something else.
+# What zipfile, NumPy, json, and the code that uses their results, raise for files that are truncated or altered.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
     RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
@@ -31,7 +31,7 @@ DAMAGE = (
 def write_archive(
     path: str | Path, form: int, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write an archive, whole or not at all; `form` is the number of the format that the contents have.
+    """Write an archive, whole or not at all; `form` is the version of the format.
 
     Raises
     ------
@@ -75,13 +75,13 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
 
 
 def damaged(path: str | Path, error: Exception) -> str:
-    """What to tell of a file that made `error`, one of DAMAGE: one line."""
+    """A line that says that a file is damaged; `error` is one of DAMAGE."""
     lines = str(error).splitlines() or [type(error).__name__]
     return f"{path} is not a charrnn file, or is damaged ({lines[0]})"
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    content = archive.read(name)  # which checks the checksum, so that from here on only intent can do harm
+    content = archive.read(name)  # which verifies the checksum: from here on, only intent can do harm
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError(f"{name} is not in version 1.0 of NumPy's format")
@@ -89,5 +89,5 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     if dtype.hasobject or in_fortran_order:
         raise ValueError(f"{name} holds objects, or is not in C order")
     if file.tell() + prod(shape) * dtype.itemsize != len(content):
-        raise ValueError(f"{name} has not as many numbers as its shape says")
+        raise ValueError(f"{name} does not have as many numbers as its shape says")
     return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 
 def require_writable(path: Path) -> None:
-    """Make the folder of `path` if it is missing.
+    """Create the folder of `path` if it is missing.
 
     Raises
     ------
     OSError
-        If `path` is a folder, or can't have or be written to in its own.
+        If `path` is a folder, or its own folder can't be created or written to.
     """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -26,8 +26,8 @@ def require_writable(path: Path) -> None:
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` once the block has ended without an error.
 
-    A reader sees the old file or the new one, never half of one, even after a loss of power. Missing parent folders are
-    made.
+    A reader sees the old file or the new one, never half of one, even after a power failure. Missing parent folders are
+    created.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed while they replaced this file have left beside it."""
+    """Remove the temporary files of processes that were killed while they wrote this file."""
     for leftover in path.parent.glob(f".{path.name}.*.partial"):
         pid = leftover.name.split(".")[-2]
         if pid.isdecimal() and not _is_running(int(pid)):

@@ -114,7 +114,7 @@ def default_file() -> str:
 
 
 def params_file(values: Mapping[str, Value], heading: str = HEADING) -> str:
-    """The text of a params.yaml with these values, under a comment that begins with the line `heading`."""
+    """The text of a params.yaml with these values. `heading` is its first line, a comment."""
     lines = [heading]
     for name, param in PARAMS.items():
         value = values[name]

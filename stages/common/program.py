@@ -25,7 +25,8 @@ def run(main: Callable[[], None]) -> None:
     except FileNotFoundError as error:
         sys.exit(f"error: {error.filename} is missing; run the stages before this one first, or `dvc repro`")
     except OSError as error:
-        sys.exit(f"error: {error.filename or ''}: {error.strerror or error}")
+        place = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {place}{error.strerror or error}")
     except MemoryError as error:
         sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt as interrupt:

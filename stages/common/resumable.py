@@ -8,6 +8,7 @@ from charrnn.arrays import Array
 from charrnn.config import Value
 from charrnn.errors import InputError
 from charrnn.models import Model
+from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.storage.files import require_writable
 from charrnn.training import Callback, History, TrainingState
@@ -41,6 +42,8 @@ def train_resumably(
     ------
     KeyboardInterrupt
         If any process was asked to stop; a checkpoint has been written.
+    WorkerError
+        If a process died.
     """
     stop, resume = StopOnSignal(group or ALONE), None
     callbacks: list[Callback] = [stop]
@@ -56,7 +59,10 @@ def train_resumably(
     if group:
         resume = group.broadcast(resume)
     with stop:
-        history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
+        try:
+            history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
+        except WorkerError as error:
+            raise WorkerError(f"{error}; {KEPT}") from None
         if stop.received:  # after the last batch; the checkpoint is that of the last epoch
             raise KeyboardInterrupt(KEPT)
     return history

@@ -1,0 +1,37 @@
+"""What some tests need beyond Python packages, and the lines in which pytest says at its start what is missing."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+INSTALL_MPI = 'python -m pip install -e ".[mpi]"'
+INSTALL_TUNE = 'python -m pip install -e ".[tune]"'
+
+
+def find_mpiexec():
+    """Where mpiexec is: beside this Python, where a package puts it, or on the PATH; None if it is missing."""
+    return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+
+def find_initdb():
+    """The program of a PostgreSQL server that makes a database, or None if no server is installed."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return str(debian[-1]) if debian else shutil.which("initdb")
+
+
+def is_installed(*packages):
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+def requirements_report():
+    """A line for each group of tests that needs more than `pip install -e ".[dev]"` is sure to bring."""
+    missing = {"MPI": None, "a PostgreSQL server": None, "Optuna": None}
+    if not (is_installed("mpi4py") and find_mpiexec()):
+        missing["MPI"] = f"mpi4py or mpiexec is missing; {INSTALL_MPI}"
+    if not find_initdb():
+        missing["a PostgreSQL server"] = "no server is installed; Debian's package is postgresql"
+    if not is_installed("optuna", "plotly", "psycopg"):
+        missing["Optuna"] = f"optuna, plotly or psycopg is missing; {INSTALL_TUNE}"
+    return [f"tests that need {what}: {f'skipped ({why})' if why else 'run'}" for what, why in missing.items()]

@@ -1,0 +1,479 @@
+"""Worker processes: they start from any program, what goes wrong in one is one error, and none is ever left behind."""
+
+import gc
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn.errors import DivergenceError, InputError
+from charrnn.evaluation import evaluate
+from charrnn.layers import Dense, Embedding
+from charrnn.models import Model, create_char_rnn_model
+from charrnn.optimizers import SGD
+from charrnn.parallel import processes
+from charrnn.parallel.processes import WorkerError, start_workers
+from tests import worker_jobs as jobs
+from tests.callbacks import Calls
+from tests.worker_jobs import GUARD
+
+pytestmark = pytest.mark.usefixtures("started")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
+V = 5
+TEXT = np.random.default_rng(1).integers(V, size=403, dtype=np.uint8)
+ENDLESS = 10**9
+SIGKILLED = "worker {} died (signal 9), so all workers were stopped"
+
+
+def train(*callbacks, layers=None, train_ids=TEXT, validation_ids=TEXT[:53], **settings):
+    """A small model, trained by three workers unless the settings say otherwise."""
+    rng = np.random.default_rng(3)
+    model = Model(layers, rng) if layers else create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=6)
+    settings = dict(num_epochs=1, batch_size=8, window_size=10, stride=10, workers=3) | settings
+    model.fit(train_ids, validation_ids, rng=rng, callbacks=callbacks, **settings)
+    return model
+
+
+def run(size, job):
+    with start_workers(size, 64, job) as workers:
+        job(workers)
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def assert_all_end(pids):
+    """They do so soon, though not at once."""
+    assert pids
+    deadline = time.monotonic() + GUARD
+    while running := [pid for pid in pids if is_running(pid)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.02)
+
+
+# One of the workers dies or fails
+
+
+@posix
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_worker_killed_before_its_job_arrives_ends_all(which, started, monkeypatch):
+    start = processes._start
+
+    def start_and_kill(*args):
+        process = start(*args)
+        if len(started) == which:
+            process.kill()
+            process.wait()
+        return process
+
+    monkeypatch.setattr(processes, "_start", start_and_kill)
+    with pytest.raises(WorkerError) as error:
+        train(num_epochs=ENDLESS)
+    assert str(error.value) == SIGKILLED.format(which)
+
+
+@posix
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_worker_killed_in_training_ends_all(which, started):
+    def kill(now, loss):
+        if (now.epoch, now.batch) == (2, 3):
+            started[which - 1].kill()
+
+    with pytest.raises(WorkerError) as error:
+        train(Calls(batch=kill), num_epochs=ENDLESS)
+    assert str(error.value) == SIGKILLED.format(which)
+
+
+@posix
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_worker_killed_in_evaluation_ends_all(which, started, monkeypatch):
+    def kill_and_evaluate(*args, **options):
+        started[which - 1].kill()
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr("charrnn.training.trainer.evaluate", kill_and_evaluate)
+    monkeypatch.setattr("charrnn.evaluation.POSITIONS_AT_ONCE", 1)  # here; so rank 0 has more sums to wait for
+    with pytest.raises(WorkerError) as error:
+        train(num_epochs=ENDLESS)
+    assert str(error.value) == SIGKILLED.format(which)
+
+
+@posix
+@pytest.mark.parametrize("seconds", [0, 0.03, 0.1, 0.2, 0.3])
+def test_a_worker_killed_at_any_moment_ends_all(seconds, started):
+    kill = threading.Timer(seconds, lambda: started[0].kill() if started else kill_later())
+
+    def kill_later():
+        threading.Timer(0.01, lambda: started[0].kill() if started else kill_later()).start()
+
+    kill.start()
+    with pytest.raises(WorkerError) as error:
+        train(num_epochs=ENDLESS)
+    assert str(error.value) == SIGKILLED.format(1)
+
+
+def test_a_worker_that_leaves_ends_all_and_its_exit_code_is_named():
+    with pytest.raises(WorkerError) as error:
+        run(3, partial(jobs.leave, 3))
+    assert str(error.value) == "worker 1 died (exit code 3), so all workers were stopped"
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize(
+    "raised",
+    [
+        MemoryError("no room"),
+        InputError("ids go from 0 to 9; the model knows those from 0 to 4"),
+        DivergenceError("training diverged"),
+        InputError("long " * 100_000),  # more than a pipe holds
+        KeyboardInterrupt("by hand"),
+        SystemExit(7),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_worker_raises_is_raised_here(raised, rank, capfd):
+    with pytest.raises(type(raised)) as caught:
+        run(3, partial(jobs.fail, {rank: raised}))
+    assert (type(caught.value), caught.value.args) == (type(raised), raised.args)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_here_is_raised_here_and_ends_the_others(capfd):
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        run(3, partial(jobs.fail, {0: ZeroDivisionError("mine"), 2: MemoryError("not mine")}))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_that_can_not_be_sent_is_a_death_and_standard_error_tells_more(capfd):
+    with pytest.raises(WorkerError, match="^worker 1 died .exit code 1., so all workers were stopped$"):
+        run(2, jobs.fail_unpicklably)
+    assert "Unpicklable" in capfd.readouterr().err
+
+
+def test_a_layer_that_fails_in_a_worker_alone_fails_here():
+    layers = [Embedding(V, 3), jobs.FailsElsewhere(3, V, pid=os.getpid(), message="Unable to allocate 2 TiB")]
+    with pytest.raises(MemoryError, match="^Unable to allocate 2 TiB$"):
+        train(layers=layers)
+
+
+def test_what_all_workers_find_wrong_is_one_error_and_no_worker_says_a_word(capfd):
+    with pytest.raises(InputError, match="^ids go from [0-4] to 5; the model knows those from 0 to 4$"):
+        train(validation_ids=np.append(TEXT[:53], V))
+    with pytest.warns(RuntimeWarning), pytest.raises(DivergenceError, match="^training diverged in epoch 1, batch"):
+        train(optimizer=SGD(1e38), clip_norm=0, num_epochs=3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_job_that_other_processes_can_not_load_is_an_error(monkeypatch):
+    module = type(sys)("only_here")
+    exec("def job(workers): pass", vars(module))
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    with start_workers(2, 64, module.job) as workers, pytest.raises(ModuleNotFoundError, match="only_here"):
+        workers.all_reduce(np.ones(1))
+
+
+# The first one fails, is interrupted or killed
+
+
+@pytest.mark.parametrize("event", ["batch", "epoch"])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, OSError])
+def test_an_exception_in_a_callback_ends_all(event, raised, started, capfd):
+    def fail(*_):
+        raise raised("stop here")
+
+    with pytest.raises(raised, match="stop here"):
+        train(Calls(**{event: fail}), num_epochs=ENDLESS)
+    assert len(started) == 2 and None not in [process.returncode for process in started]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interruption_before_the_jobs_arrive_ends_all(started, monkeypatch, capfd):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "write_all", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert len(started) == 2 and None not in [process.returncode for process in started]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_if_one_process_can_not_be_started_those_before_it_end(started, monkeypatch, capfd):
+    start = processes._start
+
+    def start_one(*args):
+        if started:
+            raise OSError(11, "Resource temporarily unavailable")
+        return start(*args)
+
+    monkeypatch.setattr(processes, "_start", start_one)
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        train()
+    assert len(started) == 1 and started[0].returncode is not None
+    assert capfd.readouterr() == ("", "")
+
+
+SCRIPT = """
+import os, signal, sys
+import numpy as np
+from charrnn import Callback, create_char_rnn_model
+from charrnn.parallel import processes
+
+started, start, write_all = [], processes._start, processes.write_all
+
+def start_noted(*args):
+    started.append(start(*args))
+    return started[-1]
+
+def show_pids(*_):
+    print(*(process.pid for process in started), flush=True)
+
+class ShowPids(Callback):
+    on_batch = show_pids
+
+def killed_before_the_jobs_arrive(*_):
+    show_pids()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def killed_while_a_job_arrives(process, message):
+    show_pids()
+    write_all(process, message[: len(message) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+processes._start = start_noted
+processes.write_all = globals().get(sys.argv[1], write_all)
+rng = np.random.default_rng(0)
+ids = rng.integers(5, size=400).astype(np.uint8)
+model = create_char_rnn_model(5, rng, embedding_dim=3, hidden_dim=6)
+settings = dict(num_epochs=10**9, window_size=10, stride=10, workers=3)
+try:
+    model.fit(ids, ids, rng=rng, callbacks=[ShowPids()], **settings)
+except KeyboardInterrupt:
+    print("interrupted", *(process.returncode for process in started))
+"""
+
+
+def begin(*args):
+    """The script, in a process group of its own, and the process ids of its workers."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *args],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    return script, [int(pid) for pid in script.stdout.readline().split()]
+
+
+@linux
+@pytest.mark.parametrize("moment", ["in training", "killed_before_the_jobs_arrive", "killed_while_a_job_arrives"])
+def test_all_end_without_a_word_when_the_first_is_killed(moment):
+    script, pids = begin(moment)
+    if moment == "in training":
+        script.kill()
+    _, errors = script.communicate(timeout=GUARD)  # returns when the workers, too, have closed standard error
+    assert (script.returncode, errors, len(pids)) == (-signal.SIGKILL, "", 2)
+    assert_all_end(pids)
+
+
+@linux
+def test_ctrl_c_interrupts_the_first_which_ends_the_others():
+    """As a terminal does it: the signal goes to the whole process group."""
+    script, pids = begin("")
+    os.killpg(script.pid, signal.SIGINT)
+    output, errors = script.communicate(timeout=GUARD)
+    assert (script.returncode, errors) == (0, "")
+    assert output.splitlines()[-1] == "interrupted 1 1"
+    assert len(pids) == 2 and not any(is_running(pid) for pid in pids)
+
+
+# Whatever program starts them
+
+PROGRAM = """
+import sys
+from dataclasses import dataclass
+import numpy as np
+from charrnn import SGD, Dense, Embedding, InputError, Model, create_char_rnn_model
+ids = np.random.default_rng(0).integers(5, size=400).astype(np.uint8)
+
+def train(layers, workers, optimizer=None):
+    model, rng = Model(layers, np.random.default_rng(1)), np.random.default_rng(2)
+    settings = dict(num_epochs=1, window_size=10, stride=10, workers=workers)
+    try:
+        history = model.fit(ids, ids, rng=rng, optimizer=optimizer, **settings)
+        print("trained", round(history[0]["train_loss"], 4))
+    except InputError as error:
+        print(error)
+
+@dataclass(frozen=True)
+class OwnLayer(Dense):
+    pass
+
+@dataclass(frozen=True)
+class OwnOptimizer(SGD):
+    pass
+
+def own_initializer(shape, rng):
+    return np.full(shape, 0.125)
+
+standard = [Embedding(5, 3), Dense(3, 5)]
+for workers in (1, 2):
+    train(standard, workers)
+    train([Embedding(5, 3), OwnLayer(3, 5)], workers)
+    train(standard, workers, OwnOptimizer(0.1))
+    train([Embedding(5, 3), Dense(3, 5, initializer=own_initializer)], workers)
+
+sys.path.insert(0, "elsewhere")
+from found_late import Late
+for workers in (1, 2):
+    train([Embedding(5, 3), Late(3, 5)], workers)
+
+"""
+MODULE = """
+from dataclasses import dataclass
+from charrnn.layers import Dense
+
+@dataclass(frozen=True)
+class Late(Dense):
+    activation: str = "tanh"
+"""
+
+
+@pytest.mark.parametrize("way", ["a script", "-c", "standard input", "an interactive session"])
+def test_no_program_needs_a_guard_and_what_it_defines_itself_is_for_one_worker_alone(way, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/found_late.py").write_text(MODULE)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "pickle.py").write_text("raise ImportError('this is not the pickle of Python')\n")
+    arguments = {"a script": ["program.py"], "-c": ["-c", PROGRAM], "standard input": ["-"]}.get(way, ["-i", "-q", "-"])
+    ended = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        input=PROGRAM if arguments[-1] == "-" else "",
+        capture_output=True,
+        encoding="utf-8",
+        timeout=GUARD,
+    )
+    errors = ended.stderr.replace(">>> ", "").replace("... ", "") if way == "an interactive session" else ended.stderr
+    assert (ended.returncode, errors.strip()) == (0, "")
+    lines = ended.stdout.splitlines()
+    one, two, late = lines[:4], lines[4:8], lines[8:]
+    refusal = "workers is 2; {} is defined in __main__, where other processes can't find it: " + (
+        "define it in a module, or set workers to 1"
+    )
+    assert two == [one[0], *(refusal.format(name) for name in ("OwnLayer", "OwnOptimizer", "own_initializer"))]
+    assert late[0] == late[1] and len({*one, *late}) == 4 and all(line.startswith("trained ") for line in [*one, *late])
+
+
+def test_what_is_defined_in_a_function_is_refused_by_name():
+    @dataclass(frozen=True)
+    class Local(Dense):
+        pass
+
+    for layer, name in (Local(3, V), "Local"), (Dense(3, V, initializer=lambda shape, rng: 0), "<lambda>"):
+        with pytest.raises(InputError) as error:
+            train(layers=[Embedding(V, 3), layer])
+        assert str(error.value).startswith(
+            "workers is 3; test_what_is_defined_in_a_function_is_refused_by_name.<locals>."
+        )
+        assert str(error.value).endswith(
+            f"{name} is defined in a function or lambda, where other processes can't find it: define it in a module, "
+            "or set workers to 1"
+        )
+        assert train(layers=[Embedding(V, 3), layer], workers=1)
+
+
+# What crosses over, and what it costs
+
+
+@pytest.fixture
+def mapped(tmp_path, monkeypatch):
+    """A text that is mapped into memory from a file with a relative name, in a folder that is no longer the current one."""
+    monkeypatch.chdir(tmp_path)
+    np.save("ids.npy", np.tile(TEXT, 2000))
+    ids = np.load("ids.npy", mmap_mode="r")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    return ids
+
+
+def crossed(array):
+    """An array as other processes get it, and the size of the message."""
+    message = processes._pickled(partial(print, array), 2)
+    return pickle.loads(message).args[0], len(message)
+
+
+def test_a_mapped_file_crosses_by_its_name(mapped):
+    array, size = crossed(mapped)
+    assert size < 1000 < len(mapped)
+    assert isinstance(array, np.memmap) and array.mode == "r" and array.filename == mapped.filename
+    np.testing.assert_array_equal(array, mapped)
+
+
+@pytest.mark.parametrize("part", [slice(1, None), slice(None, -1), slice(1000, 5000, 3), slice(None)])
+def test_a_part_of_a_mapped_file_crosses_by_value(part, mapped):
+    array, size = crossed(mapped[part])
+    assert size >= len(mapped[part])
+    np.testing.assert_array_equal(array, mapped[part])
+
+
+@pytest.mark.parametrize("mode", ["c", "r+"])
+def test_a_mapped_file_that_may_have_been_changed_crosses_by_value(mode, mapped):
+    ids = np.load(mapped.filename, mmap_mode=mode)
+    ids[:5] = 4
+    array, _ = crossed(ids)
+    np.testing.assert_array_equal(array, ids)
+
+
+def test_mapped_texts_train_as_others_do(tmp_path):
+    np.save(tmp_path / "ids.npy", TEXT)
+    mapped = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    expected = train()
+    for texts in (mapped, mapped[:53]), (mapped[:], TEXT[:53]):
+        model = train(train_ids=texts[0], validation_ids=texts[1])
+        assert model.parameters.tobytes() == expected.parameters.tobytes()
+
+
+@linux
+def test_a_worker_takes_less_than_60_mb_beside_its_buffers(started):
+    sizes = []
+
+    def measure(now):
+        for process in started:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            sizes.append(next(int(line.split()[1]) for line in lines if line.startswith("Rss:")) / 1024)
+
+    train(Calls(epoch=measure))
+    assert len(sizes) == 2 and 5 < max(sizes) < 60
+
+
+@linux
+def test_training_again_and_again_leaves_no_file_and_no_memory_open():
+    def open_files():
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text()
+        return len(os.listdir("/proc/self/fd")), maps.count("memfd:charrnn")
+
+    train()
+    before = open_files()
+    for _ in range(3):
+        train()
+    assert open_files() == before == (before[0], 0)
