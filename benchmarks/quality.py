@@ -198,6 +198,22 @@ def table(rows: Sequence[Row]) -> str:
     return harness.table([cells(row) for row in rows])
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """The networks and the best model that only counts: what they cost, and how well they predict."""
+    return harness.table(
+        [
+            {
+                "model": row["name"],
+                "parameters": f"{row['runs'][0]['parameters']:,}",
+                "training": f"{median(run['seconds'] for run in row['runs']):,.0f} s",
+                "loss": f"{median(run['loss'] for run in row['runs']):.3f}",
+            }
+            for row in rows
+            if row["name"] in ("5-gram", *NETWORKS)
+        ]
+    )
+
+
 def main() -> None:
     """Measure, print the tables, and write `results/quality.json`."""
     names = [*ORDERS, *COMPRESSORS, *NETWORKS]

@@ -197,7 +197,7 @@ class TimedWorkers(Workers):
         self.seconds.append(seconds_of(partial(self.workers.all_reduce, *arrays)))
 
 
-def time_steps(contender_arguments: tuple[object, ...], warm_up: int, calls: int, workers: Workers) -> np.ndarray:
+def measure_steps(contender_arguments: tuple[object, ...], warm_up: int, calls: int, workers: Workers) -> np.ndarray:
     """Take steps as one of a group, and return what took how long on each of its workers.
 
     Returns

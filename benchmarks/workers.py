@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.step import SHAPES, Charrnn, E, Shape, V, random_batch, time_steps
+from benchmarks.step import SHAPES, Charrnn, E, Shape, V, measure_steps, random_batch
 from benchmarks.training import SHAPE_HELP, parse_shape, require_agreement, shape_of
 from charrnn.parallel.processes import start_workers
 
@@ -27,8 +27,8 @@ LATENCY_MS = 0.05  # of a message from one machine to another over TCP
 
 
 def turn(contender: Charrnn) -> np.ndarray:
-    """Start the workers of a contender; what `time_steps` returns."""
-    job = partial(time_steps, contender.arguments, WARM_UP, CALLS)
+    """Start the workers of a contender; what `measure_steps` returns."""
+    job = partial(measure_steps, contender.arguments, WARM_UP, CALLS)
     seconds_bytes = 8 * 3 * contender.num_workers * CALLS
     with start_workers(contender.num_workers, max(contender.message_bytes, seconds_bytes), job) as workers:
         return job(workers)

@@ -2,6 +2,8 @@
 
 Params files named on the command line are brought up to date instead: `python -m stages.params recipes/*.yaml`. Each
 keeps its first comment line and its values; hyperparameters that it lacks are added with their defaults.
+
+`python -m stages.params --table > docs/params.md` writes the page that lists them.
 """
 
 import argparse
@@ -10,19 +12,32 @@ from pathlib import Path
 from charrnn.config import quoted
 from charrnn.errors import InputError
 from charrnn.storage.files import atomic_write
-from stages.common.params import HEADING, PARAMS, default_file, params_file
+from stages.common.params import HEADING, PARAMS, as_yaml, default_file, params_file
 from stages.common.program import run
 from stages.common.yaml_file import read_yaml
+
+PAGE = """# Hyperparameters
+
+Their values are in [`params.yaml`](../params.yaml). `dvc exp run -S hidden_dim=256` changes one for a run; outside the
+pipeline, each stage takes its own as flags, such as `python -m stages.train --hidden-dim 256`. A value that is not
+allowed is refused in one line that names it. `python -m stages.params --table > docs/params.md` writes this page.
+
+| name | default | meaning | allowed |
+|---|---|---|---|
+"""
 
 
 def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m stages.params", description=__doc__, formatter_class=formatter)
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="params file to bring up to date")
+    parser.add_argument("--table", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
     for path in args.files:
         bring_up_to_date(path)
-    if not args.files:
+    if args.table:
+        print(page(), end="")
+    elif not args.files:
         print(default_file(), end="")
 
 
@@ -48,6 +63,16 @@ def bring_up_to_date(path: Path) -> None:
     heading = first_line if first_line.startswith("#") else HEADING
     with atomic_write(path) as temporary:
         temporary.write_text(params_file(values, heading), encoding="utf-8")
+
+
+def page() -> str:
+    """The text of docs/params.md."""
+    rows = []
+    for name, param in PARAMS.items():
+        defaults = param.default if isinstance(param.default, list) else [as_yaml(param.default)]
+        shown = ", ".join(f"`{default}`" for default in defaults)
+        rows.append(f"| `{name}` | {shown} | {param.help} | {param.allowed} |\n")
+    return PAGE + "".join(rows)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def environment(tmp_path_factory):
     """Programs of this Python first, and no settings of the user, of a Git hook or of a DVC stage around the tests."""
     own = tmp_path_factory.mktemp("settings")
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # DVC must ignore it, and programs start faster
         for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_"))]:
             patch.delenv(name)
         patch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from benchmarks import harness, preparation, quality, sampling, scaling, training, workers
 from benchmarks.harness import RESULTS
-from benchmarks.rivals import RIVALS, Contender
+from benchmarks.rivals import Contender
 from benchmarks.step import Charrnn, Shape, random_batch
 from charrnn.layers.projection import LookupEmbedding
 
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parents[1]
 README, PERFORMANCE, SCALING = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/performance.md", "docs/scaling.md")
 )
+IN_NUMPY = (
+    "plain GRU",
+    "textbook",
+    "textbook, float32",
+)  # the others take long to import; each run checks them
 SMALL, DEEP = Shape(H=8, B=4, T=6), Shape(H=8, B=4, T=6, num_layers=2)
 
 
@@ -82,9 +88,8 @@ def test_charrnn_is_timed_in_the_steps_of_training(num_workers):
 
 @pytest.mark.parametrize("shape", [SMALL, DEEP], ids=str)
 def test_contenders_compute_the_same(shape):
-    contenders = training.contenders_at(shape, list(training.CHARRNN), training.installed(list(RIVALS)))
-    assert set(training.CHARRNN) <= set(contenders)
-    assert ("plain GRU" in contenders) is ("textbook" in contenders) is (shape is SMALL)
+    contenders = training.contenders_at(shape, list(training.CHARRNN), training.installed(IN_NUMPY))
+    assert list(contenders) == [*training.CHARRNN, *(IN_NUMPY if shape is SMALL else ())]
     for contender in contenders.values():
         with contender.turn():
             contender.step()
@@ -191,19 +196,17 @@ def test_the_start_of_training_is_timed(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="uses os.wait4")
 def test_peak_memory_of_a_process():
-    megabytes = 100
-    command = [sys.executable, "-c", f"text = b'x' * {megabytes * 10**6}"]
-    assert megabytes < preparation.peak_megabytes(command) < 2 * megabytes + 50
+    hungry = [sys.executable, "-c", f"text = b'x' * {100 * 10**6}"]
+    program = f"from benchmarks.preparation import peak_megabytes; print(peak_megabytes({hungry}))"
+    printed = subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, encoding="utf-8")
+    assert 100 < float(printed) < 150
 
 
-def test_arrays_of_contenders_are_their_own(rng):
-    """No rival may train the weights that the next one starts from."""
+def test_a_rival_leaves_the_weights_it_was_made_from_alone():
     x, y = random_batch(SMALL)
-    reference = Charrnn(SMALL, x, y, reset_after=True, num_workers=1)
-    for name, rival in training.installed(list(RIVALS)).items():
-        weights = Charrnn(SMALL, x, y, reset_after=rival.reset_after).weights()
+    for name, rival in training.installed(IN_NUMPY).items():
+        weights = Charrnn(SMALL, x, y).weights()
         before = {key: array.copy() for key, array in weights.items()}
         rival(weights, x, y).step()
         for key, array in weights.items():
             np.testing.assert_array_equal(array, before[key], err_msg=f"{name}, {key}")
-    assert reference.model.parameters.any()

@@ -2,23 +2,39 @@
 
 import json
 
-from tests.dvc_project import MODEL, contents, restore, run, set_params, stages_run
-from tests.test_pipeline import OUTS, PIPELINE, STAGES
+from tests.dvc_project import MODEL, OUTS, PIPELINE, STAGES, contents, run, set_params, stages_run
 
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
-def test_git_tracks_metrics_and_lock_and_ignores_what_dvc_caches(repository):
-    tracked = set(run(repository, "git", "ls-files").stdout.splitlines())
+def changed_stages(folder):
+    """The stages that `dvc repro` would run, as far as `dvc status` can tell."""
+    return sorted(json.loads(run(folder, "dvc", "status", "--json").stdout))
+
+
+def test_git_tracks_metrics_and_lock_and_ignores_what_dvc_caches(first_run):
+    folder, _ = first_run
+    tracked = set(run(folder, "git", "ls-files").stdout.splitlines())
     assert "dvc.lock" in tracked
     assert {path for path in OUTS if path in tracked} == {path for path in OUTS if path.startswith("metrics/")}
-    assert run(repository, "git", "status", "--porcelain").stdout == ""
+    assert run(folder, "git", "status", "--porcelain").stdout == ""
 
 
-def test_second_repro_runs_nothing(repository):
-    again = run(repository, "dvc", "repro")
+def test_second_repro_runs_nothing(first_run):
+    """Although Python has left what it compiled in the folders that stages depend on."""
+    folder, _ = first_run
+    assert list((folder / "stages/common").glob("__pycache__/*.pyc"))
+    again = run(folder, "dvc", "repro")
     assert stages_run(again) == []
     assert UP_TO_DATE in again.stdout
+
+
+def test_a_change_to_the_gru_reruns_no_stage_before_training(repository):
+    with open(repository / "charrnn/layers/gru.py", "a", encoding="utf-8") as file:
+        file.write("# a remark\n")
+    assert changed_stages(repository) == ["evaluate", "sample", "train"]
+    (repository / "stages/common/another.py").touch()  # a new file in a folder
+    assert changed_stages(repository) == sorted(STAGES)
 
 
 def test_temperature_reruns_only_sample(repository):
@@ -44,8 +60,8 @@ def test_git_restore_and_dvc_checkout_bring_the_first_run_back(repository, first
     assert run(repository, "dvc", "status").stdout.strip() == UP_TO_DATE
 
 
-def test_same_seed_in_a_fresh_clone_gives_the_same_bytes(repository, first_outs, tmp_path):
-    run(tmp_path, "git", "clone", "-q", str(repository), "clone")
+def test_same_seed_in_a_fresh_clone_gives_the_same_bytes(first_run, first_outs, tmp_path):
+    run(tmp_path, "git", "clone", "-q", str(first_run[0]), "clone")
     clone = tmp_path / "clone"
     assert sorted(stages_run(run(clone, "dvc", "repro", "--force"))) == sorted(STAGES)
     assert contents(clone, OUTS) == first_outs
@@ -65,21 +81,29 @@ def test_temp_experiment_is_listed_and_leaves_the_workspace_alone(repository, fi
 
     _, baseline = json.loads(run(repository, "dvc", "exp", "show", "--json").stdout)
     params = [experiment["revs"][0]["data"]["params"]["params.yaml"]["data"] for experiment in baseline["experiments"]]
-    assert 0.25 in [values["temperature"] for values in params]
+    assert [values["temperature"] for values in params] == [0.25]
 
 
 def test_bad_param_fails_by_name_and_the_model_can_be_restored(repository, first_outs):
     failed = run(repository, "dvc", "exp", "run", "-S", "hidden_dim=-1", fails=True)
     assert "hidden_dim is -1" in failed.stdout + failed.stderr
 
-    restore(repository)
+    run(repository, "git", "checkout", "-qf", ".")
+    run(repository, "dvc", "checkout", "-q")
     assert contents(repository, OUTS) == first_outs
 
 
-def test_plots_have_points_and_the_graph_names_every_stage(repository):
-    plots = json.loads(run(repository, "dvc", "plots", "show", "--json").stdout)["data"]
+def test_plots_have_points_and_the_graph_names_every_stage(first_run):
+    folder, _ = first_run
+    plots = json.loads(run(folder, "dvc", "plots", "show", "--json").stdout)["data"]
     assert set(plots) == {title for plot in PIPELINE["plots"] for title in plot}
     assert all(plot["content"]["data"]["values"] for renderings in plots.values() for plot in renderings)
 
-    graph = run(repository, "dvc", "dag").stdout
+    graph = run(folder, "dvc", "dag").stdout
     assert all(name in graph for name in STAGES)
+
+
+def test_a_recipe_is_a_params_file(repository):
+    """`cp recipes/best.yaml params.yaml && dvc repro` would rerun every stage whose params it changes."""
+    (repository / "params.yaml").write_bytes((repository / "recipes/best.yaml").read_bytes())
+    assert changed_stages(repository) == sorted(STAGES)

@@ -105,6 +105,13 @@ class NoInputGradient(Affine):
         super().backward(p, grad, x, dy, buffers)
 
 
+class OneSequence(Affine):
+    """It returns the input gradient of one sequence for all of them."""
+
+    def backward(self, p, grad, x, dy, buffers):
+        return super().backward(p, grad, x, dy, buffers)[:, :1]
+
+
 @pytest.mark.parametrize(
     ("layer", "array", "wrong"),
     [
@@ -138,9 +145,10 @@ def test_the_entry_and_both_values_are_given(rng):
     np.testing.assert_allclose(float(given.split()[-1]), expected[0], rtol=1e-6)
 
 
-def test_a_missing_input_gradient_is_an_error(rng):
-    with pytest.raises(GradientError, match="^NoInputGradient: .*x"):
-        gradient_check(NoInputGradient(), rng)
+@pytest.mark.parametrize("layer", [NoInputGradient(), OneSequence()], ids=layer_id)
+def test_an_input_gradient_that_is_missing_or_of_another_shape_is_an_error(layer, rng):
+    with pytest.raises(GradientError, match=rf"^{type(layer).__name__}: .*\bx\b"):
+        gradient_check(layer, rng)
 
 
 class ForgetsTheCarry(SimpleRNN):

@@ -251,6 +251,17 @@ def test_a_mask_depends_on_the_place_in_the_batch_and_not_on_the_shard(dim, dtyp
         assert len({row.tobytes() for row in whole}) == T and len({row.tobytes() for row in whole.swapaxes(0, 1)}) == B
 
 
+def test_without_a_place_in_a_batch_the_sequences_are_the_whole_batch():
+    ones = np.ones((6, 3, 8), np.float32)
+
+    def mask(masks):
+        layer = Dropout(8, 0.5, masks)
+        return layer.forward(None, ones, layer.allocate(6, 3, np.float32))
+
+    np.testing.assert_array_equal(mask(DropoutMasks(1)), mask(whole_batch(3, seed=1)))
+    assert len({row.tobytes() for row in mask(DropoutMasks(1))}) == 6
+
+
 def test_masks_differ_with_the_seed_the_step_and_the_layer():
     def mask(seed, step, number):
         layer, ones = Dropout(8, 0.5, whole_batch(2, seed), number), np.ones((4, 2, 8), np.float32)

@@ -4,7 +4,8 @@ import pytest
 
 from charrnn.errors import InputError
 from stages.common.params import PARAMS, load_params
-from tests.tuning_project import ROOT, SPACE, optuna
+from tests.stage_project import ROOT
+from tests.tuning_project import SPACE, optuna
 from tuning.dimensions import suggest
 from tuning.options import SPACE_FILE
 from tuning.search_space import TUNABLE, load_search_space

@@ -10,39 +10,39 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.requirements_report import INSTALL_TUNE, find_initdb
+from tests.stage_project import ENVIRONMENT, assert_none_left, change_param
 from tests.tuning_project import (
     COMPLETE,
-    ENVIRONMENT,
     LOST,
     PRUNED,
+    call,
     command,
-    edit,
     load_study,
     prepared,
     project,
-    run,
     table,
     trials_under_way,
     wait_for,
 )
 
+# The program itself turns them off.
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
 
 @pytest.fixture(scope="module")
 def server():
     """The URL of an empty PostgreSQL server of our own."""
-    folders = [
-        shutil.which("initdb") and Path(shutil.which("initdb")).parent,
-        *Path("/usr/lib/postgresql").glob("*/bin"),
-    ]
-    programs = next((folder for folder in folders if folder and (folder / "initdb").exists()), None)
-    if programs is None or os.name != "posix":
+    initdb = find_initdb()
+    if initdb is None or os.name != "posix":
         pytest.skip("no PostgreSQL server is installed; Debian's package is postgresql")
-    pytest.importorskip("psycopg", reason='psycopg is missing; python -m pip install -e ".[tune]"')
+    pytest.importorskip("psycopg", reason=f"psycopg is missing; {INSTALL_TUNE}")
     folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a short path, for the socket, that another user may enter
     user = {}
     if os.getuid() == 0:  # a server refuses to be root's
@@ -52,16 +52,15 @@ def server():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    def call(program, *arguments):
-        subprocess.run(
-            [programs / program, *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60, **user
-        )
+    def execute(program, *arguments):
+        call = [Path(initdb).with_name(program), *arguments]
+        subprocess.run(call, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=60, **user)
 
     options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    call("initdb", "-D", folder / "data", "-A", "trust", "-U", "tuner", "--no-sync")
-    call("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
+    execute("initdb", "-D", folder / "data", "-A", "trust", "-U", "tuner", "--no-sync")
+    execute("pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
     yield f"postgresql://tuner@127.0.0.1:{port}/postgres"
-    call("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    execute("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
     shutil.rmtree(folder)
 
 
@@ -117,15 +116,18 @@ def slower(project):
     """A folder in which a trial takes about a second."""
     space = "learning_rate: {from: 1e-3, to: 1e-1, log: true}\nhidden_dim: {from: 4, to: 12}\n"
     (project / "search.yaml").write_text(space, encoding="utf-8")
-    edit(project, "params.yaml", "num_epochs: 4", "num_epochs: 30")
+    change_param("num_epochs", 30)(project)
     return project
 
 
 def test_the_next_search_repeats_the_trial_of_a_killed_one(slower, storage):
+    change_param("workers", 2)(slower)
     with searches(slower, 1, storage, 3) as (search,):
         (trial,) = wait_for(lambda: trials_under_way(storage))
         search.kill()
-    run(slower, *flags(storage, 3))
+    if sys.platform == "linux":
+        assert_none_left(slower)
+    call(slower, *flags(storage, 3))
     assert [t.number for t in require_count(load_study(storage).trials, 3, overshoot=0)] == [trial.number]
 
 
@@ -146,7 +148,7 @@ def test_a_search_whose_heartbeat_stopped_does_not_count_its_trial_again(slower,
     with searches(slower, 1, storage, 2) as (stopped,):
         (trial,) = wait_for(lambda: trials_under_way(storage))
         stopped.send_signal(signal.SIGSTOP)
-        run(slower, *flags(storage, 2))
+        call(slower, *flags(storage, 2))
         stopped.send_signal(signal.SIGCONT)
         printed, errors = stopped.communicate(timeout=60)
     assert (stopped.returncode, errors) == (0, "")

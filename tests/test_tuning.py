@@ -2,7 +2,6 @@
 
 # ruff: noqa: F401, F811 (imported fixtures look like names that are unused, then redefined)
 
-import csv
 import json
 import os
 import re
@@ -19,33 +18,31 @@ from stages.common.prepared import read_ids, read_vocabulary
 from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
+from tests.stage_project import ROOT, assert_none_left, change_param, files, printed_by, remove, rows
 from tests.tuning_project import (
     COMPLETE,
     LOST,
     PRUNED,
-    ROOT,
     SPACE,
+    call,
     complete_trials,
-    edit,
-    files,
     interruptible,
     optuna,
     prepared,
     project,
+    replace,
     run,
-    stage,
     start,
     study_of,
     table,
     trials_under_way,
     wait_for,
 )
-from tuning import __main__ as program
 from tuning import experiments, session, trials
 from tuning.options import STORAGE, TABLE
 from tuning.table import write_table
 
-# The program itself turns it off.
+# The program itself turns them off.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 
@@ -90,76 +87,78 @@ def with_and_without_dropout(folder):
     return with_dropout, min(study.trials, key=lambda trial: trial.user_attrs["params"]["dropout"])
 
 
+def flags_of(trial):
+    return [f"--{name.replace('_', '-')}={value}" for name, value in trial.user_attrs["params"].items()]
+
+
 def test_a_trial_trains_as_the_stage_does(searched, tmp_path):
     folder = shutil.copytree(searched[0], tmp_path / "project")
     for trial in with_and_without_dropout(folder):
-        stage(folder, "train", *(f"--{name.replace('_', '-')}={v}" for name, v in trial.user_attrs["params"].items()))
+        printed_by(folder, "train", *flags_of(trial))
         losses = [float(f"{loss:.6g}") for loss in trial.user_attrs["losses"]]
-        with open(folder / "metrics/history.csv", encoding="utf-8") as file:
-            history = [float(row["validation_loss"]) for row in csv.DictReader(file)]
+        history = [float(row["validation_loss"]) for row in rows(folder / "metrics/history.csv")]
         assert history[: len(losses)] == losses
         if trial.state == COMPLETE:
             recorded = json.loads((folder / "metrics/train.json").read_bytes())["validation_loss"]
             assert recorded == float(f"{trial.value:.6g}") == min(losses)
 
 
-def test_the_losses_of_a_trial_are_those_of_training_with_its_params_in_all_digits(searched):
-    folder = searched[0]
-    texts = [read_ids(folder / f"data/processed/{part}.npy") for part in ("train", "validation")]
-    vectorizer, _ = read_vocabulary(folder / "data/processed/vocabulary.json")
-    params = load_params(folder / "params.yaml")
-    assert params["workers"] == 2
-    for trial in with_and_without_dropout(folder):
+def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_digits(project):
+    change_param("workers", 2)(project)
+    call(project, "--trials", 2, "--top", 0)
+    params = load_params(project / "params.yaml")
+    texts = [read_ids(project / f"data/processed/{part}.npy") for part in ("train", "validation")]
+    vectorizer, _ = read_vocabulary(project / "data/processed/vocabulary.json")
+    for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
         model, rng = fresh_model(tried, vectorizer.vocabulary_size)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
+        assert trial.value in losses
 
 
 def test_a_second_search_resumes_as_if_the_first_had_not_ended(project, searched):
-    run(project, "--trials", 3, "--top", 0)
+    call(project, "--trials", 3, "--top", 0)
     assert len(table(project)) == 3
-    edit(project, "params.yaml", "log_interval: 1\n", "log_interval: 2\n")
-    run(project, "--trials", 14, "--top", 0)
+    change_param("log_interval", 2)(project)
+    call(project, "--trials", 14, "--top", 0)
     assert without_seconds(project) == without_seconds(searched[0])
 
 
 def test_another_seed_tries_something_else(project, searched):
-    edit(project, "params.yaml", "seed: 42", "seed: 43")
-    run(project, "--trials", 1, "--top", 0)
+    change_param("seed", 43)(project)
+    call(project, "--trials", 1, "--top", 0)
     assert table(project)[0]["learning_rate"] != table(searched[0])[0]["learning_rate"]
 
 
 def test_minutes_end_a_search(project):
-    run(project, "--minutes", 0.01, "--top", 0)
+    call(project, "--minutes", 0.01, "--top", 0)
     assert 0 < len(table(project)) < 100
 
 
 @pytest.mark.parametrize(
     ("change", "flags", "words"),
     [
-        (("params.yaml", "stride: 5", "stride: 4"), (), "another stride;"),
-        (("params.yaml", "dropout: 0.0", "dropout: 0.1"), (), "another dropout;"),
-        (("params.yaml", "workers: 2", "workers: 1"), (), "another workers;"),
-        (("search.yaml", "to: 12", "to: 13"), (), "another hidden_dim;"),
-        (("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "another corpus_sha256;"),
-        (None, ("--pareto",), "another objectives;"),
+        (change_param("stride", 4), (), "another stride;"),
+        (change_param("dropout", 0.1), (), "another dropout;"),
+        (change_param("workers", 2), (), "another workers;"),
+        (replace("search.yaml", "to: 12", "to: 13"), (), "another hidden_dim;"),
+        (replace("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "another corpus_sha256;"),
+        (lambda folder: None, ("--pareto",), "another objectives;"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_study_of_something_else_is_refused(searched, tmp_path, change, flags, words):
     folder = shutil.copytree(searched[0], tmp_path / "project")
-    if change:
-        edit(folder, *change)
-    ended = start(folder, "--trials", 15, "--top", 0, *flags)
-    (line,) = ended.stderr.splitlines()
-    assert ended.returncode == 1 and line.startswith("error: study 'main' was started with ") and words in line
+    change(folder)
+    with pytest.raises(SystemExit) as caught:
+        call(folder, "--trials", 15, "--top", 0, *flags)
+    assert re.fullmatch(f"error: study 'main' was started with .*{words}.*", str(caught.value))
     assert len(study_of(folder).trials) == 14
 
 
 def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
     (project / "search.yaml").write_text("window_size: [4, 10]\n")  # stride is 5
-    printed = run(project, "--trials", 6, "--top", 0)
+    printed = call(project, "--trials", 6, "--top", 0)
     found = table(project)
     assert {(row["window_size"], row["outcome"] == "failed") for row in found} == {("4", True), ("10", False)}
     assert "stride is 5; it must be at most window_size, 4" in printed
@@ -167,8 +166,8 @@ def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
 
 def test_a_search_without_a_complete_trial_fails(project):
     (project / "search.yaml").write_text("window_size: [3, 4]\n")
-    ended = start(project, "--trials", 2, "--top", 0)
-    assert ended.stderr == "error: no trial is complete; metrics/tuning.csv shows how each one ended\n"
+    with pytest.raises(SystemExit, match="^error: no trial is complete; metrics/tuning.csv shows how each one ended$"):
+        call(project, "--trials", 2, "--top", 0)
     assert [row["outcome"] for row in table(project)] == ["failed"] * 2
 
 
@@ -197,7 +196,7 @@ def test_a_trial_that_was_lost_before_it_had_params_is_a_row_too(tmp_path):
 
 
 def test_two_objectives(project):
-    run(project, "--pareto", "--trials", 3, "--top", 0)
+    call(project, "--pareto", "--trials", 3, "--top", 0)
     found = table(project)
     assert [(row["outcome"], row["epochs"]) for row in found] == [("complete", "4")] * 3
     for row, trial in zip(found, study_of(project).trials, strict=True):
@@ -206,7 +205,8 @@ def test_two_objectives(project):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(project, searched):
+def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(project):
+    change_param("workers", 2)(project)
     (project / "search.yaml").write_text(f"{SPACE}num_epochs: [4, 1000000]\n", encoding="utf-8")
     flags = ("--pareto", "--trials", 10, "--top", 0)  # which prunes nothing
     with interruptible(project, *flags) as process:
@@ -268,19 +268,26 @@ def test_the_report_has_all_plots_and_loads_nothing(searched):
         ("", "experiments need a Git and DVC repository with a commit, or --top 0: "),
     ],
 )
-def test_what_can_not_work_ends_with_one_line_and_leaves_nothing(project, flags, words):
+def test_what_can_not_work_ends_with_one_line_and_leaves_nothing(project, monkeypatch, capsys, flags, words):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
     before = files(project)
-    ended = start(project, *flags.split(), GIT_CEILING_DIRECTORIES=str(project.parent))
-    assert ended.returncode == 1 and ended.stdout == ""
-    (line,) = ended.stderr.splitlines()
+    with pytest.raises(SystemExit) as caught:
+        call(project, *flags.split())
+    (line,) = str(caught.value).splitlines()
     assert line.startswith("error: ") and words in line and "secret" not in line
-    assert files(project) == before
+    assert files(project) == before and capsys.readouterr() == ("", "")
+
+
+def test_an_error_is_one_line_and_an_exit_code(project):
+    ended = start(project, "--trials", 0)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "error: trials is '0'; it must be an integer of at least 1\n"
 
 
 def test_without_data_the_search_says_what_to_run(project):
-    shutil.rmtree(project / "data")
-    ended = start(project, "--top", 0)
-    assert re.fullmatch(r"error: data/processed/train.npy is missing; run the stages before .*\n", ended.stderr)
+    remove("data")(project)
+    with pytest.raises(SystemExit, match="^error: data/processed/train.npy is missing; run the stages before .*$"):
+        call(project, "--top", 0)
 
 
 @pytest.mark.parametrize("module", ["optuna", "plotly"])
@@ -329,11 +336,9 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
 @pytest.mark.parametrize("top", [0, 3])
 def test_top_is_how_many_of_the_best_become_experiments(searched, tmp_path, monkeypatch, top):
     made = []
-    monkeypatch.chdir(shutil.copytree(searched[0], tmp_path / "project"))
     monkeypatch.setattr(session, "require_dvc", lambda: None)
     monkeypatch.setattr(session, "make_experiment", lambda *arguments: made.append(arguments))
-    monkeypatch.setattr(sys, "argv", ["tuning", "--trials", "14", "--top", str(top)])
-    program.main()
+    call(shutil.copytree(searched[0], tmp_path / "project"), "--trials", 14, "--top", top)
     best = complete_trials(searched[0])[:top]
     assert made == [(f"tune-main-{trial.number}", trial.user_attrs["params"], trial.value) for trial in best]
 

@@ -1,38 +1,28 @@
-"""A folder with a tiny prepared text, and the search run in it as a program, for tests of the search."""
+"""A folder with a tiny prepared text, and the search run in it, as a program or in this process, for tests."""
 
-import csv
-import os
-import random
-import re
+import contextlib
+import io
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+import warnings
+from unittest import mock
 
 import pytest
 
-from stages.common.params import default_file
+from stages.common import program
+from tests.requirements_report import INSTALL_TUNE
+from tests.stage_project import ENVIRONMENT, change_param, printed_by, remove, rewrite, rows, set_up
 
-optuna = pytest.importorskip("optuna", reason='optuna is missing; python -m pip install -e ".[tune]"')
-pytest.importorskip("plotly", reason='plotly is missing; python -m pip install -e ".[tune]"')
+optuna = pytest.importorskip("optuna", reason=f"optuna is missing; {INSTALL_TUNE}")
+pytest.importorskip("plotly", reason=f"plotly is missing; {INSTALL_TUNE}")
 
-ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "COLUMNS": "1000"}
+from tuning.__main__ import main  # noqa: E402 (after what may be missing)
+
 COMPLETE, PRUNED = optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED
 LOST, RUNNING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.RUNNING
-TEXT = "".join(random.Random(0).choices("abc déf€\n", k=3000))
-TINY = {
-    "embedding_dim": 4,
-    "hidden_dim": 8,
-    "window_size": 10,
-    "stride": 5,
-    "batch_size": 8,
-    "num_epochs": 4,
-    "log_interval": 1,
-    "start_string": '"a"',
-}
 SPACE = """
 learning_rate: {from: 1e-3, to: 1e-1, log: true}
 hidden_dim: {from: 4, to: 12}
@@ -44,16 +34,12 @@ cell: [gru, rnn]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     """A folder with a tiny text to train on and one to validate with, and no test text; only to be read."""
-    folder = tmp_path_factory.mktemp("prepared")
-    params = re.sub(r"(?m)^data_url:\n(  - .*\n)+", "data_url: corpus.txt\n", default_file())
-    for name, value in TINY.items():
-        params = re.sub(rf"(?m)^{name}: .*$", f"{name}: {value}", params)
-    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    folder = set_up(tmp_path_factory.mktemp("prepared"))
+    change_param("num_epochs", 4)(folder)
+    printed_by(folder, "download")
+    printed_by(folder, "prepare")
+    remove("data/processed/test.npy")(folder)
     (folder / "search.yaml").write_text(SPACE, encoding="utf-8")
-    (folder / "corpus.txt").write_bytes(TEXT.encode())
-    stage(folder, "download")
-    stage(folder, "prepare")
-    (folder / "data/processed/test.npy").unlink()
     return folder
 
 
@@ -63,31 +49,35 @@ def project(prepared, tmp_path):
     return shutil.copytree(prepared, tmp_path / "project")
 
 
-def stage(folder, name, *flags):
-    """Run a stage, which must succeed."""
-    _run([sys.executable, "-m", f"stages.{name}", *map(str, flags)], folder)
-
-
 def command(*flags):
     return [sys.executable, "-m", "tuning", *map(str, flags)]
 
 
 def start(folder, *flags, **environment):
-    """Run the search to its end, however it ends."""
+    """Run the search as a program."""
     return subprocess.run(
         command(*flags), cwd=folder, env=ENVIRONMENT | environment, capture_output=True, encoding="utf-8"
     )
 
 
 def run(folder, *flags):
-    """What the search prints. It must succeed, without a warning."""
-    return _run(command(*flags), folder)
-
-
-def _run(call, folder):
-    ended = subprocess.run(call, cwd=folder, env=ENVIRONMENT, capture_output=True, encoding="utf-8")
+    """What the search prints, as a program; it must succeed and have no complaint."""
+    ended = start(folder, *flags)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
+
+
+def call(folder, *flags):
+    """What the search prints, in this process, which saves a second. If it fails, its error is a SystemExit."""
+    output = io.TextIOWrapper(io.BytesIO(), "utf-8", newline="")
+    with (
+        contextlib.chdir(folder),
+        mock.patch.object(sys, "argv", ["tuning", *map(str, flags)]),
+        contextlib.redirect_stdout(output),
+        warnings.catch_warnings(),
+    ):
+        program.run(main)
+    return output.buffer.getvalue().decode()
 
 
 def interruptible(folder, *flags):
@@ -103,21 +93,19 @@ def interruptible(folder, *flags):
     )
 
 
-def files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def replace(name, old, new):
+    """A change to a folder: with another text in place of one that this file contains."""
 
+    def edit(content):
+        assert old in content.decode()
+        return content.decode().replace(old, new).encode()
 
-def edit(folder, name, old, new):
-    """Replace a text in a file that contains it."""
-    content = (folder / name).read_text(encoding="utf-8")
-    assert old in content
-    (folder / name).write_text(content.replace(old, new), encoding="utf-8")
+    return rewrite(name, edit)
 
 
 def table(folder):
     """The rows of the table of trials."""
-    with open(folder / "metrics/tuning.csv", newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    return rows(folder / "metrics/tuning.csv")
 
 
 def load_study(storage):

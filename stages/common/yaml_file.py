@@ -2,10 +2,10 @@
 
 PyYAML's own SafeLoader follows YAML 1.1: it reads `1e-3` as text, `no` as False, `012` as 10 and `1:30` as 90, and when
 a key is repeated, it silently keeps the last value. DVC reads params.yaml with ruamel.yaml, which follows YAML 1.2, so
-that we would train with one value while DVC records another. The loader here reads what ruamel.yaml reads.
+we would train with one value while DVC records another. The loader here reads what ruamel.yaml reads.
 
 It refuses what no hyperparameter needs and the two parsers may read differently: types beyond the core schema (dates,
-merge keys, sets), directives such as `%YAML 1.1`, and keys that begin with a question mark.
+merge keys, sets), directives such as `%YAML 1.1`, and question marks and colons where YAML 1.1 and 1.2 differ.
 """
 
 import re
@@ -27,8 +27,8 @@ STANDARD = "tag:yaml.org,2002:"
 NULL, BOOL, INT, FLOAT, STR = (STANDARD + name for name in ("null", "bool", "int", "float", "str"))
 COLLECTIONS: dict[type[Node], str] = {SequenceNode: STANDARD + "seq", MappingNode: STANDARD + "map"}
 
-# How a plain scalar of these types looks, and the characters that it can begin with: ruamel.yaml's own definitions,
-# wider than the core schema's. In YAML 1.1 and 1.2, all other types look the same.
+# The first character and the pattern of a plain scalar of each type that YAML 1.1 writes differently. The patterns are
+# ruamel.yaml's, which accept more than the core schema does.
 PLAIN_SCALARS = {
     BOOL: ("tTfF", r"true|True|TRUE|false|False|FALSE"),
     INT: ("-+0123456789", r"[-+]? (0b[01_]+ | 0o[0-7_]+ | 0x[0-9a-fA-F_]+ | [0-9_]+)"),
@@ -71,15 +71,16 @@ def read_yaml(
         mark = error.problem_mark or loader.get_mark()
         problem = ", ".join(filter(None, (error.context, error.problem)))
         raise _input_error(path, mark.line, mark.column, problem) from None
-    except (ValueError, OverflowError, RecursionError) as error:  # "\U00110000", "\UFFFFFFFF", a thousand brackets
+    except (ValueError, OverflowError, RecursionError) as error:  # which PyYAML itself does not catch
+        problem = "nested too deep" if isinstance(error, RecursionError) else "no character has this number"
         mark = loader.get_mark()
-        raise _input_error(path, mark.line, mark.column, str(error)) from None
+        raise _input_error(path, mark.line, mark.column, problem) from None
     raise InputError(f"{path} holds no hyperparameters; a line such as `seed: 42` gives one its value")
 
 
 def _read_text(path: Path) -> str:
     try:
-        # As DVC opens it, but that a byte which is not UTF-8 becomes a surrogate, so that FORBIDDEN finds its place.
+        # DVC opens it like this too. A byte that is not UTF-8 becomes a surrogate, so that FORBIDDEN finds its place.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read(LARGEST_FILE + 1)
     except OSError as error:
@@ -99,12 +100,12 @@ def _input_error(path: Path, line: int, column: int, problem: str) -> InputError
 
 
 class _Loader(SafeLoader):
-    """Makes nodes of text as PyYAML does, and values of nodes as ruamel.yaml does."""
+    """Parses text into nodes as PyYAML does, and makes values of them as ruamel.yaml does."""
 
-    size = 0  # characters and items in all that was built
+    size = 0  # characters and items in everything built so far
 
     def build(self, node: Node, levels: Levels, expected: str) -> Any:
-        """The value of a node whose collections are nested as `levels` says, and `expected` in words."""
+        """The value of a node. Its collections must be nested as `levels` says, and `expected` in words."""
         self.size += len(node.value)
         if self.size > LARGEST_FILE:  # a few aliases of aliases can stand for more than any memory holds
             raise _error(node.start_mark, f"aliases make more than {LARGEST_FILE:,} characters of this file")
@@ -128,18 +129,18 @@ class _Loader(SafeLoader):
         return values
 
     def construct_int(self, node: ScalarNode) -> int:
-        """A number such as 1_000, 012 (twelve), 0o17, 0x1F or 0b101."""
+        """The integer that a scalar such as 1_000, 012 (twelve), 0o17, 0x1F or 0b101 stands for."""
         digits = self.construct_scalar(node).replace("_", "")
         return int(digits, BASES.get(digits.lstrip("+-")[:2], 10))
 
     def construct_float(self, node: ScalarNode) -> float:
-        """A number as in YAML 1.1, except for the minutes and seconds of `!!float 1:30`."""
+        """The number as YAML 1.1 reads it, except that `!!float 1:30` is an error instead of 90."""
         if ":" in node.value:
             raise ValueError
         return self.construct_yaml_float(node)
 
     def refuse_type(self, node: Node) -> None:
-        """Refuse dates, merge keys, sets and all else beyond the core schema."""
+        """Refuse dates, merge keys, sets and every other type beyond the core schema."""
         raise _error(node.start_mark, f"the YAML type {_type(node)} can't be used here; text may need quotes")
 
     def compose_node(self, parent: Node | None, index: int) -> Node | None:
@@ -152,22 +153,22 @@ class _Loader(SafeLoader):
         """Refuse `%YAML 1.1` and `%TAG`, which change how everything else is read."""
         raise _error(self.get_mark(), "directives and `...` can't be used here")
 
-    fetch_document_end = fetch_directive  # ruamel.yaml refuses a second one
+    fetch_document_end = fetch_directive  # ruamel.yaml refuses a second `...`
 
     def fetch_key(self) -> None:
-        """Refuse `?` where PyYAML takes it for the beginning of a key, as in `[https://host/?a=b]`."""
+        """Refuse `?` where PyYAML reads the start of a key and ruamel.yaml may read text, as in `[https://host/?a=b]`."""
         raise _error(self.get_mark(), "text with a question mark must be in quotes here")
 
     def fetch_value(self) -> None:
-        """Refuse `[a:]` and `{a:}`, which are a key to PyYAML and text that ends in a colon to ruamel.yaml."""
+        """Refuse `[a:]` and `{a:}`, which PyYAML reads as a key and ruamel.yaml as text that ends in a colon."""
         if self.peek(1) not in " \t\n\0":
             raise _error(self.get_mark(), "there must be a space after the colon, or quotes around the text")
         super().fetch_value()
 
     def scan_block_scalar_indentation(self) -> Any:
-        """Refuse a block of text that begins with spaces alone, as ruamel.yaml does."""
+        """Refuse a block of text whose first line has only spaces, as ruamel.yaml does."""
         if re.compile(" +\n").match(self.buffer, self.pointer):
-            raise _error(self.get_mark(), "the first line of a block of text has nothing but spaces")
+            raise _error(self.get_mark(), "the first line of a block of text has only spaces")
         return super().scan_block_scalar_indentation()
 
 
