@@ -40,7 +40,12 @@ def gradient_check(layer: Layer, rng: np.random.Generator, *, T: int = 5, B: int
     gradients = {name: view.copy() for name, view in vars(probe.grad).items()}
     gradients |= {f"incoming {name}": value.copy() for name, value in dstate.items()}
     arrays = vars(probe.p) | {f"incoming {name}": value for name, value in probe.state.items()}
-    if dx is not None:
+    if not ids:
+        if dx is None or dx.shape != probe.x.shape:
+            returned = "None" if dx is None else f"an array of shape {dx.shape}"
+            raise GradientError(
+                f"{type(layer).__name__}: backward returns {returned}; it must be the gradient of x, {probe.x.shape}"
+            )
         gradients["x"], arrays["x"] = dx.copy(), probe.x
     for name, gradient in gradients.items():
         expected = central_differences(probe.value, arrays[name])

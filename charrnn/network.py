@@ -23,7 +23,10 @@ class Buffers:
 
 
 def parameter_count(layers: Sequence[Layer]) -> int:
-    """How many numbers all parameters of these layers are."""
+    """How many numbers all parameters of these layers are; raises InputError if one of them is no layer."""
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise InputError(f"{layer!r} is not a layer; it must be an instance of a subclass of charrnn.Layer")
     return sum(prod(shape) for layer in layers for shape in layer.shapes().values())
 
 
@@ -53,8 +56,8 @@ class Network:
 
     def __init__(self, layers: Sequence[Layer], parameters: Array) -> None:
         self.layers = tuple(layers)
-        self._require_chain()
         size = parameter_count(self.layers)
+        self._require_chain()
         if len(parameters) != size:
             raise InputError(f"there are {len(parameters)} parameters; these layers need {size}")
         self.parameters = parameters
@@ -65,9 +68,6 @@ class Network:
     def _require_chain(self) -> None:
         if not self.layers:
             raise InputError("layers is empty; at least one layer is needed")
-        for layer in self.layers:
-            if not isinstance(layer, Layer):
-                raise InputError(f"{layer!r} is not a layer; it must be an instance of a subclass of charrnn.Layer")
         for before, after in zip(self.layers, self.layers[1:]):
             if before.output_dim != after.input_dim:
                 raise InputError(

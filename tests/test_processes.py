@@ -255,6 +255,7 @@ def killed_while_a_job_arrives(process, message):
     write_all(process, message[: len(message) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell started the tests with &
 processes._start = start_noted
 processes.write_all = globals().get(sys.argv[1], write_all)
 rng = np.random.default_rng(0)
@@ -268,22 +269,31 @@ except KeyboardInterrupt:
 """
 
 
-def begin(*args):
-    """The script, in a process group of its own, and the process ids of its workers."""
-    script = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *args],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        start_new_session=True,
-    )
-    return script, [int(pid) for pid in script.stdout.readline().split()]
+@pytest.fixture
+def begin():
+    """Starts the script in a process group of its own; returns it and the process ids of its workers."""
+    scripts = []
+
+    def begin(*args):
+        script = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, *args],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        scripts.append(script)
+        return script, [int(pid) for pid in script.stdout.readline().split()]
+
+    yield begin
+    for script in scripts:
+        script.kill()
 
 
 @linux
 @pytest.mark.parametrize("moment", ["in training", "killed_before_the_jobs_arrive", "killed_while_a_job_arrives"])
-def test_all_end_without_a_word_when_the_first_is_killed(moment):
+def test_all_end_without_a_word_when_the_first_is_killed(moment, begin):
     script, pids = begin(moment)
     if moment == "in training":
         script.kill()
@@ -293,7 +303,7 @@ def test_all_end_without_a_word_when_the_first_is_killed(moment):
 
 
 @linux
-def test_ctrl_c_interrupts_the_first_which_ends_the_others():
+def test_ctrl_c_interrupts_the_first_which_ends_the_others(begin):
     """As a terminal does it: the signal goes to the whole process group."""
     script, pids = begin("")
     os.killpg(script.pid, signal.SIGINT)

@@ -20,12 +20,14 @@ class DropoutMasks:
     step
         The number of the training step.
     first_column, num_columns
-        Which sequence of the batch is the first of those that are passed to the layers; how many the batch has.
+        Which sequence of the batch is the first of those that are passed to the layers; how many the batch has, or None
+        if all of them are passed.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed, self.step = seed, 0
-        self.first_column = self.num_columns = 0
+        self.first_column = 0
+        self.num_columns: int | None = None
 
     def generator(self, layer: int) -> np.random.PCG64:
         """The sequence of one layer in this step, from its beginning."""
@@ -75,14 +77,15 @@ class Dropout(Layer):
     def _draw(self, drawn: Array, draws: int) -> None:
         """Fill `drawn` (T, B, …) with the numbers in [0, 1) that belong to these sequences, `draws` draws for each."""
         T, B = drawn.shape[:2]
+        num_columns = self.masks.num_columns or B
         bits = self.masks.generator(self.number)
         bits.advance(self.masks.first_column * draws)
         generator = np.random.Generator(bits)
         # The sequences of one time step are neighbours in the random sequence; with the whole batch, all steps are too.
-        runs = drawn.reshape(1 if B == self.masks.num_columns else T, -1)
+        runs = drawn.reshape(1 if B == num_columns else T, -1)
         for run in runs:
             generator.random(out=run, dtype=run.dtype)
-            bits.advance((self.masks.num_columns - B) * draws)
+            bits.advance((num_columns - B) * draws)
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> Array:
         return np.multiply(dy, buffers.mask, out=buffers.dx)
