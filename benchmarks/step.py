@@ -97,7 +97,7 @@ class TrainingStep:
     ) -> None:
         config, masks = TrainingConfig(window_size=len(x), stride=1, targets=targets), DropoutMasks(seed=0)
         self.network = training_network(Network(layers, parameters.copy()), config, masks)
-        self.shard = Shard(self.network, workers, masks)
+        self.shard = Shard(self.network, workers)
         self.optimizer = Nadam(learning_rate=0.001)
         self.optimizer_state = self.optimizer.state(parameters)
         self.x, self.y, self.workers = x, y, workers

@@ -8,6 +8,7 @@ import numpy as np
 from charrnn.arrays import Array, Arrays, Shapes
 from charrnn.errors import CharRNNError
 from charrnn.layers import Layer
+from charrnn.layers.base import require_state_buffers
 
 STEP = 1e-6
 RTOL, ATOL = 1e-6, 1e-8  # in float64, the error of central differences is about STEP² and machine precision / STEP
@@ -85,6 +86,7 @@ class LayerProbe:
         self.x = rng.integers(layer.input_dim, size=(T, B)) if ids else rng.normal(size=(T, B, layer.input_dim))
         self.state = {name: rng.normal(0, 0.5, (B, H)) for name, H in layer.state_dims.items()}
         self.buffers = layer.allocate(T, B, np.float64)
+        require_state_buffers(layer, self.buffers, T, B)
         self.R = rng.normal(size=self.forward().shape)
 
     def forward(self) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 from charrnn.arrays import Array, Arrays, HiddenState, aligned_empty
 from charrnn.errors import InputError
 from charrnn.layers import Layer
+from charrnn.layers.base import require_state_buffers
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,13 @@ class Network:
                     f"{type(after).__name__} has input_dim {after.input_dim}; it must be {before.output_dim}, "
                     f"the output_dim of the {type(before).__name__} before it"
                 )
-        lent = [self.layers[0].lends] if self.layers[0].lends else []
-        borrowed = [layer.borrows for layer in self.layers if layer.borrows]
-        if lent != borrowed:
+        first, *later = self.layers
+        if any(layer.lends for layer in later):
+            raise InputError("a later layer lends parameters; only the first one may")
+        borrowed = [layer.borrows for layer in later if layer.borrows]
+        if borrowed != [first.lends] * bool(first.lends):
             raise InputError(
-                f"the {type(self.layers[0]).__name__} lends {lent}, and later layers borrow {borrowed}; "
+                f"the {type(first).__name__} lends {first.lends}, and later layers borrow {borrowed}; "
                 "what the first layer lends, exactly one later layer must borrow"
             )
 
@@ -129,13 +132,7 @@ class Network:
         buffers = []
         for layer in self.layers:
             own = layer.allocate(T, B, self.dtype)
-            for name, H in layer.state_dims.items():
-                for buffer, shape in ((name, (T + 1, B, H)), ("d" + name, (B, H))):
-                    if np.shape(vars(own).get(buffer, ())) != shape:
-                        raise InputError(
-                            f"{type(layer).__name__}: allocate makes no buffer {buffer!r} of shape {shape}, which "
-                            f"state_dims asks for; it makes {', '.join(vars(own))}"
-                        )
+            require_state_buffers(layer, own, T, B)
             buffers.append(own)
             T = layer.output_steps(T)
         return Buffers(buffers, [None] * len(self.layers), output_steps=T)

@@ -100,11 +100,12 @@ class SGD:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(velocity=np.zeros_like(parameters), scratch=block_like(parameters))
+        return SimpleNamespace(velocity=np.zeros_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
+        scratch = block_like(parameters)
         for θ, g, u in in_blocks(parameters, gradient, state.velocity):
-            step = state.scratch[: len(θ)]
+            step = scratch[: len(θ)]
             u *= self.momentum
             u += g
             if self.nesterov:
@@ -127,11 +128,12 @@ class Adagrad:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(sum=np.zeros_like(parameters), scratch=block_like(parameters))
+        return SimpleNamespace(sum=np.zeros_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
+        scratch = block_like(parameters)
         for θ, g, s in in_blocks(parameters, gradient, state.sum):
-            step = state.scratch[: len(θ)]
+            step = scratch[: len(θ)]
             np.multiply(g, g, out=step)
             s += step
             np.sqrt(s, out=step)
@@ -153,11 +155,12 @@ class RMSprop:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(v=np.zeros_like(parameters), scratch=block_like(parameters))
+        return SimpleNamespace(v=np.zeros_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
+        scratch = block_like(parameters)
         for θ, g, v in in_blocks(parameters, gradient, state.v):
-            step = state.scratch[: len(θ)]
+            step = scratch[: len(θ)]
             np.multiply(g, g, out=step)
             average(v, step, self.decay, scratch=step)
             np.sqrt(v, out=step)
@@ -184,18 +187,14 @@ class Adam:
         require_valid(self)
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        return SimpleNamespace(
-            step=0,
-            m=np.zeros_like(parameters),
-            v=np.zeros_like(parameters),
-            scratch=block_like(parameters),
-        )
+        return SimpleNamespace(step=0, m=np.zeros_like(parameters), v=np.zeros_like(parameters))
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         state.step += 1
         rate = self.learning_rate / (1 - self.beta_1**state.step)
+        scratch = block_like(parameters)
         for θ, g, m, v in in_blocks(parameters, gradient, state.m, state.v):
-            step = state.scratch[: len(θ)]
+            step = scratch[: len(θ)]
             self._update_moments(g, m, v, step)
             np.divide(m, self._denominator(v, state.step, step), out=step)
             step *= rate
@@ -227,7 +226,6 @@ class Nadam(Adam):
     def state(self, parameters: Vector) -> SimpleNamespace:
         state = super().state(parameters)
         state.momentum_product = 1.0
-        state.direction = block_like(parameters)
         return state
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
@@ -236,8 +234,9 @@ class Nadam(Adam):
         state.momentum_product *= momentum
         gradient_weight = (1 - momentum) / (1 - state.momentum_product)
         moment_weight = next_momentum / (1 - state.momentum_product * next_momentum)
+        intermediate = block_like(parameters), block_like(parameters)
         for θ, g, m, v in in_blocks(parameters, gradient, state.m, state.v):
-            scratch, step = state.scratch[: len(θ)], state.direction[: len(θ)]
+            scratch, step = (vector[: len(θ)] for vector in intermediate)
             self._update_moments(g, m, v, scratch)
             np.multiply(g, gradient_weight, out=step)
             step += np.multiply(m, moment_weight, out=scratch)

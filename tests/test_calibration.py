@@ -63,7 +63,9 @@ def test_the_factor_is_the_one_with_the_lowest_loss(source, monkeypatch):
 
 
 @pytest.mark.parametrize(("length", "most_streams", "expected"), [(301, 9, 3), (301, 2, 2), (99, 9, 1), (700, 9, 5)])
-def test_streams_are_long_and_only_the_beginning_of_a_long_text_is_read(length, most_streams, expected, source, monkeypatch):
+def test_streams_are_long_and_only_the_beginning_of_a_long_text_is_read(
+    length, most_streams, expected, source, monkeypatch
+):
     read = []
     monkeypatch.setattr("charrnn.calibration.LEAST_CHARACTERS", 100)
     monkeypatch.setattr("charrnn.calibration.MOST_CHARACTERS", 500)

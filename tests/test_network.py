@@ -257,10 +257,15 @@ def test_what_looks_like_a_layer_but_is_none_is_refused(rng):
 )
 def test_what_the_first_layer_lends_exactly_one_later_layer_must_borrow(layers, rng):
     message = (
-        rf"^the {type(layers[0]).__name__} lends \[.*\], and later layers borrow \[.*\]; what the first layer lends"
+        rf"^the {type(layers[0]).__name__} lends \{{.*\}}, and later layers borrow \[.*\]; what the first layer lends"
     )
     with pytest.raises(InputError, match=message):
         Model(layers, rng)
+
+
+def test_a_later_layer_may_not_lend(rng):
+    with pytest.raises(InputError, match="^a later layer lends parameters; only the first one may$"):
+        Model([Dense(V, V), Embedding(V, 3, tied=True), TiedDense(3, V)], rng)
 
 
 def test_a_borrowed_parameter_is_the_lender_s_own(rng):

@@ -246,6 +246,12 @@ def show_pids(*_):
 class ShowPids(Callback):
     on_batch = show_pids
 
+    def should_stop(self):
+        return bool(received)
+
+    def on_stop(self, now):
+        raise KeyboardInterrupt("after a batch")
+
 def killed_before_the_jobs_arrive(*_):
     show_pids()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -255,7 +261,11 @@ def killed_while_a_job_arrives(process, message):
     write_all(process, message[: len(message) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where a shell started the tests with &
+received = []
+# A shell that has started the tests in the background makes them ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.argv[1] == "after a batch":
+    signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
 processes._start = start_noted
 processes.write_all = globals().get(sys.argv[1], write_all)
 rng = np.random.default_rng(0)
@@ -264,8 +274,8 @@ model = create_char_rnn_model(5, rng, embedding_dim=3, hidden_dim=6)
 settings = dict(num_epochs=10**9, window_size=10, stride=10, workers=3)
 try:
     model.fit(ids, ids, rng=rng, callbacks=[ShowPids()], **settings)
-except KeyboardInterrupt:
-    print("interrupted", *(process.returncode for process in started))
+except KeyboardInterrupt as interrupt:
+    print("interrupted", *interrupt.args, *(process.returncode for process in started))
 """
 
 
@@ -303,13 +313,14 @@ def test_all_end_without_a_word_when_the_first_is_killed(moment, begin):
 
 
 @linux
-def test_ctrl_c_interrupts_the_first_which_ends_the_others(begin):
-    """As a terminal does it: the signal goes to the whole process group."""
-    script, pids = begin("")
+@pytest.mark.parametrize("when", ["", "after a batch"])
+def test_ctrl_c_reaches_the_first_alone_which_ends_the_others_when_it_wants_to(when, begin):
+    """As a terminal does it, the signal goes to the whole process group."""
+    script, pids = begin(when)
     os.killpg(script.pid, signal.SIGINT)
     output, errors = script.communicate(timeout=GUARD)
     assert (script.returncode, errors) == (0, "")
-    assert output.splitlines()[-1] == "interrupted 1 1"
+    assert output.splitlines()[-1].split() == ["interrupted", *when.split(), "1", "1"]
     assert len(pids) == 2 and not any(is_running(pid) for pid in pids)
 
 

@@ -32,9 +32,7 @@ INTERRUPTED = f"interrupted; {KEPT}"
 LONGER = ("--num-epochs", 4, "--dropout", 0.2, "--checkpoint-seconds", 0)
 ENDLESS = ("--num-epochs", 10**9, "--checkpoint-seconds", 1000)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-pytestmark = pytest.mark.skipif(
-    os.name == "nt", reason="Windows can't send these signals to one process"
-)
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can't send these signals to one process")
 
 
 @pytest.fixture

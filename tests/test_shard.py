@@ -39,7 +39,7 @@ def new_shard(layers, parameters, rank, size, dropout=0.0):
     masks.step = 3
     if dropout:
         layers = [*layers[:-1], Dropout(layers[-1].input_dim, dropout, masks), layers[-1]]
-    return Shard(Network(layers, parameters.copy()), Workers(rank, size), masks)
+    return Shard(Network(layers, parameters.copy()), Workers(rank, size))
 
 
 def sum_over_workers(shards, x, y, state):
@@ -200,7 +200,7 @@ def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_number_of_
     optimizer_state = optimizer.state(network.parameters)
 
     def peak(T):
-        shard, peaks = Shard(network, workers, masks), []
+        shard, peaks = Shard(network, workers), []
         ids = rng.integers(9, size=(T + 1, B)).astype(np.uint8)
         for _ in range(2):
             tracemalloc.start()

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
+from inspect import get_annotations
 from typing import Any, ClassVar
 
 import numpy as np
@@ -120,8 +121,18 @@ class Layer(ABC):
 
 def _field_names(cls: type) -> set[str]:
     """The names of what will be the fields of a dataclass."""
-    annotations = vars(cls).get("__annotations__", {})
-    return {name for name, annotation in annotations.items() if "ClassVar" not in str(annotation)}
+    return {name for name, annotation in get_annotations(cls).items() if "ClassVar" not in str(annotation)}
+
+
+def require_state_buffers(layer: Layer, buffers: Arrays, T: int, B: int) -> None:
+    """Raise InputError unless `layer.allocate(T, B, …)` has made the buffers that its `state_dims` ask for."""
+    for name, H in layer.state_dims.items():
+        for buffer, shape in ((name, (T + 1, B, H)), ("d" + name, (B, H))):
+            if np.shape(vars(buffers).get(buffer, ())) != shape:
+                raise InputError(
+                    f"{type(layer).__name__}: allocate makes no buffer {buffer!r} of shape {shape}, which "
+                    f"state_dims asks for; it makes {', '.join(vars(buffers))}"
+                )
 
 
 def _stepper_from_forward(layer: Layer, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:

@@ -3,23 +3,18 @@
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, HiddenState
-from charrnn.layers import DropoutMasks
+from charrnn.layers import Dropout
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.network import Buffers, Network
 from charrnn.parallel.workers import ALONE, Workers
 
 
 class Shard:
-    """One worker's share of every batch, and the buffers for it.
+    """One worker's share of every batch, and the buffers for it."""
 
-    Attributes
-    ----------
-    masks
-        Those of the network's dropout layers.
-    """
-
-    def __init__(self, network: Network, workers: Workers = ALONE, masks: DropoutMasks | None = None) -> None:
-        self.network, self.workers, self.masks = network, workers, masks or DropoutMasks(seed=0)
+    def __init__(self, network: Network, workers: Workers = ALONE) -> None:
+        self.network, self.workers = network, workers
+        self.masks = [layer.masks for layer in network.layers if isinstance(layer, Dropout)]
         self.cross_entropy = SparseCategoricalCrossentropy()
         self.buffers: dict[tuple[int, ...], tuple[Buffers, Arrays]] = {}  # by the shape of the shard
 
@@ -51,7 +46,8 @@ class Shard:
         if size == 0:
             self.network.gradient[...] = 0
             return 0.0, final_state
-        self.masks.first_column, self.masks.num_columns = columns.start, B
+        for masks in self.masks:
+            masks.first_column, masks.num_columns = columns.start, B
         buffers, loss_buffers = self._buffers(T, size)
         own_state = state and [{name: h[columns] for name, h in of_layer.items()} for of_layer in state]
         logits = self.network.forward(x[:, columns], buffers, own_state)

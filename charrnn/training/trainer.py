@@ -79,7 +79,7 @@ def train(
     rate_at = partial(learning_rate, config=config, num_batches=config.num_epochs * text.num_batches)
     masks = DropoutMasks(seed=int(rng.spawn(1)[0].integers(2**63)))
     trainee = training_network(network, config, masks)
-    shard, decayed = Shard(trainee, workers, masks), network.weight_decay_mask()
+    shard, decayed = Shard(trainee, workers), network.weight_decay_mask()
     now = resume or TrainingState(
         parameters=network.parameters,
         best_parameters=network.parameters.copy(),

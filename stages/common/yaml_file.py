@@ -161,7 +161,7 @@ class _Loader(SafeLoader):
 
     def fetch_value(self) -> None:
         """Refuse `[a:]` and `{a:}`, which PyYAML reads as a key and ruamel.yaml as text that ends in a colon."""
-        if self.peek(1) not in " \t\n\0":
+        if self.peek(1) not in " \n\0":
             raise _error(self.get_mark(), "there must be a space after the colon, or quotes around the text")
         super().fetch_value()
 
