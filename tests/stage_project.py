@@ -102,10 +102,12 @@ def printed_by(folder, stage, *flags):
     return ended.stdout
 
 
+@contextlib.contextmanager
 def begin(folder, *flags, shown="epoch 1/", before=()):
-    """Start training, perhaps with another command before it, and return the process once it prints such a line.
+    """Start training, perhaps with another command before it, and yield the process once it prints such a line.
 
     It is in a session of its own, as in a terminal, and heeds SIGINT, which what runs in the background may ignore.
+    Whatever of it still runs in the end is killed.
     """
     process = subprocess.Popen(
         [*before, *command("train", *flags)],
@@ -117,10 +119,14 @@ def begin(folder, *flags, shown="epoch 1/", before=()):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for line in process.stdout:
-        if line.startswith(shown):
-            return process
-    raise AssertionError(process.communicate()[1])
+    with process:
+        try:
+            while shown and not (line := process.stdout.readline()).startswith(shown):
+                assert line, process.stderr.read()
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def running_in(folder):

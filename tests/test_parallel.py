@@ -111,11 +111,6 @@ class ThreadWorkers(ProcessWorkers):
     def meet(self):
         self.barrier.wait()
 
-    def broadcast(self, value):
-        self.values[self.rank] = value
-        self.barrier.wait()
-        return self.values[0]
-
 
 class Communicator:
     """What MPIWorkers uses of a communicator of mpi4py, between threads of this process."""

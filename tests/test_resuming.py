@@ -184,15 +184,7 @@ def test_workers_end_with_the_stage_that_has_started_them(project):
 def test_no_process_is_left_whenever_a_signal_comes(number, project):
     """While modules are imported, while workers start, in training, or twice at once."""
     for seconds in (0.05, 0.15, 0.25, 0.35, 0.45, 0.6):
-        with subprocess.Popen(
-            command("train", "--workers", 2, *ENDLESS),
-            cwd=project,
-            env=ENVIRONMENT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process:
+        with begin(project, "--workers", 2, *ENDLESS, shown="") as process:
             time.sleep(seconds)
             os.killpg(process.pid, number)
             if seconds > 0.5:

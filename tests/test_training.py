@@ -343,15 +343,16 @@ def test_the_schedule_goes_over_all_epochs(rng):
     assert [row["learning_rate"] for row in history] == [seen[4], seen[9]]
 
 
-def test_weights_decay_by_their_share_of_the_learning_rate_and_biases_do_not(rng):
+@pytest.mark.parametrize(("warmup_batches", "rate"), [(0, 0.5), (2, 0.25)])
+def test_weights_decay_by_their_share_of_the_current_learning_rate_and_biases_do_not(warmup_batches, rate, rng):
     ids, plain, decayed = rng.integers(V, size=21), small_model(), small_model()
     for model in (plain, decayed):
         model.parameters[...] = np.random.default_rng(1).normal(0, 0.3, len(model.parameters))
     start = plain.parameters.copy()
     for model, weight_decay in ((plain, 0.0), (decayed, 0.4)):
-        options = dict(num_epochs=1, window_size=20, optimizer=SGD(0.5), weight_decay=weight_decay)
-        fit(model, ids, ids, rng=np.random.default_rng(2), **options)
-    shrunk = np.where(plain.weight_decay_mask(), 0.5 * 0.4 * start, 0)
+        options = dict(num_epochs=1, window_size=20, weight_decay=weight_decay, warmup_batches=warmup_batches)
+        fit(model, ids, ids, rng=np.random.default_rng(2), optimizer=SGD(0.5), **options)
+    shrunk = np.where(plain.weight_decay_mask(), rate * 0.4 * start, 0)
     np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
 
 
