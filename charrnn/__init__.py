@@ -1,6 +1,6 @@
-"""A character-level recurrent network in NumPy: the network, its training and its sampling, and nothing else.
+"""A character-level recurrent network in NumPy: layers, training, evaluation and sampling.
 
-The names below are imported from their modules when they are first used, so that a program loads only what it needs.
+Each name below is imported from its module on first use, so a program loads only the modules it needs.
 """
 
 from importlib import import_module
@@ -15,6 +15,7 @@ MODULES = {
     "charrnn.model_file": ("ModelFile", "load_model", "save_model"),
     "charrnn.models": ("Model", "create_char_rnn_model"),
     "charrnn.optimizers": ("SGD", "Adagrad", "Adam", "Nadam", "RMSprop"),
+    "charrnn.parallel.processes": ("WorkerError",),
     "charrnn.preprocessing": ("TextVectorizer",),
     "charrnn.sampling": ("generate", "generate_streams"),
     "charrnn.training": ("Callback", "TrainingState"),

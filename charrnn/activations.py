@@ -35,12 +35,12 @@ def tanh_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 
 
 def sigmoid(x: Array, out: Array | None = None, scratch: Array | None = None) -> Array:
-    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which can't overflow and is the fastest way in NumPy.
+    """y = 1 / (1 + exp(-x)), computed as (1 + tanh(x/2)) / 2, which can't overflow and is the fastest form in NumPy.
 
-    Intermediate results go to `scratch`, or to `out` without one. Where x is no longer needed, it makes a good scratch,
-    because it is in the cache.
+    Intermediate results go to `scratch`, or to `out` if no scratch is given. If x is no longer needed, pass it as the
+    scratch: it is already in the cache.
     """
-    half = np.array(0.5, x.dtype)  # NumPy takes a third less time with an array than with a Python number
+    half = np.array(0.5, x.dtype)  # a 0-d array takes NumPy a third less time than a Python number
     scratch = np.multiply(x, half, out=out if scratch is None else scratch)
     np.tanh(scratch, out=scratch)
     scratch *= half
@@ -84,7 +84,7 @@ def softmax_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
 class Activation:
     """A function `forward(x, out)` and its derivative `backward(y, dy, out)`; both return an array shaped like x.
 
-    `out` may be x, but neither y nor dy.
+    `out` may be x, but not y or dy.
     """
 
     forward: Callable[..., Array]

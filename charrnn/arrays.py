@@ -1,4 +1,4 @@
-"""Names for annotations, and arrays that begin at a cache line."""
+"""Type aliases, and arrays that are aligned to cache lines."""
 
 from collections.abc import Callable
 from math import prod
@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 
 Array = np.ndarray
-Arrays = SimpleNamespace  # arrays by name: the parameters of a layer, their gradients, or its buffers
-Shapes = dict[str, tuple[int, ...]]  # by the name of a parameter
-HiddenState = list[dict[str, np.ndarray]]  # one dict a layer: the name of each of its states -> (B, width)
+Arrays = SimpleNamespace  # named arrays: a layer's parameters, their gradients, or its buffers
+Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape
+HiddenState = list[dict[str, np.ndarray]]  # a dict for each layer: state name -> (B, width)
 Stepper = tuple[Array, Array, Callable[[], None]]  # see `charrnn.layers.Layer.stepper`
 DType = np.typing.DTypeLike
 
@@ -17,9 +17,9 @@ CACHE_LINE = 64  # bytes
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: DType) -> Array:
-    """An uninitialized array that begins at a cache line, where NumPy's begin at any multiple of 16 bytes.
+    """An uninitialized array that is aligned to a cache line; NumPy aligns its own to 16 bytes only.
 
-    Processors with AVX-512 load a whole line at once. From an array that begins elsewhere, each load touches two lines,
+    Processors with AVX-512 load a whole cache line at once. If an array is not aligned, each load touches two lines,
     and an operation takes up to twice as long.
     """
     size = prod(shape) * np.dtype(dtype).itemsize
@@ -29,7 +29,7 @@ def aligned_empty(shape: tuple[int, ...], dtype: DType) -> Array:
 
 
 def aligned_copy(array: Array) -> Array:
-    """A contiguous copy that begins at a cache line."""
+    """A contiguous copy that is aligned to a cache line."""
     copy = aligned_empty(array.shape, array.dtype)
     copy[...] = array
     return copy

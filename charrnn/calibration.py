@@ -1,8 +1,8 @@
-"""Temperature scaling: one factor for all logits, with which the network predicts the validation text best.
+"""Temperature scaling: multiply all logits by the one factor that predicts the validation text best.
 
-A network that overfits is more confident than it is right. The factor corrects that and leaves the order of the
-characters as it is (Guo et al. 2017, arXiv 1706.04599, section 4.2; the factor is the inverse of their temperature). It
-is multiplied into the output weights, so that nothing else changes.
+A network that overfits is overconfident. The factor corrects this without changing the ranking of the characters (Guo
+et al. 2017, arXiv 1706.04599, section 4.2; the factor is the inverse of their temperature). It is multiplied into the
+output weights, so nothing else changes.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from charrnn.network import Network
 
 FACTORS = np.arange(50, 151) / 100  # the loss is flat around the best one, so hundredths are fine enough
 MOST_CHARACTERS = 10**6  # more would not change the factor
-LEAST_CHARACTERS = 10**4  # in a stream: at its beginning, a model has little context and should be less confident
+LEAST_CHARACTERS = 10**4  # per stream: at its start, a model has little context and should be less confident
 
 
 def require_scalable(network: Network) -> None:
-    """Raise InputError unless the logits come from a linear `Dense` layer, whose weights nothing else uses."""
+    """Raise InputError unless the last layer is a linear `Dense` layer, whose weights scale nothing but the logits."""
     last = network.layers[-1]
     if not isinstance(last, Dense) or last.activation != "linear":
         raise InputError(
@@ -29,20 +29,20 @@ def require_scalable(network: Network) -> None:
 
 
 def calibrate(network: Network, ids: np.ndarray, most_streams: int = 1) -> float:
-    """Scale the weights of the last layer in place, and return the factor, which is one of `FACTORS`.
+    """Scale the weights of the last layer in place and return the factor, one of `FACTORS`.
 
     Parameters
     ----------
     ids
-        (n,) ids of the text, n at least 2; may be a memory map. It is read as `charrnn.evaluation.evaluate` does, up to
-        `MOST_CHARACTERS`.
+        (n,) ids of the text, n at least 2; may be a memory map. Only the first `MOST_CHARACTERS` are read, in the same
+        way as by `charrnn.evaluation.evaluate`.
     most_streams
-        Read from at most this many places side by side, each with at least `LEAST_CHARACTERS`.
+        Read the text as at most this many parallel streams, each of at least `LEAST_CHARACTERS`.
 
     Raises
     ------
     InputError
-        If `require_scalable` does, or `evaluate` would.
+        If the network can't be scaled (`require_scalable`) or the ids can't be evaluated (`evaluate`).
     """
     require_scalable(network)
     cross_entropy, totals = SparseCategoricalCrossentropy(), np.zeros(len(FACTORS))

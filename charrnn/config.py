@@ -1,7 +1,7 @@
 """Every setting of the library, declared once: its type, default, range and meaning.
 
-Command-line flags, their help, params.yaml and all checks follow from these declarations. A new hyperparameter is one
-line here and the code that uses it.
+Command-line flags, their help, params.yaml and all checks are derived from these declarations. A new hyperparameter is
+one line here and the code that uses it.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from charrnn.errors import InputError
 
-WIDEST = 10**6  # of a layer or a batch; NumPy can't count the elements of much larger arrays
-LONGEST_QUOTE = 200  # characters of a wrong value that an error message repeats
+WIDEST = 10**6  # largest width of a layer or batch; the element count of much larger arrays would overflow
+LONGEST_QUOTE = 200  # characters of a value that an error message quotes at most
 NUMBER_KINDS = {int: (Integral, str), float: (Real, str)}
 
 Value = Any  # int, float, bool, str or list[str]: the type of the setting's default
@@ -20,7 +20,7 @@ Value = Any  # int, float, bool, str or list[str]: the type of the setting's def
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. The type of its default is its type; the bounds apply to numbers."""
+    """One setting. Its type is the type of its default; the bounds apply to numbers."""
 
     default: Value
     help: str
@@ -33,17 +33,17 @@ class Setting:
 
     @property
     def allowed(self) -> str:
-        """The allowed values, in words that end a sentence."""
+        """The allowed values, in words that follow "it must be"."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a text that is not empty"}
-        kind = kinds.get(type(self.default), "a text or a list of texts, none of them empty")
+        kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a non-empty text"}
+        kind = kinds.get(type(self.default), "a non-empty text or a list of such texts")
         limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
         limited = " and ".join(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)
         return f"{kind} {limited}".strip()
 
     def parse(self, value: object) -> Value:
-        """The value in the setting's own type. Text is converted, as the command line needs it.
+        """Convert a value to the setting's type. Text is parsed, because flags arrive as text.
 
         Raises
         ------
@@ -83,21 +83,21 @@ class Setting:
 
 
 def quoted(value: object) -> str:
-    """The value as an error message shows it: on one line, and not too long."""
+    """The value as an error message shows it: on one line, truncated if it is long."""
     try:
         return first_line(repr(value))
-    except ValueError:  # Python writes no integer of more than some thousand digits
-        return "a number of too many digits"
+    except ValueError:  # Python refuses to print integers of more than a few thousand digits
+        return "a number with too many digits"
 
 
 def first_line(text: str) -> str:
-    """The first line of a text, cut where it is too long for an error message."""
+    """The first line of a text, truncated if it is too long for an error message."""
     line = next(iter(text.splitlines()), "")
     return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."
 
 
 def setting(default: Value, help: str, **limits: Any) -> Any:
-    """The field of a config class that declares a setting; `limits` are the bounds or choices of `Setting`."""
+    """A field of a config class that declares a setting; `limits` are the bounds or choices of `Setting`."""
     metadata = {"setting": Setting(default, help, **limits)}
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata=metadata)
@@ -105,7 +105,7 @@ def setting(default: Value, help: str, **limits: Any) -> Any:
 
 
 class Config:
-    """The base of the config classes, which check their own values."""
+    """The base class of the configs, which check their own values."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -135,10 +135,10 @@ class ModelConfig(Config):
     """
 
     cell: str = setting("gru", "type of the recurrent layers", choices=("gru", "lstm", "rnn"))
-    num_layers: int = setting(1, "recurrent layers, each on top of the one before", at_least=1, at_most=1000)
+    num_layers: int = setting(1, "number of recurrent layers, stacked on each other", at_least=1, at_most=1000)
     embedding_dim: int = setting(16, "width of a character's embedding", at_least=1, at_most=WIDEST)
     hidden_dim: int = setting(128, "width of the hidden state", at_least=1, at_most=WIDEST)
-    tie_weights: bool = setting(False, "predict with the embedding's table instead of separate output weights")
+    tie_weights: bool = setting(False, "use the embedding table as output weights too")
 
 
 @dataclass(frozen=True)
@@ -157,13 +157,13 @@ class TrainingConfig(Config):
     """
 
     dropout: float = setting(
-        0.0, "share of each recurrent layer's outputs dropped during training", at_least=0, below=1
+        0.0, "fraction of each recurrent layer's outputs dropped during training", at_least=0, below=1
     )
-    window_size: int = setting(100, "time steps of backpropagation, in characters", at_least=1)
+    window_size: int = setting(100, "length of backpropagation through time, in characters", at_least=1)
     stride: int = setting(30, "characters between the starts of two windows; ignored with carry_state", at_least=1)
     targets: str = setting("every", "positions of a window that predict the next character", choices=("every", "last"))
     carry_state: bool = setting(
-        False, "read the text in order and carry the hidden state, instead of shuffling windows"
+        False, "read the text in order and carry the hidden state over, instead of shuffling windows"
     )
     batch_size: int = setting(32, "windows in a mini-batch", at_least=1, at_most=WIDEST)
     num_epochs: int = setting(10, "passes over the training text", at_least=1)
@@ -182,13 +182,15 @@ class TrainingConfig(Config):
         0.999, "decay of Adam's and Nadam's mean of squared gradients; other optimizers ignore it", at_least=0, below=1
     )
     weight_decay: float = setting(
-        0.0, "each step shrinks all parameters but biases by this times the learning rate (AdamW)", at_least=0
+        0.0, "each step shrinks all parameters except biases by this times the learning rate (AdamW)", at_least=0
     )
-    clip_norm: float = setting(1.0, "largest norm of the gradient; 0 turns clipping off", at_least=0)
+    clip_norm: float = setting(1.0, "clip the gradient to this norm; 0 turns clipping off", at_least=0)
     patience: int = setting(
-        0, "epochs without a lower validation loss after which training stops; 0 never stops early", at_least=0
+        0, "stop after this many epochs without a lower validation loss; 0 never stops early", at_least=0
     )
-    workers: int = setting(2, "processes that train together, each on its share of every batch", at_least=1)
+    workers: int = setting(
+        2, "processes that train together, each on its shard of every batch", at_least=1, at_most=1024
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,12 +226,12 @@ class SamplingConfig(Config):
     """
 
     temperature: float = setting(
-        1.0, "1 samples from the model's distribution, less is more cautious, 0 is greedy", at_least=0
+        1.0, "1 samples from the model's distribution, lower is more cautious, 0 is greedy", at_least=0
     )
-    top_k: int = setting(0, "draw from this many most probable characters only; 0 draws from all", at_least=0)
+    top_k: int = setting(0, "draw only from this many most probable characters; 0 draws from all", at_least=0)
     top_p: float = setting(
         1.0,
-        "draw from the fewest characters whose probabilities add up to this; 1 draws from all",
+        "draw only from the fewest characters whose probabilities add up to this; 1 draws from all",
         above=0,
         at_most=1,
     )

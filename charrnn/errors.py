@@ -1,12 +1,12 @@
-"""The errors a user can mend; each message is one line that names the thing, its value and what is allowed."""
+"""Errors that the user can fix; each message is one line that names the thing, its value and what is allowed."""
 
 
 class CharRNNError(Exception):
-    """What the command line shows as one line instead of a traceback."""
+    """An error that the command line shows as one line instead of a traceback."""
 
 
 class InputError(CharRNNError, ValueError):
-    """Something handed in from outside (a parameter, a text, a file) can't be used."""
+    """An input (a parameter, a text, a file) can't be used."""
 
 
 class DivergenceError(CharRNNError, ArithmeticError):

@@ -13,23 +13,23 @@ from charrnn.parallel.workers import ALONE, Workers
 from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
 
 LN2 = log(2)
-POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next bound memory, and change no result
+POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next limit bound the memory and do not affect results
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
 
 
 def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Workers = ALONE) -> dict[str, float]:
-    """Read a text once, with carried state, and predict each of its characters but the first.
+    """Read a text once, carrying the state along, and predict every character but the first.
 
-    With `num_streams` above 1 the text is read from that many places side by side, which is faster; each place
-    starts from a zero state, so the figures differ a little.
+    With `num_streams` above 1, the text is cut into that many streams, which are read in parallel. This is faster, but
+    each stream starts from a zero state, so the figures differ a little.
 
     Parameters
     ----------
     ids
         (n,) ids, n at least 2; may be a memory map.
     workers
-        The group that this process evaluates in, all with the same network and ids. Each reads from its share of the
-        places, and all return the same.
+        The group that this process belongs to, all with the same network and ids. Each worker reads its shard of the
+        streams, and all return the same figures.
 
     Raises
     ------
@@ -39,13 +39,13 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     Returns
     -------
     dict
-        `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and how many `characters` were
+        `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and the number of `characters`
         predicted.
     """
     totals, figures = np.zeros(3), np.zeros(3)
     for losses, hits in _scores(logits_and_targets(network, ids, num_streams, workers)):
         figures[:] = losses.sum(dtype=np.float64), hits.sum(), losses.size
-        workers.all_reduce(figures)  # after each batch, so that a worker that has ended is noticed at once
+        workers.all_reduce(figures)  # after each batch, so that a dead worker is noticed at once
         totals += figures
     characters = int(totals[2])
     loss, correct = float(totals[0]) / characters, int(totals[1])
@@ -61,14 +61,14 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
 def logits_and_targets(
     network: Network, ids: Array, num_streams: int, workers: Workers = ALONE
 ) -> Iterator[tuple[Array, Array]]:
-    """The logits (T, B, V) with which `evaluate` predicts a text, and the ids (T, B) that follow, batch by batch.
+    """Yield the logits (T, B, V) that `evaluate` scores, and their targets, the ids (T, B) that follow, batch by batch.
 
-    The logits lie in a buffer that the next batch overwrites. With several workers, B counts this worker's streams.
+    The next batch overwrites the logits. With several workers, B is the number of this worker's streams.
 
     Raises
     ------
     InputError
-        As `evaluate` does: about the length and `num_streams` at once, about ids when they are read.
+        As in `evaluate`: at once for the length and `num_streams`, and on reading for the ids.
     """
     if len(ids) < 2:
         raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
@@ -82,8 +82,9 @@ def logits_and_targets(
 def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, Array]:
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
-    Averaged over windows that each start from a zero state, so that the first entry has seen one character and the
-    last `window_size`. They overlap, with a start every eighth of a window: a curve from fewer is too ragged to read.
+    The figures are means over windows that each start from a zero state: at the first position the network has seen
+    one character, at the last `window_size`. A window starts every eighth of a window, because with fewer windows the
+    curve is too noisy to read.
     """
     loss, correct = np.zeros(window_size), np.zeros(window_size)
     cut = windows(ids, window_size, stride=max(1, window_size // 8))
@@ -101,12 +102,12 @@ def _positions_at_once(network: Network) -> int:
 def _predictions(
     network: Network, pairs: Iterable[Batch], columns: slice, carry_state: bool
 ) -> Iterator[tuple[Array, Array]]:
-    """For some columns of each batch the logits, in a buffer that the next batch reuses, and the ids that follow."""
+    """Yield the logits and targets of some columns of each batch; the next batch overwrites the logits."""
     buffers: Buffers | None = None
     state: HiddenState | None = None
     for batch in pairs:
         for ids in batch:
-            require_ids(ids, network.output_dim)  # of all columns, so that an error is one of all workers
+            require_ids(ids, network.output_dim)  # in all columns, so that every worker raises the error
         x, y = (ids[:, columns] for ids in batch)
         if not x.size:  # more workers than columns
             yield np.empty((*x.shape, network.output_dim), network.dtype), y
@@ -119,8 +120,10 @@ def _predictions(
 
 
 def _scores(predictions: Iterable[tuple[Array, Array]]) -> Iterator[tuple[Array, Array]]:
-    """For each batch the loss of each position, in a buffer that the next batch overwrites, and whether the most
-    probable character was the right one, both (T, B)."""
+    """Yield for each batch the loss at each position and whether the most probable character was right, both (T, B).
+
+    The next batch overwrites the losses.
+    """
     cross_entropy = SparseCategoricalCrossentropy()
     buffers: Arrays | None = None
     for logits, targets in predictions:

@@ -19,20 +19,20 @@ class GradientError(CharRNNError, AssertionError):
 
 
 def gradient_check(layer: Layer, rng: np.random.Generator, *, T: int = 5, B: int = 3, ids: bool = False) -> None:
-    """Compare the gradients of Σ R ∘ y, R being random, by every parameter, input and incoming state of a layer.
+    """Check the gradients of Σ R ∘ y, with R random, with respect to a layer's parameters, input and incoming states.
 
-    Everything is float64. T time steps of B sequences are enough to find a wrong term; every entry is tried, so the
-    layer should be small.
+    Everything is float64. Every entry is tried, so the layer should be small; a few time steps and sequences are enough
+    to find a wrong term.
 
     Parameters
     ----------
     ids
-        Whether x are ids, (T, B) integers, instead of (T, B, input_dim) numbers. Ids have no gradient.
+        Whether x holds ids, (T, B) integers, instead of (T, B, input_dim) numbers. Ids have no gradient.
 
     Raises
     ------
     GradientError
-        If a gradient is wrong, naming the array, the entry and both values.
+        If a gradient is wrong; the message names the array, the entry and both values.
 
     >>> gradient_check(GRU(4, 5), np.random.default_rng(0))
     """
@@ -45,12 +45,13 @@ def gradient_check(layer: Layer, rng: np.random.Generator, *, T: int = 5, B: int
         if dx is None or dx.shape != probe.x.shape:
             returned = "None" if dx is None else f"an array of shape {dx.shape}"
             raise GradientError(
-                f"{type(layer).__name__}: backward returns {returned}; it must be the gradient of x, {probe.x.shape}"
+                f"{type(layer).__name__}: backward returns {returned}; it must return the gradient of x, "
+                f"of shape {probe.x.shape}"
             )
         gradients["x"], arrays["x"] = dx.copy(), probe.x
     for name, gradient in gradients.items():
         expected = central_differences(probe.value, arrays[name])
-        wrong = np.argwhere(~np.isclose(gradient, expected, RTOL, ATOL))  # NaN is close to nothing
+        wrong = np.argwhere(~np.isclose(gradient, expected, RTOL, ATOL))  # NaN is close to no number
         if len(wrong):
             index = tuple(wrong[0].tolist())
             raise GradientError(
@@ -81,7 +82,7 @@ class LayerProbe:
         size = sum(map(prod, shapes.values()))
         self.parameters, self.gradient = rng.normal(0, 0.5, size), np.full(size, np.nan)
         self.p, self.grad = views(shapes, self.parameters), views(shapes, self.gradient)
-        for name in layer.lends:  # to the gradient of which the layer adds
+        for name in layer.lends:  # the layer adds to their gradients
             vars(self.grad)[name][...] = 0
         self.x = rng.integers(layer.input_dim, size=(T, B)) if ids else rng.normal(size=(T, B, layer.input_dim))
         self.state = {name: rng.normal(0, 0.5, (B, H)) for name, H in layer.state_dims.items()}
@@ -100,14 +101,14 @@ class LayerProbe:
         return float((self.forward() * self.R).sum())
 
     def backward(self) -> tuple[Array | None, dict[str, Array]]:
-        """The gradients by x and by each incoming state; those by the parameters are in `grad`."""
+        """The gradients of x and of each incoming state; the gradients of the parameters are in `grad`."""
         self.forward()
         dx = self.layer.backward(self.p, self.grad, self.x, self.R.copy(), self.buffers)
         return dx, {name: vars(self.buffers)["d" + name] for name in self.state}
 
 
 def views(shapes: Shapes, flat: Array) -> Arrays:
-    """Named views of a flat vector, one after the other."""
+    """Consecutive named views of a flat vector."""
     namespace, start = Arrays(), 0
     for name, shape in shapes.items():
         setattr(namespace, name, flat[start : start + prod(shape)].reshape(shape))

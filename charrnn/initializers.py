@@ -1,7 +1,7 @@
 """Initial values of parameters: functions of a shape and a random generator.
 
-A shape with more than two axes is a stack of matrices, one for each gate, say. Each matrix (fan_in, fan_out) on the
-last two axes is drawn by itself, where Keras would take the fans of all gates together. `functools.partial` makes
+A shape with more than two axes is a stack of matrices, for example one for each gate. Each matrix (fan_in, fan_out) on
+the last two axes is drawn separately, whereas Keras takes the fans of all gates together. `functools.partial` makes
 variants: `partial(random_uniform, limit=0.1)`.
 """
 

@@ -2,7 +2,7 @@
 
     loss = -1/N Σ_n log p_n[target_n],   p_n = softmax(logits_n)   (nats per character)
 
-Fused, the gradient becomes simple, d loss / d logits = (p - onehot(target)) / N, and no logarithm is taken of a
+Fusing makes the gradient simple, d loss / d logits = (p - onehot(target)) / N, and avoids the logarithm of a
 probability that has underflowed to zero (Goodfellow, Bengio and Courville 2016, section 6.2.2.3).
 """
 
@@ -12,24 +12,24 @@ from charrnn.arrays import Arrays, aligned_empty
 
 
 class SparseCategoricalCrossentropy:
-    """The loss of logits (T, B, V), given the ids (T, B), of any integer dtype, that really follow.
+    """The loss of logits (T, B, V) for target ids (T, B) of any integer dtype.
 
-    Like a layer, it keeps nothing: `allocate` makes the buffers that `forward` fills and `backward` reads.
+    Like a layer, it is stateless: `allocate` makes the buffers that `forward` fills and `backward` reads.
     """
 
     def allocate(self, T: int, B: int, V: int, dtype: np.typing.DTypeLike) -> Arrays:
         """Buffers for one pass over (T, B, V) logits."""
         return Arrays(
-            exp=aligned_empty((T, B, V), dtype),  # of the logits minus the largest of their position
+            exp=aligned_empty((T, B, V), dtype),  # exp(logits - the largest logit of the position)
             row=aligned_empty((T, B, 1), dtype),  # the largest logit of each position, then Σ exp
             losses=aligned_empty((T, B), dtype),  # nats
             target=aligned_empty((T, B), dtype),  # the target's logit minus the largest, then its gradient
-            starts=np.arange(T * B).reshape(T, B) * V,  # where each position's logits begin in the flat array
-            target_index=aligned_empty((T, B), np.intp),  # where its target's logit is
+            starts=np.arange(T * B).reshape(T, B) * V,  # index of each position's first logit in the flat array
+            target_index=aligned_empty((T, B), np.intp),  # index of its target's logit
         )
 
     def forward(self, logits: np.ndarray, targets: np.ndarray, buffers: Arrays) -> np.ndarray:
-        """The loss of each position (T, B) in nats, in a buffer."""
+        """The loss at each position (T, B) in nats, in a buffer."""
         exp, row, losses, target_logit = buffers.exp, buffers.row, buffers.losses, buffers.target
         buffers.target_index[...] = targets
         buffers.target_index += buffers.starts
@@ -42,7 +42,7 @@ class SparseCategoricalCrossentropy:
         return np.subtract(losses, target_logit, out=losses)  # log Σ exp(logits) - logits[target]
 
     def backward(self, buffers: Arrays, share: float = 1.0) -> np.ndarray:
-        """d (share · mean loss) / d logits (T, B, V), in place of the exponentials."""
+        """d (share · mean loss) / d logits (T, B, V); overwrites the exponentials."""
         dlogits, target_logit = buffers.exp, buffers.target
         scale = share / target_logit.size
         dlogits *= np.divide(scale, buffers.row, out=buffers.row)  # softmax = exp / Σ exp

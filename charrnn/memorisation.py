@@ -1,12 +1,12 @@
-"""How much of a text is copied from another: does a model that predicts well write, or does it repeat?
+"""How much of a text is copied from another: does a model write new text, or repeat what it was trained on?
 
-Passages are compared by their 64-bit hashes, so that a corpus of any size can be read chunk by chunk:
+Passages are compared by 64-bit hashes, so that a corpus of any size can be read chunk by chunk:
 
     hash_n(x)_i = Σ_{k<n} v[x_{i+k}] b^k mod 2^64,   hash_{m+n}(x)_i = hash_m(x)_i + b^m hash_n(x)_{i+m}
 
-with random numbers v for the ids and an odd b (Karp and Rabin 1987). By the second equation, all hashes for one n take
-about log2(n) operations on whole arrays. Two different passages of prose have equal hashes about once in 10^19 pairs.
-(The Thue-Morse sequence is an exception: its passages of 1,024 ids or more have equal hashes.)
+with random numbers v for the ids and an odd b (Karp and Rabin 1987). With the second equation, all hashes for one n
+take about log2(n) operations on whole arrays. Two different passages of prose collide about once in 10^19 pairs. (The
+Thue-Morse sequence is an exception: its passages of 1,024 ids or more collide.)
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ import numpy as np
 from charrnn.preprocessing import release
 
 BASE = 0x9E3779B97F4A7C15  # odd; 2^64 over the golden ratio
-CHUNK = 1 << 20  # ids of the source at a time
-SLOTS = 1 << 20  # of a table that quickly rules out most hashes
+CHUNK = 1 << 20  # ids of the source to hash at a time
+SLOTS = 1 << 20  # size of a table that quickly rules out most hashes
 
 
 def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
-    """Whether each passage of n ids in `sample`, of at least n, occurs in `source`: (len(sample) - n + 1,) bool."""
+    """Whether each passage of n ids in `sample` occurs in `source`: (len(sample) - n + 1,) bool."""
     sample_hashes = _hashes(sample, n)
     wanted = np.unique(sample_hashes)
     found, in_use = np.zeros(len(wanted), bool), np.zeros(SLOTS, bool)
@@ -50,7 +50,7 @@ def new_share(sample: np.ndarray, source: np.ndarray, n: int) -> float:
 def longest_copy(sample: np.ndarray, source: np.ndarray) -> int:
     """The length of the longest passage of `sample` that occurs in `source`, 0 if they share no id.
 
-    If a passage of n ids occurs, so do shorter ones: the length is found by bisection.
+    If a passage of n ids occurs, so do all shorter passages in it, so bisection finds the length.
     """
     shortest, longest = 0, min(len(sample), len(source))
     while shortest < longest:
@@ -64,7 +64,7 @@ def longest_copy(sample: np.ndarray, source: np.ndarray) -> int:
 
 def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
     """hash_n at each place, (len(ids) - n + 1,) uint64."""
-    largest = int(ids.max())  # with a larger one, the first of the random numbers would be the same
+    largest = int(ids.max())  # an id gets the same random number, whatever the largest id is
     values = np.random.default_rng(0).integers(2**64, size=largest + 1, dtype=np.uint64)
     power, length = values[ids], 1  # hash_length for length = 1, 2, 4, …
     result: Any = None

@@ -1,7 +1,7 @@
 """The model file: everything needed to use a trained model, in one .npz archive without pickles.
 
 It holds an array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
-hyperparameters, and what identifies the training text. Equal models make equal files, byte for byte.
+hyperparameters, and what identifies the training text. Equal models give byte-identical files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ LAYERS: tuple[type[Layer], ...] = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedD
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a model file holds: the model and its vocabulary, and the hyperparameters and text it was trained with."""
+    """The contents of a model file: model, vocabulary, hyperparameters, and what identifies the training text."""
 
     model: Model
     vectorizer: TextVectorizer
@@ -34,7 +34,7 @@ class ModelFile:
 
 
 def save_model(path: str | Path, contents: ModelFile) -> None:
-    """Write a model file, whole or not at all.
+    """Write a model file atomically.
 
     Raises
     ------
@@ -52,13 +52,13 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
-    """Read a model file; `own_layers` are the classes of layers that the library does not have.
+    """Read a model file; `own_layers` are your own layer classes that it may contain.
 
     Raises
     ------
     InputError
-        If the file is not a model file, is damaged, of another format, has parameters that are not finite, or needs a
-        layer that is not known.
+        If the file is not a model file, is damaged, has another format version or parameters that are not finite, or
+        contains an unknown layer.
     OSError
         If it can't be read.
     """
@@ -94,14 +94,14 @@ def _contents(
             )
         view[...] = stored
     if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
-        raise InputError(f"the vocabulary has {vectorizer.vocabulary_size} characters; the layers differ")
+        raise InputError(f"the vocabulary has {vectorizer.vocabulary_size} characters; the layers do not fit it")
     if not np.isfinite(model.parameters).all():
-        raise InputError("there are parameters that are not finite")
+        raise InputError("some parameters are not finite")
     return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
 
 
 def _describe(layer: Any) -> dict[str, Any]:
-    """The class and the fields of a layer, without defaults and without initializers, which are not needed again."""
+    """The class and the fields of a layer, except defaults and initializers, which a stored model does not need."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}
     stored = {name: value for name, value in values.items() if not callable(value) and value != defaults[name]}
@@ -111,5 +111,5 @@ def _describe(layer: Any) -> dict[str, Any]:
 def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:
     name, settings = description["class"], {key: value for key, value in description.items() if key != "class"}
     if name not in known:
-        raise InputError(f"there is a layer {name!r}; known are {', '.join(known)}")
+        raise InputError(f"unknown layer {name!r}; known are {', '.join(known)}")
     return known[name](**settings)

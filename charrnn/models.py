@@ -1,4 +1,4 @@
-"""The model: a network that can be trained, evaluated and asked for predictions."""
+"""The model: a network with `fit`, `evaluate` and `predict`, and the standard architecture."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -27,12 +27,12 @@ class Model(Network):
     rng
         Draws the initial parameters, layer by layer.
     dtype
-        float32; float64 is for checking gradients.
+        float32, or float64 to check gradients.
 
     Raises
     ------
     InputError
-        If there is no layer or two neighbours do not fit.
+        If there is no layer, or the dimensions of two neighbours do not match.
 
     >>> rng = np.random.default_rng(42)
     >>> model = Model([Embedding(65, 16), GRU(16, 128), Dense(128, 65)], rng)
@@ -63,7 +63,7 @@ class Model(Network):
         resume: TrainingState | None = None,
         **settings: Any,
     ) -> History:
-        """Train the model in place, and leave it with the parameters of its best epoch.
+        """Train the model in place, and keep the parameters of the best epoch.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Model(Network):
         rng
             Shuffles the windows and seeds the dropout.
         optimizer
-            One of your own, instead of what the settings `optimizer`, `learning_rate` and `beta_2` describe.
+            Your own optimizer, instead of the one that `optimizer`, `learning_rate` and `beta_2` describe.
         callbacks, resume
             See `charrnn.training.train`.
         settings
@@ -122,8 +122,8 @@ def create_char_rnn_model(
 ) -> Model:
     """The standard network: embedding → recurrent layers → dense layer, whose softmax is part of the loss.
 
-    `settings` are fields of `charrnn.ModelConfig`. With `tie_weights` the embedding's table gives the logits too, and
-    where its width is not that of the hidden state, a dense layer in between brings the state to it.
+    `settings` are fields of `charrnn.ModelConfig`. With `tie_weights`, the output layer shares the embedding table; if
+    embedding_dim and hidden_dim differ, a dense layer maps the hidden state to the width of the embedding first.
 
     Raises
     ------

@@ -16,15 +16,15 @@ from charrnn.layers.base import require_state_buffers
 
 @dataclass(frozen=True)
 class Buffers:
-    """Where a forward pass over T time steps of B sequences leaves what its backward pass needs."""
+    """What a forward pass over T time steps of B sequences saves for its backward pass."""
 
     layers: list[Arrays]
-    inputs: list[Any]  # of each layer, once there was a forward pass
-    output_steps: int  # T, or what is left of it where a layer drops time steps
+    inputs: list[Any]  # the input of each layer in the last forward pass
+    output_steps: int  # T, or fewer if a layer drops time steps
 
 
 def parameter_count(layers: Sequence[Layer]) -> int:
-    """How many numbers all parameters of these layers are; raises InputError if one of them is no layer."""
+    """The number of parameters of these layers; raises InputError if one of them is not a layer."""
     for layer in layers:
         if not isinstance(layer, Layer):
             raise InputError(f"{layer!r} is not a layer; it must be an instance of a subclass of charrnn.Layer")
@@ -32,7 +32,7 @@ def parameter_count(layers: Sequence[Layer]) -> int:
 
 
 class Network:
-    """Layers on a flat vector of parameters, from ids to logits.
+    """A chain of layers from ids to logits, whose parameters are one flat vector.
 
     Parameters
     ----------
@@ -44,15 +44,15 @@ class Network:
     Attributes
     ----------
     parameters, gradient
-        Flat vectors of the same length. Each layer works on views of them, so that an optimizer, a norm or a sum over
-        workers is one line, and every change to `parameters` in place is a change to the layers.
+        Flat vectors of the same length. The layers hold views of them. So an optimizer, a norm or a sum over workers
+        takes one line, and an in-place change to `parameters` changes the layers.
     p, grad
-        The views of each layer, by name.
+        For each layer, its named views of these vectors.
 
     Raises
     ------
     InputError
-        If there is no layer, two neighbours do not fit, or the vector has another length than the layers need.
+        If there is no layer, the dimensions of two neighbours do not match, or the vector has the wrong length.
     """
 
     def __init__(self, layers: Sequence[Layer], parameters: Array) -> None:
@@ -76,13 +76,15 @@ class Network:
                     f"the output_dim of the {type(before).__name__} before it"
                 )
         first, *later = self.layers
+        if first.borrows:
+            raise InputError(f"the {type(first).__name__} borrows {first.borrows}, but there is no layer before it")
         if any(layer.lends for layer in later):
             raise InputError("a later layer lends parameters; only the first one may")
         borrowed = [layer.borrows for layer in later if layer.borrows]
         if borrowed != [first.lends] * bool(first.lends):
             raise InputError(
                 f"the {type(first).__name__} lends {first.lends}, and later layers borrow {borrowed}; "
-                "what the first layer lends, exactly one later layer must borrow"
+                "exactly one later layer must borrow what the first one lends"
             )
 
     def _views(self, flat: Array) -> list[Arrays]:
@@ -103,12 +105,12 @@ class Network:
 
     @property
     def input_dim(self) -> int:
-        """How many different ids there are to read."""
+        """The number of different ids that the network can read."""
         return self.layers[0].input_dim
 
     @property
     def output_dim(self) -> int:
-        """V, how many different ids there are to predict."""
+        """V, the number of different ids that the network can predict."""
         return self.layers[-1].output_dim
 
     def named_parameters(self) -> Iterator[tuple[str, Array]]:
@@ -118,16 +120,16 @@ class Network:
                 yield f"{position}.{type(layer).__name__.lower()}.{name}", vars(p)[name]
 
     def weight_decay_mask(self) -> Array:
-        """(P,) bool: True for the parameters that weight decay shrinks, which are all but the biases."""
+        """(P,) bool: True for the parameters that weight decay shrinks, all but the biases."""
         return np.concatenate([np.full(view.size, not name.endswith("bias")) for name, view in self.named_parameters()])
 
     def allocate(self, T: int, B: int) -> Buffers:
-        """The buffers for passes over T time steps of B sequences, for one pass after the other.
+        """Buffers for passes over T time steps of B sequences; each pass overwrites the one before.
 
         Raises
         ------
         InputError
-            If a layer has not made the buffers that its `state_dims` ask for.
+            If a layer does not allocate the buffers that its `state_dims` require.
         """
         buffers = []
         for layer in self.layers:
@@ -138,7 +140,7 @@ class Network:
         return Buffers(buffers, [None] * len(self.layers), output_steps=T)
 
     def forward(self, x: Array, buffers: Buffers, state: HiddenState | None = None) -> Array:
-        """Logits (T, B, V) of the ids x (T, B), in a buffer. Sequences start from `state`, without one from zeros."""
+        """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros."""
         for i, (layer, p, own) in enumerate(zip(self.layers, self.p, buffers.layers)):
             for name in layer.state_dims:
                 vars(own)[name][0] = 0 if state is None else state[i][name]
@@ -154,18 +156,19 @@ class Network:
         ]
 
     def backward(self, dlogits: Array, buffers: Buffers) -> Array:
-        """The gradient of the loss by all parameters (P,), given that by the logits of the last forward pass."""
+        """The gradient of the loss for all parameters (P,), given `dlogits`, its gradient for the last logits."""
         dy: Any = dlogits
         for i in reversed(range(len(self.layers))):
             dy = self.layers[i].backward(self.p[i], self.grad[i], buffers.inputs[i], dy, buffers.layers[i])
         return self.gradient
 
     def stepper(self, B: int, state: HiddenState | None = None) -> Callable[[Array | np.intp | int], Array]:
-        """A function that reads one id of each of B sequences and returns the logits (B, V), for sampling.
+        """A function for sampling: it reads the next id of each of B sequences, and returns the logits (B, V).
 
-        The ids are (B,), or an integer for one sequence. Sequences start from `state`, in which one row may stand for
-        all of them; the function carries it on. It looks up whatever an id causes before the first layer with a state,
-        so the parameters must not change while it is in use. The next call overwrites the logits.
+        The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
+        them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
+        is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
+        call overwrites the logits.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
@@ -186,7 +189,7 @@ class Network:
 
         def step(ids: Array | np.intp | int) -> Array:
             if B == 1:
-                looked_up[...] = rows[ids]  # in a third of the time that `take` needs
+                looked_up[...] = rows[ids]  # three times as fast as `take`
             else:
                 table.take(ids, axis=-1, out=looked_up, mode="clip")
             for step_layer in steps:
@@ -196,9 +199,9 @@ class Network:
         return step
 
     def _table_of_ids(self) -> tuple[Array, int]:
-        """[1; x] (1 + width, V) of every id at the first layer with a state, and the number of that layer.
+        """The inputs [1; x] (1 + width, V) of the first layer with a state, for every id, and the number of that layer.
 
-        If that is layer 0, it is given the ids themselves: (V,).
+        If it is layer 0, its inputs are the ids themselves: (V,).
         """
         ids, first = np.arange(self.input_dim), 0
         x = ids[None]

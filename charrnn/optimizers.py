@@ -1,8 +1,8 @@
-"""Gradient descent in its usual variants, each a few lines on one flat parameter vector θ and its gradient g.
+"""The usual variants of gradient descent, each a few lines on a flat parameter vector θ and its gradient g.
 
-An optimizer is a description. `state(θ)` creates what it remembers between steps, and `update(θ, g, state)` changes
-that state and θ in place; g stays as it is. Steps t count from 1. Rules and defaults are those of PyTorch, learning
-rates aside, and are tested against it.
+An optimizer is a description. `state(θ)` creates the state that it keeps between steps, and `update(θ, g, state)`
+changes θ and the state in place, but not g. Steps t count from 1. Update rules and defaults match PyTorch's, except for
+learning rates, and are tested against it.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +18,11 @@ from charrnn.config import TrainingConfig
 from charrnn.errors import InputError
 
 Vector = np.ndarray
-BLOCK = 1 << 15  # numbers; with smaller blocks the calls take longer than the arithmetic
+BLOCK = 1 << 15  # numbers; with smaller blocks, the calls cost more than the arithmetic
 
 
 class Optimizer(Protocol):
-    """What an optimizer offers. It must be a dataclass, so that its learning rate can follow a schedule."""
+    """The interface of an optimizer. It must be a dataclass, so that its learning rate can follow a schedule."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -31,14 +31,14 @@ class Optimizer(Protocol):
         """η"""
 
     def state(self, parameters: Vector) -> SimpleNamespace:
-        """What it remembers before the first step."""
+        """The state before the first step."""
 
     def update(self, parameters: Vector, gradient: Vector, state: SimpleNamespace) -> None:
         """Take one step."""
 
 
 def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
-    """Scale the gradient in place to a Euclidean norm of at most `max_norm`, and return the norm before that.
+    """Scale the gradient in place to a Euclidean norm of at most `max_norm`, and return its norm before scaling.
 
     Pascanu, Mikolov and Bengio (2013), algorithm 1.
     """
@@ -49,7 +49,7 @@ def clip_by_global_norm(gradient: Vector, max_norm: float) -> float:
 
 
 def decay_weights(parameters: Vector, decayed: Vector, share: float) -> None:
-    """Shrink the parameters for which `decayed` (bool) is True by this share, in place."""
+    """Shrink the parameters where `decayed` (bool) is True by this share, in place."""
     np.multiply(parameters, 1 - share, out=parameters, where=decayed)
 
 
@@ -68,13 +68,13 @@ def require_valid(optimizer: Optimizer) -> None:
 
 
 def in_blocks(*vectors: Vector) -> Iterator[tuple[Vector, ...]]:
-    """The vectors, which are equally long, in blocks small enough that all operations on one find it in the cache."""
+    """Cut vectors of equal length into blocks that stay in the cache during all operations on them."""
     for start in range(0, len(vectors[0]), BLOCK):
         yield tuple(vector[start : start + BLOCK] for vector in vectors)
 
 
 def block_like(parameters: Vector) -> Vector:
-    """An uninitialized vector for the intermediate results of a block."""
+    """An uninitialized vector for intermediate results on a block."""
     return np.empty_like(parameters[:BLOCK])
 
 
@@ -261,6 +261,6 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 
 
 def create_optimizer(config: TrainingConfig) -> Optimizer:
-    """The optimizer that the settings describe; `beta_2` applies to Adam and Nadam."""
+    """The optimizer that the config describes; `beta_2` applies to Adam and Nadam."""
     betas = {"beta_2": config.beta_2} if config.optimizer in ("adam", "nadam") else {}
     return OPTIMIZERS[config.optimizer](learning_rate=config.learning_rate, **betas)

@@ -11,7 +11,7 @@ def constant(progress: float) -> float:
 
 
 def step(progress: float) -> float:
-    """1, from the half on a tenth, from three quarters on a hundredth (He et al. 2015, section 4.2)."""
+    """1, then 0.1 from half of training on, then 0.01 from three quarters on (He et al. 2015, section 4.2)."""
     return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
 
 
@@ -26,7 +26,7 @@ SCHEDULES = {"constant": constant, "step": step, "cosine": cosine}
 def learning_rate(batch: int, config: TrainingConfig, num_batches: int) -> float:
     """The learning rate of batch 1 … num_batches, counted over all epochs.
 
-    η = (final + (highest - final) · schedule(progress)) · min(1, batch / warmup), where progress is the share of the
+    η = (final + (highest - final) · schedule(progress)) · min(1, batch / warmup), where progress is the fraction of the
     batches after the warm-up that are done.
     """
     warmup, final = config.warmup_batches, config.final_learning_rate

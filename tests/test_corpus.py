@@ -1,4 +1,4 @@
-"""Reading and vectorizing text files in pieces gives what doing it at once gives."""
+"""Corpora: reading and vectorizing a file in chunks gives the same as doing it at once."""
 
 import contextlib
 import hashlib
@@ -16,14 +16,14 @@ from charrnn.preprocessing import TextVectorizer
 
 TEXT = "a é € 🎭\r\nb\n\rc\r"  # characters of 1 to 4 bytes, and every line end
 TEXTS = st.text(st.sampled_from(sorted(set(TEXT))) | st.characters(codec="utf-8"), min_size=1)
-PIECES = st.integers(1, 9)
+CHUNK_SIZES = st.integers(1, 9)
 
 
 @contextlib.contextmanager
-def in_pieces(piece):
+def in_chunks(size):
     """Files are read that many bytes at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "CHUNK", piece)
+        patch.setattr(corpus, "CHUNK", size)
         yield
 
 
@@ -32,16 +32,16 @@ def path(tmp_path_factory):
     return tmp_path_factory.mktemp("corpus") / "text.txt"
 
 
-@given(TEXTS, PIECES)
+@given(TEXTS, CHUNK_SIZES)
 @example(TEXT, 1)
 @example(TEXT, 2)
 @example("€" * 5, 4)
-def test_pieces_put_together_are_the_text(path, text, piece):
+def test_chunks_put_together_are_the_text(path, text, size):
     path.write_bytes(text.encode())
-    with in_pieces(piece):
-        pieces = list(read_text(path))
-    assert "".join(pieces) == text
-    assert max(map(len, pieces)) <= piece
+    with in_chunks(size):
+        chunks = list(read_text(path))
+    assert "".join(chunks) == text
+    assert max(map(len, chunks)) <= size
 
 
 def test_an_empty_file_has_no_text(path):
@@ -49,7 +49,7 @@ def test_an_empty_file_has_no_text(path):
     assert "".join(read_text(path)) == ""
 
 
-@pytest.mark.parametrize("piece", [1, 2, 3, 4, 1 << 20])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 1 << 20])
 @pytest.mark.parametrize(
     "content, why",
     [
@@ -66,9 +66,9 @@ def test_an_empty_file_has_no_text(path):
         ("aé".encode("utf-16-le"), "invalid continuation byte at byte 2"),
     ],
 )
-def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, piece):
+def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, size):
     path.write_bytes(content)
-    with in_pieces(piece):
+    with in_chunks(size):
         with pytest.raises(InputError) as by_path:
             list(read_text(path))
         with pytest.raises(InputError) as by_name:
@@ -77,8 +77,8 @@ def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, piece):
     assert str(by_name.value) == f"the text is not UTF-8: {why}"
 
 
-@given(st.text(max_size=12), st.binary(min_size=1, max_size=4), st.text(max_size=12), PIECES)
-def test_pieces_do_not_change_where_utf8_ends(path, before, broken, after, piece):
+@given(st.text(max_size=12), st.binary(min_size=1, max_size=4), st.text(max_size=12), CHUNK_SIZES)
+def test_chunks_do_not_change_where_utf8_ends(path, before, broken, after, size):
     content = before.encode() + broken + after.encode()
     try:
         content.decode()
@@ -87,16 +87,16 @@ def test_pieces_do_not_change_where_utf8_ends(path, before, broken, after, piece
     else:
         assume(False)
     path.write_bytes(content)
-    with in_pieces(piece), pytest.raises(InputError, match=f" at byte {position}$"):
+    with in_chunks(size), pytest.raises(InputError, match=f" at byte {position}$"):
         list(read_text(path))
 
 
-@given(TEXTS.filter(lambda text: len(set(text)) > 1), PIECES)
+@given(TEXTS.filter(lambda text: len(set(text)) > 1), CHUNK_SIZES)
 @example(TEXT, 3)
-def test_a_text_is_described_by_its_hash_and_sizes(path, text, piece):
+def test_a_text_is_described_by_its_hash_and_sizes(path, text, size):
     content = text.encode()
     path.write_bytes(content)
-    with in_pieces(piece):
+    with in_chunks(size):
         about, vectorizer = describe(path)
     assert vectorizer.vocabulary == "".join(sorted(set(text)))
     assert about == {
@@ -137,24 +137,24 @@ def test_one_and_the_same_character_is_no_corpus(path, content):
     assert str(caught.value) == f"the text has {only}; a corpus must have at least two different ones"
 
 
-def vectorized(path, text, lengths, piece):
+def vectorized(path, text, lengths, size):
     """What lies in the files of the parts, which have the given lengths."""
     path.write_bytes(text.encode())
     vectorizer = TextVectorizer.fit(text)
     parts = [(path.parent / "parts" / f"{i}.npy", length) for i, length in enumerate(lengths)]
-    with in_pieces(piece):
+    with in_chunks(size):
         vectorize(path, vectorizer, parts)
     assert {file.name for file in (path.parent / "parts").iterdir()} >= {part.name for part, _ in parts}
     return vectorizer, [np.load(part, mmap_mode="r") for part, _ in parts]
 
 
-@given(TEXTS, PIECES, st.data())
+@given(TEXTS, CHUNK_SIZES, st.data())
 @example(TEXT, 2, None)
-def test_parts_put_together_are_the_ids_of_the_text(path, text, piece, data):
+def test_parts_put_together_are_the_ids_of_the_text(path, text, size, data):
     borders = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=3))) if data else [1, 7]
     lengths = [end - start for start, end in zip([0, *borders], [*borders, len(text)])]
     lengths = [length for length in lengths if length]
-    vectorizer, parts = vectorized(path, text, lengths, piece)
+    vectorizer, parts = vectorized(path, text, lengths, size)
     assert [part.shape for part in parts] == [(length,) for length in lengths]
     np.testing.assert_array_equal(np.concatenate(parts), vectorizer.encode(text))
     assert vectorizer.decode(np.concatenate(parts)) == text
@@ -174,7 +174,7 @@ def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
     text, part = tmp_path / "text.txt", tmp_path / "part.npy"
     text.write_text("abcabcx")
     part.write_bytes(b"old")
-    with in_pieces(2), pytest.raises(InputError, match="'x'"):
+    with in_chunks(2), pytest.raises(InputError, match="'x'"):
         vectorize(text, TextVectorizer("abc"), [(part, 7)])
     assert part.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.npy", "text.txt"]

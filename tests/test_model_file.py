@@ -188,7 +188,7 @@ def head(path, header):
             lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),
             "there are 189 parameters; the layers need 1000000000001000000000000",
         ),
-        (lambda path: claim(path, (10**15,)), "2.dense.bias.npy has not as many numbers as its shape says"),
+        (lambda path: claim(path, (10**15,)), "2.dense.bias.npy does not have as many numbers as its shape says"),
         (compress, "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_BZIP2), "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_LZMA), "it is compressed"),

@@ -236,6 +236,16 @@ def test_a_validation_loss_that_is_not_finite_is_divergence(value, rng):
     assert not epochs
 
 
+def test_parameters_that_are_not_finite_are_divergence_even_if_the_validation_text_does_not_show_them(rng):
+    model, ids = small_model(), rng.integers(V, size=21)
+
+    def spoil(parameters, gradient, state):
+        model.p[0].table[4] = np.inf
+
+    with pytest.raises(DivergenceError, match="epoch 1: there are parameters that are not finite$"):
+        fit(model, ids, np.zeros(9, np.uint8), rng=rng, optimizer=optimizer(spoil), window_size=20)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,6 +1,7 @@
 """What worker processes do in tests: jobs, and a layer, that they can import without importing pytest."""
 
 import os
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,10 +62,10 @@ def sum_of_fractions(workers):
 
 def noisy(workers):
     """Print in every way, between two sums."""
-    for number in range(3):
-        array = np.ones(2)
-        workers.all_reduce(array)
-        print("printed by worker", workers.rank, number, flush=True)
+    for _ in range(3):
+        workers.all_reduce(np.ones(2))
+        sys.stdout.write(f"printed by worker {workers.rank}\n")  # in one piece, as other workers print too
+        sys.stdout.flush()
         os.write(1, b"written to file descriptor 1\n")
 
 

@@ -1,1 +1,1 @@
-"""The corpus: fetched from the web or this machine, and read chunk by chunk."""
+"""The corpus: fetch it from the web or from disk, and read it chunk by chunk."""

@@ -1,4 +1,4 @@
-"""Text files of any size, read and vectorized chunk by chunk so that memory does not grow with them."""
+"""Read and vectorize text files of any size, chunk by chunk, so that memory does not grow with the file."""
 
 import codecs
 import hashlib
@@ -19,16 +19,15 @@ CHUNK = 1 << 20  # bytes read at a time
 def read_text(
     path: str | Path | int, name: str | None = None, on_chunk: Callable[[bytes], object] | None = None
 ) -> Iterator[str]:
-    """The text of a UTF-8 file in chunks, line ends as they are. Errors call the file `name`, or by its path.
+    """Yield the text of a UTF-8 file in chunks, with its line ends unchanged.
 
-    The path may be the descriptor of an open file.
-
-    `on_chunk` is called with the bytes of each chunk before they are decoded; the last chunk is empty.
+    The path may be the descriptor of an open file. Error messages call the file `name`, by default its path. `on_chunk`
+    is called with the bytes of each chunk before they are decoded; the last chunk is empty.
 
     Raises
     ------
     InputError
-        If the file is not UTF-8; it names the byte offset.
+        If the file is not UTF-8; the message names the byte offset.
     OSError
         If the file can't be read.
     """
@@ -37,7 +36,7 @@ def read_text(
     for chunk in chain(_chunks(path, str(name or path)), [b""]):
         if on_chunk:
             on_chunk(chunk)
-        pending = len(decoder.getstate()[0])  # bytes of a character that began in the chunk before
+        pending = len(decoder.getstate()[0])  # bytes of a character that began in the previous chunk
         try:
             yield decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
@@ -52,15 +51,15 @@ def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:
-        error.filename = name  # which a failed read leaves out
+        error.filename = name  # a failed read does not set it
         raise
 
 
 def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
-    """What identifies a corpus, and the vectorizer of all its characters, from one reading.
+    """Read a corpus once, and return what identifies it and the vectorizer of all its characters.
 
-    The former is the `sha256` and size in `bytes` of the file, and its number of `characters`. Errors call the file
-    `name`, or by its path.
+    It is identified by the `sha256` and size in `bytes` of the file, and its number of `characters`. Error messages
+    call the file `name`, by default its path.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Fetching the corpus: the first of several sources that holds a readable text, on the web or on this machine."""
+"""Fetch the corpus from the first of several sources, on the web or on disk, that has a readable text."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from charrnn.storage.files import atomic_write
 
 TIMEOUTS = (5, 30)  # seconds: to connect, and between two chunks of the body
 RETRIES = Retry(total=3, backoff_factor=0.5, status_forcelist=range(500, 600), raise_on_status=False)
-UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is that of the text
+UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is the length of the text
 CHUNK = 1 << 16  # bytes
 LONGEST_REASON = 500  # characters
 
@@ -27,14 +27,14 @@ LONGEST_REASON = 500  # characters
 def fetch(
     sources: Sequence[str], destination: str | Path, warn: Callable[[str], None], max_mb: float = inf
 ) -> dict[str, str | int]:
-    """Bring the first source that holds a readable text to `destination`, whole or not at all.
+    """Copy the first source that has a readable text to `destination`, atomically.
 
     Parameters
     ----------
     sources
         Each an http:// or https:// URL, a file:// URL, or a path.
     warn
-        Called with one line for each source that failed and is followed by another.
+        Called with one line for each source that fails if there is another one to try.
     max_mb
         Size limit in millions of bytes. A larger source fails as soon as its size is known.
 
@@ -59,13 +59,13 @@ def fetch(
                 _copy(source, temporary, max_mb)
                 about, _ = describe(temporary, name="the text")
             return {"source": source, **about}
-        except ValueError as error:  # an InputError, or what urllib says of a malformed URL or path
+        except ValueError as error:  # an InputError, or urllib's error about a malformed URL or path
             failures.append(f"{source!r}: {_line(error)}")
     raise InputError(f"data_url: no source could be read: {'; '.join(failures)}")
 
 
 def _line(error: ValueError) -> str:
-    """The printable characters of an error, on one line: a server may have answered with anything."""
+    """The printable characters of an error, on one line: a server may answer with anything."""
     return "".join(c if c.isprintable() else " " for c in str(error))[:LONGEST_REASON]
 
 
@@ -123,11 +123,11 @@ def _page_chunks(url: str, max_mb: float) -> Iterator[bytes]:
 
 def _require_at_most(max_mb: float, size: int) -> None:
     if size > max_mb * 1e6:
-        raise InputError(f"it has more than {max_mb:g} MB, the limit that max_corpus_mb sets")
+        raise InputError(f"it is larger than {max_mb:g} MB, the limit that max_corpus_mb sets")
 
 
 def _reason(error: requests.RequestException) -> str:
-    """What went wrong, without the layers of exceptions around it."""
+    """The cause of the error, without the exceptions that wrap it."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUTS[0]} s to connect or {TIMEOUTS[1]} s to read"
     cause = error.args[0] if error.args else error

@@ -1,4 +1,4 @@
-"""The layers that a network is made of; `charrnn.layers.Layer` says what one has to offer."""
+"""The layers that a network is made of; `charrnn.layers.Layer` defines their interface."""
 
 from collections.abc import Callable
 
@@ -18,4 +18,4 @@ __all__ = [
 ]  # fmt: skip
 
 CELLS: dict[str, Callable[[int, int], Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
-"""The recurrent layers by the names that `charrnn.ModelConfig.cell` may have."""
+"""The recurrent layers by their names in `charrnn.ModelConfig.cell`."""

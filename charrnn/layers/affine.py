@@ -30,7 +30,7 @@ def affine_stepper(x: Array, W: Array, b: Array, activation: str = "linear") -> 
     """The `Layer.stepper` of y = f(x W + b): [1, y] = [1, x] [[1, b], [0, W]], and then f applied to y."""
     matrix = aligned_copy(np.zeros((1 + len(W), 1 + len(b)), x.dtype))
     matrix[0, 0], matrix[0, 1:], matrix[1:, 1:] = 1, b, W
-    # The logits of a sequence lie next to each other in memory, which suits the search for the largest one.
+    # The logits of a sequence are contiguous in memory, which speeds up the search for the largest one.
     x_rows, y_rows = x.T, aligned_empty((x.shape[1], 1 + len(b)), x.dtype)
     y, activate = y_rows[:, 1:], None if activation == "linear" else ACTIVATIONS[activation].forward
 

@@ -1,5 +1,6 @@
-"""What a layer is: the methods that each layer has, and defaults for those that most layers leave alone."""
+"""The base class of layers: their methods, with defaults for the optional ones."""
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -12,23 +13,28 @@ from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.errors import InputError
 
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+MISSPELT = 0.85  # similarity of a field's name to that of a method, above which it is a misspelt method
+
 
 class Layer(ABC):
-    """The base class of all layers, those of your own included (`examples/own_layer.py` has one).
+    """The base class of all layers, including your own (see `examples/own_layer.py`).
 
-    A layer is a description: a frozen dataclass of sizes and options. The arrays it works on are passed to it, as
-    attributes of plain namespaces: its parameters `p`, their gradients `grad`, and its buffers. Arrays are time-major,
-    (T, B, …) for T time steps of B sequences. Nothing has to be allocated after `allocate`.
+    A layer is a description: a frozen dataclass of sizes and options. Its arrays are passed to its methods, as
+    attributes of plain namespaces: the parameters `p`, their gradients `grad`, and the buffers. Arrays are time-major,
+    (T, B, …) for T time steps of B sequences. After `allocate`, a layer need not allocate anything.
 
-    A layer must have an `input_dim` and an `output_dim`, and the methods `allocate`, `forward` and `backward`. With
-    parameters it also has `shapes` and `init`, with memory `state_dims`. To be stored in a model file, its fields must
-    be plain values, initializers aside.
+    A layer must have an `input_dim` and an `output_dim`, and the methods `allocate`, `forward` and `backward`. A layer
+    with parameters also has `shapes` and `init`, and a layer with a state has `state_dims`. A model file can store a
+    layer only if its fields, except initializers, are plain values.
 
     Raises
     ------
     InputError
-        When a subclass is defined: if it has a public method or attribute that is not a layer's. It would be a misspelt
-        one, which nothing would ever call; the names of helpers begin with an underscore.
+        When a subclass is defined with a public method or attribute that layers do not have. It is probably misspelt,
+        and nothing would ever call it. The names of helpers must begin with an underscore.
 
     >>> class Double(Layer):
     ...     input_dim = output_dim = 3
@@ -45,22 +51,22 @@ class Layer(ABC):
 
     @property
     def state_dims(self) -> Mapping[str, int]:
-        """The name of each state that the layer carries from one time step to the next, and its width H.
+        """The name and width H of each state that the layer carries from one time step to the next.
 
-        For a state "h", `allocate` must make two buffers: `h` (T + 1, B, H), whose first row is the incoming state,
-        set before `forward` is called, and whose last row is the outgoing one; and `dh` (B, H), in which `backward`
-        leaves the gradient of the incoming state.
+        For a state "h", `allocate` must make two buffers. The first is `h` (T + 1, B, H): the network sets h[0] to the
+        incoming state before it calls `forward`, which leaves the outgoing state in h[-1]. The second is `dh` (B, H),
+        in which `backward` leaves the gradient of the incoming state.
         """
         return {}
 
     @property
     def lends(self) -> Shapes:
-        """The parameters of a first layer that one later layer uses too; `backward` adds to their gradients."""
+        """The parameters of a first layer that a later layer also uses; `backward` adds to their gradients."""
         return {}
 
     @property
     def borrows(self) -> Shapes:
-        """The parameters that the first layer lends: they are among this layer's own, and so are their gradients."""
+        """The parameters that the first layer lends; they are in this layer's `p`, their gradients in its `grad`."""
         return {}
 
     def shapes(self) -> Shapes:
@@ -72,66 +78,71 @@ class Layer(ABC):
 
     @abstractmethod
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
-        """The buffers in which a forward pass over (T, B) leaves what its backward pass needs."""
+        """The buffers for a forward pass over (T, B) and its backward pass."""
 
     @abstractmethod
     def forward(self, p: Arrays, x: Array, buffers: Arrays) -> Array:
-        """x (T, B, input_dim) -> y (T, B, output_dim), which may lie in a buffer."""
+        """x (T, B, input_dim) -> y (T, B, output_dim), which may be a buffer. x must not be changed."""
 
     @abstractmethod
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> Array | None:
-        """Overwrite the gradients in `grad`, and return dx, which is None where x are ids.
+        """Overwrite the gradients in `grad`, and return dx, or None if x holds ids.
 
-        x, and what is in the buffers, are those of the last forward pass; dy is (T, B, output_dim).
+        x and the buffers are as the last forward pass left them; dy is (T, B, output_dim), and may be overwritten.
         """
 
     def output_steps(self, T: int) -> int:
-        """How many of T time steps the output has."""
+        """The number of time steps in the output, given T in the input."""
         return T
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         """A function that takes a single time step, for sampling. By default it calls `forward`, which is slow.
 
-        In a stepper, sequences are columns, and each begins with a 1, so that a bias is one more column of its matrix.
+        In a stepper, sequences are columns. Each begins with a 1, so that a bias is one more column of its matrix.
 
         Parameters
         ----------
         x
-            [1; x] (1 + input_dim, B): where the layer finds the input of every step. (B,) ids for a first layer.
+            [1; x] (1 + input_dim, B), the array that holds the input of every step; for the first layer, (B,) ids.
         state
-            An array (H, B) for each of `state_dims`, from which the first step starts, and which the layer may keep.
+            An array (H, B) for each of `state_dims`: the state before the first step. The layer may keep and change it.
 
         Returns
         -------
         tuple
-            x, or an array of the layer's own in which it wants the input instead; [1; y] (1 + output_dim, B); and
-            the function, which reads the input and overwrites y.
+            The array from which the layer reads its input (x, or another one of its own), the array [1; y]
+            (1 + output_dim, B) of its output, and the function, which reads the input and overwrites the output.
         """
         return _stepper_from_forward(self, p, x, state)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         known = set(Layer.__annotations__).union(*(dir(base) for base in cls.__mro__[1:]))
-        for name in vars(cls).keys() - known - _field_names(cls):
-            if not name.startswith("_"):
-                close = get_close_matches(name, known, n=1)
+        fields = _field_names(cls)
+        for name in (vars(cls).keys() | fields) - known:
+            close = get_close_matches(name, known, n=1, cutoff=MISSPELT if name in fields else 0.6)
+            if not name.startswith("_") and (close or name not in fields):
                 hint = f"did you mean {close[0]}?" if close else "the name of a helper must begin with an underscore"
                 raise InputError(f"{cls.__name__}: layers have no {name}; {hint}")
 
 
 def _field_names(cls: type) -> set[str]:
-    """The names of what will be the fields of a dataclass."""
-    return {name for name, annotation in get_annotations(cls).items() if "ClassVar" not in str(annotation)}
+    """The names of the annotations that become dataclass fields."""
+    if sys.version_info >= (3, 14):  # where annotations may refer to what is defined later
+        annotations = get_annotations(cls, format=annotationlib.Format.FORWARDREF)
+    else:
+        annotations = get_annotations(cls)
+    return {name for name, annotation in annotations.items() if "ClassVar" not in str(annotation)}
 
 
 def require_state_buffers(layer: Layer, buffers: Arrays, T: int, B: int) -> None:
-    """Raise InputError unless `layer.allocate(T, B, …)` has made the buffers that its `state_dims` ask for."""
+    """Raise InputError unless `layer.allocate(T, B, …)` has made the buffers that its `state_dims` require."""
     for name, H in layer.state_dims.items():
         for buffer, shape in ((name, (T + 1, B, H)), ("d" + name, (B, H))):
             if np.shape(vars(buffers).get(buffer, ())) != shape:
                 raise InputError(
                     f"{type(layer).__name__}: allocate makes no buffer {buffer!r} of shape {shape}, which "
-                    f"state_dims asks for; it makes {', '.join(vars(buffers))}"
+                    f"state_dims requires; it makes {', '.join(vars(buffers))}"
                 )
 
 

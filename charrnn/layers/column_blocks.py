@@ -1,7 +1,7 @@
-"""A matrix cut into blocks of columns, so small that BLAS multiplies by them without copying them first.
+"""Cut a matrix into blocks of columns that are small enough for BLAS to multiply by without copying them first.
 
-BLAS copies both matrices of a product into an order that suits it ("packing", Goto and van de Geijn 2008). With the few
-rows of one time step that takes up to a third of the time. On processors with AVX-512, OpenBLAS leaves it out where a
+BLAS copies both matrices of a product into a layout that suits it ("packing", Goto and van de Geijn 2008). For the few
+rows of one time step, packing takes up to a third of the time. On processors with AVX-512, OpenBLAS skips it if the
 product is small.
 """
 
@@ -9,14 +9,15 @@ import numpy as np
 
 from charrnn.arrays import aligned_copy
 
-UNPACKED = 10**6  # multiply-adds of such a product: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c
+# Most multiply-adds of a product that is not packed: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c
+UNPACKED = 10**6
 
 
 def column_blocks(matrix: np.ndarray, rows: int) -> np.ndarray:
     """The columns of `matrix` (…, K, N) in blocks of equal width: (…, N / width, K, width).
 
-    The width is the first of 64, 32, N and 16 that divides N and with which a product of (rows, K) and (K, width) is
-    not packed: a few whole registers are fastest. If there is none, there is one block.
+    The width is the first of 64, 32, N and 16 that divides N and for which a product of (rows, K) and (K, width) is not
+    packed: a few whole registers are fastest. If there is no such width, there is one block.
     """
     *_, K, N = matrix.shape
     unpacked = UNPACKED // (rows * K)

@@ -1,4 +1,4 @@
-"""Dense layers: one with weights of its own, and one that uses the table of the embedding."""
+"""Dense layers: one with its own weights, and one that shares the embedding table."""
 
 from dataclasses import dataclass
 
@@ -62,10 +62,10 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class TiedDense(Layer):
-    """y = x tableᵀ + b: logits from the table of the embedding that the model begins with (Press and Wolf 2017).
+    """y = x tableᵀ + b: logits from the embedding table of the model (Press and Wolf 2017).
 
-    x is (T, B, input_dim), y is (T, B, output_dim). The embedding is `Embedding(output_dim, input_dim, tied=True)`, and
-    adds its own part to the gradient of the table.
+    x is (T, B, input_dim), y is (T, B, output_dim). The model must begin with `Embedding(output_dim, input_dim,
+    tied=True)`, whose `backward` adds to the gradient of the table.
     """
 
     input_dim: int

@@ -1,4 +1,4 @@
-"""Dropout, whose masks do not depend on how many workers share a batch."""
+"""Dropout with masks that do not depend on the number of workers that share a batch."""
 
 from dataclasses import dataclass
 
@@ -10,18 +10,18 @@ from charrnn.layers.base import Layer, require_positive
 
 
 class DropoutMasks:
-    """Where dropout layers get their random numbers: for each training step and each layer, a sequence of its own.
+    """The random numbers of dropout layers: a separate random stream for each training step and layer.
 
-    The sequence follows from the seed, the step and the layer, so training can resume at any step. It covers the whole
-    batch, of which each worker reads the part for its own sequences. So the trainer sets, before each forward pass:
+    The stream is determined by the seed, the step and the layer, so training can resume at any step. It covers the
+    whole batch, and each worker reads only the numbers for its shard. The trainer sets, before each forward pass:
 
     Attributes
     ----------
     step
         The number of the training step.
     first_column, num_columns
-        Which sequence of the batch is the first of those that are passed to the layers; how many the batch has, or None
-        if all of them are passed.
+        The place in the batch of the first sequence that is passed to the layers, and the number of sequences in the
+        batch, or None if all of them are passed.
     """
 
     def __init__(self, seed: int) -> None:
@@ -30,17 +30,17 @@ class DropoutMasks:
         self.num_columns: int | None = None
 
     def generator(self, layer: int) -> np.random.PCG64:
-        """The sequence of one layer in this step, from its beginning."""
+        """The random stream of one layer in this step, from its beginning."""
         return np.random.PCG64((self.seed, self.step, layer))
 
 
 @dataclass(frozen=True)
 class Dropout(Layer):
-    """y = x ∘ m / (1 - rate), each m being 0 with probability `rate`, otherwise 1 (Srivastava et al. 2014, section 10).
+    """y = x ∘ m / (1 - rate), where each m is 0 with probability `rate`, else 1 (Srivastava et al. 2014, section 10).
 
-    Only the network in training has this layer; what is evaluated, sampled from and stored is the model without it.
-    With N sequences in the batch, sequence b at time step t uses the draws from (t N + b) d on, where d draws of 64
-    bits give the `dim` numbers of one sequence. x and y are (T, B, dim).
+    x and y are (T, B, dim). Only the training network has this layer; evaluation, sampling and the model file use the
+    model without it. With N sequences in the batch, sequence b at time step t uses d draws of the random stream from
+    draw (t N + b) d on, where d draws of 64 bits give `dim` numbers.
     """
 
     dim: int
@@ -63,7 +63,7 @@ class Dropout(Layer):
 
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
         y, dx = (aligned_empty((T, B, self.dim), dtype) for _ in range(2))
-        draws = -(-self.dim * y.itemsize // 8)  # two float32 a draw; the second half of the last one may be left over
+        draws = -(-self.dim * y.itemsize // 8)  # two float32 a draw; half of the last draw may be unused
         drawn = aligned_empty((T, B, draws * 8 // y.itemsize), dtype)
         return Arrays(y=y, dx=dx, draws=draws, drawn=drawn, mask=drawn[..., : self.dim])
 
@@ -75,13 +75,13 @@ class Dropout(Layer):
         return np.multiply(x, mask, out=buffers.y)
 
     def _draw(self, drawn: Array, draws: int) -> None:
-        """Fill `drawn` (T, B, …) with the numbers in [0, 1) that belong to these sequences, `draws` draws for each."""
+        """Fill `drawn` (T, B, …) with the numbers in [0, 1) that belong to this shard, `draws` draws for each row."""
         T, B = drawn.shape[:2]
         num_columns = self.masks.num_columns or B
         bits = self.masks.generator(self.number)
         bits.advance(self.masks.first_column * draws)
         generator = np.random.Generator(bits)
-        # The sequences of one time step are neighbours in the random sequence; with the whole batch, all steps are too.
+        # The numbers of one time step are contiguous in the stream; for the whole batch, the numbers of all steps are.
         runs = drawn.reshape(1 if B == num_columns else T, -1)
         for run in runs:
             generator.random(out=run, dtype=run.dtype)

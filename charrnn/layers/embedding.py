@@ -14,7 +14,7 @@ class Embedding(Layer):
     """y_t = table[x_t]: a learned vector of `output_dim` numbers for each of `input_dim` ids.
 
     x is (T, B) ids of any integer dtype, y is (T, B, output_dim). Ids have no gradient: `backward` returns None. If
-    `tied`, the output layer is a `TiedDense` that uses the table too.
+    `tied`, the output layer is a `TiedDense` that shares the table.
     """
 
     input_dim: int
@@ -50,9 +50,9 @@ class Embedding(Layer):
         return np.take(p.table, buffers.ids, axis=0, out=buffers.y, mode="clip")
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> None:
-        # d table[v] = Σ dy over the positions where x = v. Sorting brings equal ids together, so that each sum is over
-        # one contiguous run, and the cost does not grow with the vocabulary, as a one-hot product's would. What is
-        # sorted, in place, is id · T·B + position; the remainder modulo T·B is the position.
+        # d table[v] = Σ dy over the positions where x = v. Sorting brings equal ids together, so each sum is over one
+        # contiguous run. The cost does not grow with the vocabulary, unlike a product with one-hot rows. The sort keys
+        # are id · T·B + position; modulo T·B they give the position back.
         order = buffers.order
         np.multiply(buffers.ids, order.size, out=order)
         order += buffers.positions
@@ -62,6 +62,6 @@ class Embedding(Layer):
         order %= order.size
         np.take(dy.reshape(order.size, -1), order, axis=0, out=buffers.dy_in_order, mode="clip")
         occurs = np.diff(run_starts) > 0
-        if not self.tied:  # else the output layer has left its gradient there, to which this is added
+        if not self.tied:  # if tied, this adds to the gradient that the output layer left there
             grad.table[...] = 0
         grad.table[occurs] += np.add.reduceat(buffers.dy_in_order, run_starts[:-1][occurs], axis=0)

@@ -1,18 +1,18 @@
 """The gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8: `examples/plain_gru.py`, made fast.
 
-Read the plain form first. It has one line for each equation, and this file computes the same with the same names:
+Read the plain form first. It has one line for each equation, and this file uses the same names:
 
     r_t = σ(x_t W_r + h_{t-1} U_r + b_r)                 reset gate:  how much of the past the candidate sees
     z_t = σ(x_t W_z + h_{t-1} U_z + b_z)                 update gate: how much of the past is kept
     c_t = tanh(x_t W_c + (r_t ∘ h_{t-1}) U_c + b_c)      candidate state
     h_t = z_t ∘ h_{t-1} + (1 - z_t) ∘ c_t
 
-With `reset_after=True` the reset gate acts after the recurrent product instead, as in cuDNN and PyTorch, which makes
-room for one more bias:
+With `reset_after=True` the reset gate acts after the recurrent product instead, as in cuDNN and PyTorch, and there is
+one more bias:
 
     c_t = tanh(x_t W_c + r_t ∘ q_t + b_c),  q_t = h_{t-1} U_c + u
 
-Backwards in time, with dr, dz and dc the gradients of the arguments of σ, σ and tanh:
+Backward in time, where dr, dz and dc are the gradients of the arguments of σ, σ and tanh:
 
     dh_t = dy_t + carry_{t+1}
     dz_t = dh_t ∘ (h_{t-1} - c_t) ∘ z_t ∘ (1 - z_t)
@@ -31,12 +31,13 @@ and with `reset_after`:
 
 What makes it fast:
 
-1. Only what depends on h_{t-1} is left in the loops over time. The inputs of all time steps go through W in one product
-   before the loop, and dW, dU, db follow in one product each after it (`charrnn.layers.projection`).
-2. The factors of dz_t, dc_t and dr_t that do not depend on dh_t are computed for all time steps at once before the loop
-   backwards, in few operations on large arrays instead of many on small ones.
-3. No array is allocated in a training step. Each result goes into a buffer, often that of a value no longer needed.
-4. The gates lie on an axis of their own, in the order r, z, c, so that one operation handles r and z, or z and c.
+1. The loops over time compute only what depends on h_{t-1}. The inputs of all time steps are multiplied by W in one
+   product before the loop, and dW, dU and db are computed after it, in one operation each
+   (`charrnn.layers.projection`).
+2. The factors of dz_t, dc_t and dr_t that do not depend on dh_t are computed for all time steps at once before the
+   backward loop, in a few operations on large arrays instead of many on small ones.
+3. Results go into buffers that are allocated once, often over a value that is no longer needed.
+4. The gates have their own axis, in the order r, z, c, so that one operation handles r and z, or z and c.
 5. U is cut into blocks of columns that BLAS multiplies without copying them first (`charrnn.layers.column_blocks`).
 """
 
@@ -59,7 +60,7 @@ class GRU(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
-    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers see each gate as a matrix of its own.
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers draw the matrix of each gate separately.
 
     Raises
     ------
@@ -100,23 +101,23 @@ class GRU(Recurrent):
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
         dgates = aligned_empty((3, T, B, H), dtype)
-        # Without `reset_after` the product with U_c is a term of c's argument, so that its gradient dq is dc.
+        # Without `reset_after` the product with U_c is a term of c's argument, so its gradient dq is dc.
         dq = aligned_empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return Arrays(
             h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             gates=aligned_empty((3, T, B, H), dtype),  # x W + b, then r, z, c
             recalled=aligned_empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with `reset_after` q
-            dgates=dgates,  # first the factors that do not depend on dh, in the end dr, dz, dc
+            dgates=dgates,  # first the factors that do not depend on dh, then dr, dz, dc
             dq=dq,
-            dh=aligned_empty((B, H), dtype),  # the gradient of the state, in the end that of h[0]
-            products=aligned_empty((3, B, H), dtype),  # of one time step, with U_r, U_z, U_c or their transposes
+            dh=aligned_empty((B, H), dtype),  # gradient of the current state; after the loop, of h[0]
+            products=aligned_empty((3, B, H), dtype),  # of one time step with U_r, U_z, U_c or their transposes
             dx=aligned_empty((T, B, D), dtype),
             dx_of_gates=aligned_empty((3, T * B, D), dtype),
         )
 
     def forward(self, p: Arrays, x: Array | Lookup, buffers: Arrays) -> Array:
         project_to_gates(p, x, buffers.gates)
-        # Each product goes block by block into `blocks`, which are views of `products`.
+        # Products are written block by block into `blocks`, a view of `products`.
         U = column_blocks(p.recurrent_kernel, rows=buffers.h.shape[1])
         U_rz, U_c = U[:2], U[2]
         product_rz, product_c = buffers.products[:2], buffers.products[2]
@@ -141,7 +142,7 @@ class GRU(Recurrent):
             product_c += c
             np.tanh(product_c, out=c)
 
-            np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c), one operation less than with 1 - z
+            np.subtract(h_before, c, out=h)  # h = c + z ∘ (h_before - c), one operation fewer than with 1 - z
             h *= z
             h += c
         return buffers.h[1:]
@@ -160,18 +161,18 @@ class GRU(Recurrent):
         return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
 
     def _factors(self, buffers: Arrays) -> None:
-        """What dr, dz and dc are multiples of, for all time steps."""
+        """Compute the factors of dr, dz and dc that do not depend on dh, for all time steps."""
         (r, z, c), (dr, dz, dc) = buffers.gates, buffers.dgates
         np.subtract(1, z, out=dz)
         np.multiply(c, c, out=dc)
         np.subtract(1, dc, out=dc)
-        dc *= dz  # (1 - z) (1 - c²), to be multiplied by dh
-        np.subtract(buffers.h[1:], c, out=dr)  # h - c = z (h_before - c), in a buffer that is free until its own turn
-        dz *= dr  # (h_before - c) z (1 - z), by dh
+        dc *= dz  # (1 - z) (1 - c²), later multiplied by dh
+        np.subtract(buffers.h[1:], c, out=dr)  # h - c = z (h_before - c), in a buffer that is not in use yet
+        dz *= dr  # (h_before - c) z (1 - z), later multiplied by dh
         np.subtract(1, r, out=dr)
-        dr *= buffers.recalled  # r (1 - r) h_before, by dc U_cᵀ; with `reset_after` (1 - r) q,
+        dr *= buffers.recalled  # r (1 - r) h_before, later multiplied by dc U_cᵀ; with `reset_after` (1 - r) q
         if self.reset_after:
-            dr *= r  # and then r (1 - r) q, by dc
+            dr *= r  # r (1 - r) q, later multiplied by dc
 
     def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
         dh, products = buffers.dh, buffers.products

@@ -1,11 +1,11 @@
 """A single time step of the GRU, for sampling: the same equations, arranged for one character at a time.
 
-With so little arithmetic in a step, the calls themselves cost most. So there are as few as possible:
+A step has so little arithmetic that the calls themselves cost most. So there are as few calls as possible:
 
-* Sequences are columns, and x, h and a 1 lie next to each other in one array, so that one product gives
-  x W + h U + b of both gates.
+* Sequences are columns, and x, h and a 1 are adjacent rows of one array, so that one product gives x W + h U + b of
+  both gates.
 * σ(a) = (1 + tanh(a / 2)) / 2. The weights of r and z are halved beforehand, and the step works with 2 r and 2 z, so
-  that σ takes a tanh and an addition.
+  σ takes one tanh and one addition.
 """
 
 import numpy as np
@@ -17,14 +17,14 @@ from charrnn.layers.recurrent import side_by_side
 def gru_stepper(p: Arrays, x: Array, h_before: Array, reset_after: bool) -> Stepper:
     """The `Layer.stepper` of a GRU with parameters `p`, from the state `h_before` (H, B)."""
     (H, B), D, dtype = h_before.shape, len(x) - 1, x.dtype
-    # Each product takes consecutive rows of one array: [1; x; 1; h] for r and z, [r ∘ h; 1; x] for c.
+    # Each product reads consecutive rows of one array: [1; x; 1; h] for r and z, [r ∘ h; 1; x] for c.
     rows = aligned_copy(np.ones((H + 1 + D + 1 + H, B), dtype))
     recalled, x, y = np.split(rows, [H, H + 1 + D])
     h = y[1:]
     h[...] = h_before
     x_and_h, recalled_and_x = rows[H:], rows[: H + 1 + D]
 
-    one, half = np.array(1, dtype), np.array(0.5, dtype)  # arrays, which NumPy handles faster than numbers
+    one, half = np.array(1, dtype), np.array(0.5, dtype)  # 0-d arrays are faster than Python numbers
     bW, uU = np.insert(p.kernel, 0, p.bias, axis=1), np.insert(p.recurrent_kernel, 0, 0, axis=1)
     if reset_after:
         uU[2, 0] = p.recurrent_bias
@@ -33,7 +33,7 @@ def gru_stepper(p: Arrays, x: Array, h_before: Array, reset_after: bool) -> Step
     bW_c, uU_c = bW[2].T, uU[2].T * half  # `reset_after` needs two products for c
     rz, c = aligned_empty((2 * H, B), dtype), aligned_empty((H, B), dtype)
     r, z = rz[:H], rz[H:]
-    add, subtract, multiply, tanh = np.add, np.subtract, np.multiply, np.tanh  # Python finds local names faster
+    add, subtract, multiply, tanh = np.add, np.subtract, np.multiply, np.tanh  # local names are faster to look up
 
     def step() -> None:
         bWuU_rz.dot(x_and_h, rz)

@@ -1,4 +1,4 @@
-"""The layer that leaves only the last time step, for `targets: last`."""
+"""The layer that keeps only the last time step, for `targets: last`."""
 
 from dataclasses import dataclass
 
@@ -32,5 +32,6 @@ class LastStep(Layer):
         return x[-1:]
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> Array:
+        buffers.dx[:-1] = 0  # the layer before may have written into it
         buffers.dx[-1] = dy[0]
         return buffers.dx

@@ -4,13 +4,13 @@
     i_t = σ(x_t W_i + h_{t-1} U_i + b_i)       input gate:  how much of the candidate enters the cell
     f_t = σ(x_t W_f + h_{t-1} U_f + b_f)       forget gate: how much of the cell is kept
     g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)    candidate, which the GRU calls c
-    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t            the cell, which gradients pass without a matrix in their way
+    c_t = f_t ∘ c_{t-1} + i_t ∘ g_t            the cell; gradients pass it without a matrix product
     h_t = o_t ∘ tanh(c_t)
 
-The gates lie on an axis of their own, in the order o, i, f, g: the three with σ are neighbours, and so are the three
-that act on the cell. What else makes it fast is explained in `charrnn.layers.gru`.
+The gates have their own axis, in the order o, i, f, g: the three with σ are adjacent, and so are the three that act on
+the cell. `charrnn.layers.gru` explains what else makes it fast.
 
-Backwards in time, with do, di, df and dg the gradients of the arguments of σ and tanh:
+Backward in time, where do, di, df and dg are the gradients of the arguments of σ and tanh:
 
     dh_t     = dy_t + carry_{t+1}
     do_t     = dh_t ∘ tanh(c_t) ∘ o_t ∘ (1 - o_t)
@@ -42,8 +42,8 @@ class LSTM(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (4, D, H), `recurrent_kernel` U (4, H, H) and `bias` b
-    (4, H). `init` adds `forget_bias` to f's, so that learning begins with a cell that keeps what it has (Jozefowicz,
-    Zaremba and Sutskever 2015, section 2.2). The initializers see each gate as a matrix of its own.
+    (4, H). `init` adds `forget_bias` to the bias of f, so that at first the cell keeps its value (Jozefowicz, Zaremba
+    and Sutskever 2015, section 2.2). The initializers draw the matrix of each gate separately.
 
     Raises
     ------
@@ -81,13 +81,13 @@ class LSTM(Recurrent):
             h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             c=aligned_empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
             gates=aligned_empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
-            tanh_c=aligned_empty((T, B, H), dtype),  # backwards, the gradient of c by h: o (1 - tanh²(c)), later by dh
+            tanh_c=aligned_empty((T, B, H), dtype),  # in the backward pass o (1 - tanh²(c)), then dh times that
             dgates=aligned_empty(
                 (4, T, B, H), dtype
             ),  # first the factors that do not depend on dh, then do, di, df, dg
-            dh=aligned_empty((B, H), dtype),  # the gradients of the states, in the end those of h[0] and c[0]
+            dh=aligned_empty((B, H), dtype),  # gradients of the current states; after the loop, of h[0] and c[0]
             dc=aligned_empty((B, H), dtype),
-            products=aligned_empty((4, B, H), dtype),  # of one time step, with U_o, U_i, U_f, U_g or their transposes
+            products=aligned_empty((4, B, H), dtype),  # of one time step with U_o, U_i, U_f, U_g or their transposes
             dx=aligned_empty((T, B, D), dtype),
             dx_of_gates=aligned_empty((4, T * B, D), dtype),
         )
@@ -108,7 +108,7 @@ class LSTM(Recurrent):
             o, i, f, g = gates
             np.tanh(products[3], out=g)
             np.multiply(f, c_before, out=c_t)
-            c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is free until its own turn comes
+            c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is not in use yet
             np.tanh(c_t, out=tanh_c)
             np.multiply(o, tanh_c, out=h_t)
         return buffers.h[1:]
@@ -121,7 +121,7 @@ class LSTM(Recurrent):
         return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
 
     def _factors(self, buffers: Arrays) -> None:
-        """What the gradients are multiples of, for all time steps."""
+        """Compute the factors of the gradients that do not depend on dh, for all time steps."""
         (o, i, _, g), (do, di, df, dg), tanh_c = buffers.gates, buffers.dgates, buffers.tanh_c
         np.subtract(1, buffers.gates[:3], out=buffers.dgates[:3])
         buffers.dgates[:3] *= buffers.gates[:3]  # σ' = σ (1 - σ)

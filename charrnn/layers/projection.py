@@ -1,8 +1,8 @@
-"""How the inputs of all time steps reach the gates: x W + b before the recurrence, and its gradients after it.
+"""The projection of the inputs to the gates: x W + b before the recurrence, and its gradients after it.
 
-An input that comes from an embedding is one of V vectors. Where V is small, training passes them on as a `Lookup`, so
-that each vector is multiplied once and the product is looked up, instead of once at each of the T·B places where it
-occurs.
+An input from an embedding is one of V vectors. If V is small, training passes a `Lookup` instead of the vectors. Then
+each of the V vectors is multiplied once and the product is looked up at the T·B positions, instead of a multiplication
+at every position.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Lookup:
     ids
         (T, B) intp.
     table
-        (V, D) of the embedding.
+        (V, D) the embedding table.
     one_hot
         (T·B, V), each row 1 at the position's id and 0 elsewhere.
     """
@@ -34,7 +34,7 @@ class Lookup:
 
 
 def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array) -> None:
-    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H); a `Lookup` reads it from table W + b (G, V, H)."""
+    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H); for a `Lookup`, rows of table W + b (G, V, H)."""
     if isinstance(x, Lookup):
         table = np.matmul(x.table, p.kernel)
         table += p.bias[:, None, :]
@@ -46,10 +46,10 @@ def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array) -> None:
 
 
 def project_to_gates_backward(p: Arrays, grad: Arrays, x: Array | Lookup, dgates: Array, buffers: Arrays) -> Array:
-    """dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t go to `grad`; dx = Σ_gates dgates Wᵀ is returned.
+    """Write dW = Σ_t x_tᵀ dgates_t and db = Σ_t dgates_t to `grad`, and return dx = Σ_gates dgates Wᵀ.
 
-    For a `Lookup`, with P = table W + b: dP = Σ_t one_hot_tᵀ dgates_t, dW = tableᵀ dP, db = Σ_v dP_v, and the gradient
-    that is returned is d table = Σ_gates dP Wᵀ.
+    For a `Lookup`, with P = table W + b: dP = Σ_t one_hot_tᵀ dgates_t, dW = tableᵀ dP, db = Σ_v dP_v, and the return
+    value is d table = Σ_gates dP Wᵀ.
     """
     G, D, H = p.kernel.shape
     dgates = dgates.reshape(G, -1, H)
@@ -67,9 +67,9 @@ def project_to_gates_backward(p: Arrays, grad: Arrays, x: Array | Lookup, dgates
 
 @dataclass(frozen=True)
 class LookupEmbedding(Embedding):
-    """An embedding whose output is a `Lookup`, and whose `backward` is given the gradient of its table.
+    """An embedding whose output is a `Lookup`, and whose `backward` takes the gradient of the table.
 
-    Only the network in training has this layer, in front of one that `accepts_lookup`.
+    Only the training network has this layer, before a layer that `accepts_lookup`.
     """
 
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
@@ -85,7 +85,7 @@ class LookupEmbedding(Embedding):
         return Lookup(buffers.ids, p.table, buffers.one_hot)
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> None:
-        if self.tied:  # the output layer has left its gradient there
+        if self.tied:  # add to the gradient that the output layer left there
             grad.table += dy
         else:
             grad.table[...] = dy
@@ -94,7 +94,7 @@ class LookupEmbedding(Embedding):
 def lookup_is_faster(embedding: Embedding) -> bool:
     """Whether to train with a `Lookup`.
 
-    Backwards it takes V multiply-adds for each position and gate unit instead of 2 D, but spares the additions of the
-    bias and the sums over gates and positions, which take as long as some 96 more.
+    The backward pass takes V multiply-adds for each position and gate unit instead of 2 D, but it saves the additions
+    of the bias and the sums over gates and positions, which take as long as about 96 multiply-adds.
     """
     return embedding.input_dim < 2 * embedding.output_dim + 96

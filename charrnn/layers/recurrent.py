@@ -1,8 +1,8 @@
-"""What the recurrent layers have in common.
+"""The base class of the recurrent layers.
 
-Layers with gates keep these on an axis of their own, G gates in all (counting whatever else has weights of its own,
-such as a candidate state): W (G, D, H), b (G, H), gates (G, T, B, H). So each gate's block is contiguous at every time
-step, and neighbouring gates can be computed together.
+Gates have their own axis of length G, where anything else with its own weights, such as a candidate state, counts as a
+gate: W (G, D, H), b (G, H), gates (G, T, B, H). So each gate's block is contiguous at every time step, and adjacent
+gates can be computed together.
 """
 
 import numpy as np

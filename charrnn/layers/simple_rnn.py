@@ -2,11 +2,11 @@
 
     h_t = f(a_t),  a_t = x_t W + h_{t-1} U + b
 
-Backwards in time, with da_t the gradient of a_t:
+Backward in time, where da_t is the gradient of a_t:
 
     dh_t = dy_t + da_{t+1} Uᵀ,  da_t = dh_t ∘ f'(a_t),  dU = Σ_t h_{t-1}ᵀ da_t,  dW = Σ_t x_tᵀ da_t,  db = Σ_t da_t
 
-The state before the first step, h_0, is the incoming one.
+h_0 is the incoming state.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ class SimpleRNN(Recurrent):
         return Arrays(
             h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
             a=aligned_empty((T, B, H), dtype),  # x_t W + b, later da_t
-            dh=aligned_empty((B, H), dtype),  # the gradient of the state, in the end that of h[0]
+            dh=aligned_empty((B, H), dtype),  # gradient of the current state; after the loop, of h[0]
             product=aligned_empty((B, H), dtype),
             dx=aligned_empty((T, B, D), dtype),
         )

@@ -1,6 +1,6 @@
-"""Workers on several machines, started by an mpiexec and connected by MPI (`python -m pip install -e ".[mpi]"`).
+"""Workers on several machines, started by mpiexec and connected by MPI (`python -m pip install -e ".[mpi]"`).
 
-A process that no mpiexec has started never imports mpi4py.
+A process that mpiexec has not started never imports mpi4py.
 """
 
 import atexit
@@ -18,10 +18,10 @@ from charrnn.arrays import Array
 from charrnn.errors import InputError
 from charrnn.parallel.workers import Workers
 
-# Where mpiexec says how many processes it has started: that of MPICH, Intel and Microsoft, and that of Open MPI.
+# Environment variables in which mpiexec gives the number of processes: MPICH, Intel and Microsoft; Open MPI.
 NUM_PROCESSES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
-GRACE = 3.0  # seconds in which rank 0 may report an error that others have as well
-DELIVERY = 0.2  # seconds for a rank's last words to pass through mpiexec
+GRACE = 3.0  # seconds for rank 0 to report an error before other ranks report the same one
+DELIVERY = 0.2  # seconds for a rank's last output to pass through mpiexec
 
 
 class MPIWorkers(Workers):
@@ -51,15 +51,16 @@ class MPIWorkers(Workers):
 
 @contextmanager
 def mpi_workers() -> Iterator[Workers | None]:
-    """This process among those that mpiexec has started, or None if it was started without.
+    """Yield this process's place among the processes that mpiexec has started, or None if it was started without.
 
-    An error that leaves the block ends all of the processes; whichever has it reports it, if no other has done so.
-    Nothing may fail before the block: the others would wait for a process that never gets here.
+    An error that leaves the block ends all of the processes. The process that has the error reports it, unless another
+    one has already done so. Enter the block before anything can fail: the other processes would wait forever for one
+    that never gets here.
 
     Raises
     ------
     InputError
-        If mpi4py is missing, or belongs to another MPI than mpiexec.
+        If mpi4py is missing, or uses another MPI than mpiexec.
     """
     num_started = max(int(os.environ.get(name, 1)) for name in NUM_PROCESSES)
     if num_started == 1:
@@ -69,7 +70,7 @@ def mpi_workers() -> Iterator[Workers | None]:
     with _ending_together(world), threadpool_limits(1, user_api="blas"):
         if world.size != num_started:
             raise InputError(
-                f"mpiexec has started {num_started} processes, but mpi4py sees {world.size}; it belongs to another MPI"
+                f"mpiexec has started {num_started} processes, but mpi4py sees {world.size}; it uses another MPI"
             )
         yield MPIWorkers(world)
 
@@ -77,7 +78,7 @@ def mpi_workers() -> Iterator[Workers | None]:
 def _import_mpi(num_started: int) -> Any:
     try:
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py has found no MPI library
+    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py finds no MPI library
         reason, install = str(error).partition("\n")[0], 'python -m pip install -e ".[mpi]"'
         raise InputError(
             f"mpiexec has started {num_started} processes; they need mpi4py: {reason}; {install}"
@@ -87,19 +88,19 @@ def _import_mpi(num_started: int) -> Any:
 
 @contextmanager
 def _ending_together(world: Any) -> Iterator[None]:
-    """A process that ended alone would leave the others waiting for it forever."""
+    """End all processes on an error: if one ended alone, the others would wait for it forever."""
     try:
         yield
     except BaseException as error:
         if world.rank > 0:
             time.sleep(GRACE)
-        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)  # of argparse's SystemExit
+        code = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", 1)  # argparse raises SystemExit
         atexit.register(_abort, world, code)  # after the program has reported the error
         raise
 
 
 def _abort(world: Any, code: int) -> None:
     sys.stdout.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # MPI has words of its own
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # hide MPI's own message
     time.sleep(DELIVERY)
     world.Abort(code)

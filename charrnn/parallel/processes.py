@@ -1,14 +1,15 @@
-"""Worker processes on this machine: they sum in shared memory, and meet through pipes.
+"""Worker processes on this machine: they sum in shared memory, and synchronize through pipes.
 
-A worker is a Python process that runs `charrnn.parallel.worker_main` and reads its job from its standard input. Nothing
-of `__main__` is imported, so the program that starts workers may be a script, a notebook or an interactive session.
+A worker is a Python process that runs `charrnn.parallel.worker_main` and reads its job from its standard input. It does
+not import `__main__`, so a script, a notebook or an interactive session can start workers.
 
-Each worker writes its part of a sum into a slot of its own in the shared memory. When all have met, each adds up all
-slots, in the same order. There are two sets of slots, used in turn, so that they need to meet only once for each sum:
+To sum arrays, each worker writes its own into its slot of the shared memory. When all workers have met at a barrier,
+each adds up all slots, in the same order. Two sets of slots are used in turn, so that each sum needs only one barrier:
 no worker can begin the sum after next before all have finished reading this one.
 
-To meet, each worker sends a byte to rank 0, and rank 0 answers with one. Whoever waits for a process that has ended
-reads the end of a pipe instead, whatever ended it. So a dead process ends all others, and nothing has to be killed.
+At the barrier, each worker sends a byte to rank 0, and rank 0 answers with one. If a process has died, for whatever
+reason, the process that waits for it reads the end of the pipe instead. So one death ends all processes, and none has
+to be killed.
 """
 
 import mmap
@@ -18,6 +19,7 @@ import secrets
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
@@ -34,16 +36,23 @@ from charrnn.parallel.workers import ALONE, Workers
 Job = Callable[[Workers], object]
 
 ARRIVED, FAILED = b".", b"!"
-# For every BLAS that NumPy may use. Set from the start, they also spare the memory that more threads would reserve.
+# For every BLAS that NumPy may use. Set before it starts, they also save the memory that more threads would reserve.
 ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "BLIS_NUM_THREADS"), "1"
 )
-PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from charrnn.parallel.worker_main import main; main()"
+# SIGTERM may reach all processes of a job at once: rank 0 decides what to do, and the others end when it does.
+PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); sys.path[:] = sys.argv[1:]; "
+    "from charrnn.parallel.worker_main import main; main()"
+)
 # So that Ctrl-C in a terminal reaches rank 0 only, which decides what to do.
 GROUP_OF_ITS_OWN: dict[str, Any] = {"start_new_session": True}
 if sys.platform == "win32":
     GROUP_OF_ITS_OWN = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-SECONDS_TO_DIE = 5  # between the end of a process's output and the end of the process
+else:
+    import fcntl
+CHECKED = 4096  # numbers in a checksum
+SECONDS_TO_DIE = 5  # from the end of a process's output to the end of the process
 
 
 class WorkerError(CharRNNError):
@@ -59,7 +68,7 @@ class ProcessWorkers(Workers):
         self.turn = 0
 
     def meet(self) -> None:
-        """Return when all workers have called this."""
+        """The barrier: return when all workers have called this."""
         raise NotImplementedError
 
     def all_reduce(self, *arrays: Array) -> None:
@@ -78,7 +87,7 @@ class ProcessWorkers(Workers):
 
 
 class FirstWorker(ProcessWorkers):
-    """Rank 0: the process that has started the others."""
+    """Rank 0: the process that started the others."""
 
     def __init__(self, memory: mmap.mmap, others: list[subprocess.Popen[bytes]]) -> None:
         super().__init__(0, 1 + len(others), memory)
@@ -99,7 +108,7 @@ class FirstWorker(ProcessWorkers):
         output = cast(BinaryIO, process.stdout)
         signal = os.read(output.fileno(), 1)
         if signal == FAILED:
-            raise pickle.loads(output.read())
+            raise pickle.load(output)
         if signal != ARRIVED:
             raise self._death(process)
 
@@ -137,21 +146,21 @@ class OtherWorker(ProcessWorkers):
 def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
     """Run `job(workers)` in `size - 1` new processes, and yield this process's own place in the group, rank 0.
 
-    The block makes the same collective calls as the job. While it lasts, BLAS has one thread in every process, this
-    one too, so that results depend on the number of workers but not on the number of cores. When the block ends, with
-    or without an error, the other processes end too.
+    The block must make the same collective calls as the job. Within it, BLAS uses one thread in every process,
+    including this one, so results depend on the number of workers but not on the number of cores. When the block ends,
+    with or without an error, the other processes end too.
 
     Parameters
     ----------
     message_bytes
         Size of the largest `all_reduce`.
     job
-        Must be picklable, and refer only to what can be imported from modules.
+        Must be picklable, and may refer only to functions and classes that can be imported from a module.
 
     Raises
     ------
     InputError
-        If the job refers to something in `__main__` or in a function, where other processes can't find it.
+        If the job refers to something defined in `__main__` or in a function, where other processes can't find it.
     WorkerError
         In the block, if one of the processes has died.
     """
@@ -167,20 +176,26 @@ def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
                 for _ in range(1, size):
                     others.append(_start(handle))  # noqa: PERF401 (if one can't be started, those before it must end)
                 for rank, process in enumerate(others, start=1):
-                    with suppress(OSError):  # it has died already, which the first meeting reports
-                        write_all(process, pickle.dumps((rank, size, handle, num_bytes)) + content)
+                    with suppress(OSError):  # it has died already; the first barrier reports it
+                        write_all(process, pickle.dumps((rank, size, handle, num_bytes)))
+                        write_all(process, content)
+                del content
                 yield FirstWorker(memory, others)
         finally:
             for process in others:
                 with suppress(OSError):
-                    cast(BinaryIO, process.stdin).close()  # where it next waits, it reads the end, and ends
+                    cast(BinaryIO, process.stdin).close()  # at its next barrier it reads the end of the pipe, and ends
                 cast(BinaryIO, process.stdout).close()
             for process in others:
-                process.wait()
+                try:
+                    process.wait(SECONDS_TO_DIE)
+                except subprocess.TimeoutExpired:  # it is stopped, or in the middle of a long batch
+                    process.kill()
+                    process.wait()
 
 
-def write_all(process: subprocess.Popen[bytes], message: bytes) -> None:
-    """Write to the standard input of a process; raises OSError if it does not read any more."""
+def write_all(process: subprocess.Popen[bytes], message: bytes | memoryview) -> None:
+    """Write to the standard input of a process; raises OSError if the process no longer reads."""
     pipe = cast(BinaryIO, process.stdin)
     pipe.write(message)
     pipe.flush()
@@ -188,7 +203,7 @@ def write_all(process: subprocess.Popen[bytes], message: bytes) -> None:
 
 def _start(handle: int | str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # Warnings are for rank 0 to show, as its program wishes.
+        # Only rank 0 shows warnings, in the way its program chooses.
         [sys.executable, "-W", "ignore", "-c", PROGRAM, *sys.path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -201,27 +216,38 @@ def _start(handle: int | str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def _shared_memory(num_bytes: int) -> Iterator[tuple[mmap.mmap, int | str]]:
-    """Memory that other processes open by the handle. It has no name in a file system, so nothing is left behind."""
+    """Memory that other processes open by its handle. It has no name in a file system, so nothing is left behind."""
     if sys.platform == "win32":
         name = f"charrnn-{secrets.token_hex(16)}"
         yield mmap.mmap(-1, num_bytes, tagname=name), name
         return
-    # On Linux not in /dev/shm, which is too small in many containers.
-    descriptor = os.memfd_create("charrnn") if sys.platform == "linux" else None
-    with tempfile.TemporaryFile() if descriptor is None else open(descriptor, "r+b") as file:
+    with _nameless_file() as file:
         file.truncate(num_bytes)
-        yield mmap.mmap(file.fileno(), num_bytes), file.fileno()
+        # The worker's standard streams take the numbers 0 to 2, which are free where they are closed in this process.
+        handle = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+        try:
+            yield mmap.mmap(handle, num_bytes), handle
+        finally:
+            os.close(handle)
+
+
+def _nameless_file() -> BinaryIO:
+    """A file in memory where the system has such, which on Linux is not in /dev/shm, too small in many containers."""
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # some builds of Python have no memfd_create, some kernels refuse it
+            return open(os.memfd_create("charrnn"), "r+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
 
 
 def open_shared_memory(handle: int | str, num_bytes: int) -> mmap.mmap:
-    """The memory that rank 0 has made."""
+    """Open the memory that rank 0 made."""
     if isinstance(handle, str):
         return mmap.mmap(-1, num_bytes, tagname=handle)  # type: ignore[call-arg]
     return mmap.mmap(handle, num_bytes)
 
 
 class _JobPickler(pickle.Pickler):
-    """Pickles files that are mapped into memory by their names, and refuses what other processes can't import."""
+    """Pickles memory-mapped files by their names, and refuses anything that other processes can't import."""
 
     def __init__(self, file: BytesIO, size: int) -> None:
         super().__init__(file)
@@ -236,13 +262,34 @@ class _JobPickler(pickle.Pickler):
                     f"workers is {self.size}; {value.__qualname__} is defined {place}, where other processes can't "
                     "find it: define it in a module, or set workers to 1"
                 )
-        # The base of an array that is only a part of the file is another array.
-        if isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.mode == "r":
-            return np.memmap, (value.filename, value.dtype, value.mode, value.offset, value.shape)
+        if isinstance(value, np.memmap) and value.mode == "r" and value.ndim == 1 and value.flags.c_contiguous:
+            return _open_map, (value.filename, value.dtype, _offset(value), len(value), _checksum(value))
         return NotImplemented
 
 
-def _pickled(job: Job, size: int) -> bytes:
+def _offset(array: np.memmap) -> int:
+    """Where in its file a mapped array begins, which may be a part of another one."""
+    whole: Any = array
+    while isinstance(whole.base, np.memmap):
+        whole = whole.base
+    return whole.offset + array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+
+
+def _checksum(array: Array) -> int:
+    """That of some numbers all over an array."""
+    return zlib.crc32(array[:: max(1, len(array) // CHECKED)].tobytes())
+
+
+def _open_map(path: str, dtype: np.dtype, offset: int, length: int, checksum: int) -> Array:
+    """The mapped array that rank 0 has, unless its file has been replaced since rank 0 opened it."""
+    with suppress(OSError, ValueError):  # ValueError: the file is shorter now
+        array = np.memmap(path, dtype, "r", offset, (length,))
+        if _checksum(array) == checksum:
+            return array
+    raise InputError(f"{path} has changed since it was opened; open it again")
+
+
+def _pickled(job: Job, size: int) -> memoryview:
     file = BytesIO()
     _JobPickler(file, size).dump(job)
-    return file.getvalue()
+    return file.getbuffer()

@@ -1,7 +1,7 @@
-"""Mini-batches: windows in random order, or streams that are read side by side.
+"""Mini-batches: windows in random order, or streams that are read in parallel.
 
-A batch is a pair of time-major arrays: x (T, B) holds the ids to read, y (T, B) the id that follows each of them.
-Nothing is copied before a batch is put together.
+A batch is a pair of time-major arrays: x (T, B) holds the ids to read, y (T, B) the id that follows each of them. Ids
+are copied only when a batch is put together.
 """
 
 import mmap
@@ -18,9 +18,9 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
-    """Views of window_size + 1 consecutive ids (the last one is only predicted), `stride` apart.
+    """All windows of window_size + 1 consecutive ids, `stride` apart, as a view (N, window_size + 1).
 
-    Nothing is copied, and no window reaches over either end of `ids`: (N, window_size + 1).
+    The last id of a window is only predicted. Every window lies within `ids`.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     if len(ids) <= window_size:
         raise InputError(
             f"window_size is {window_size}; in a text of {len(ids)} characters it must be below that: "
-            "make it smaller or take a longer text"
+            "make it smaller or use a longer text"
         )
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
 
@@ -38,10 +38,10 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
 def batches(
     windows: np.ndarray, batch_size: int, rng: np.random.Generator | None = None, first: int = 0
 ) -> Iterator[Batch]:
-    """Every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
+    """Yield every window once, `batch_size` at a time (fewer in the last batch), shuffled if there is an `rng`.
 
-    The first `first` batches are skipped; the others are the same as without skipping. More than SHUFFLED_AT_ONCE
-    windows are shuffled in stretches of that many, which come in random order themselves.
+    The first `first` batches are skipped; the others are the same as without skipping. If there are more than
+    SHUFFLED_AT_ONCE windows, they are shuffled in stretches of that length, and the stretches come in random order.
     """
     order = np.empty(0, np.intp)
     for stretch in _stretches(len(windows), rng):
@@ -70,9 +70,9 @@ def _batch(windows: np.ndarray, places: np.ndarray) -> Batch:
 
 
 def release(array: np.ndarray) -> None:
-    """If the array is a view of a file that is memory-mapped for reading only, release the memory of what was read.
+    """If the array is a view of a read-only memory map, release the memory of the pages that were read.
 
-    Nothing is lost: the operating system may keep the file in its cache, and reading again brings it back.
+    Nothing is lost: the operating system may keep the file in its cache, and the next read brings it back.
     """
     mapped: Any = None
     source: Any = array
@@ -88,19 +88,19 @@ def require_ids(ids: np.ndarray, V: int) -> None:
         raise InputError("there are no ids; at least one is needed")
     lowest, highest = ids.min(), ids.max()
     if lowest < 0 or highest >= V:
-        raise InputError(f"ids go from {lowest} to {highest}; the model knows those from 0 to {V - 1}")
+        raise InputError(f"ids range from {lowest} to {highest}; the model knows only 0 to {V - 1}")
 
 
 def stream_length(n: int, num_streams: int) -> int:
-    """How many of n ids each of `num_streams` streams predicts."""
+    """The number of ids that each of `num_streams` streams predicts in a text of n ids."""
     return (n - 1) // min(num_streams, n - 1)
 
 
 def streams(ids: np.ndarray, num_streams: int, window_size: int, first: int = 0) -> Iterator[Batch]:
-    """Read `num_streams` equal stretches of the text side by side, `window_size` characters at a time.
+    """Cut the text into `num_streams` equal streams and read them in parallel, `window_size` characters at a time.
 
-    Column b of each batch starts where column b of the batch before ended, so that a carried state fits. Every
-    character but the first is predicted once, except for up to num_streams - 1 last ones that do not fill a row. The
+    Column b of each batch starts where column b of the previous batch ended, so that the state can be carried. Every
+    character but the first is predicted once, except for up to num_streams - 1 at the end that do not fill a row. The
     first `first` batches are skipped.
     """
     length = stream_length(len(ids), num_streams)

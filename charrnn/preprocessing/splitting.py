@@ -1,17 +1,18 @@
-"""Splitting a text, in its own order, into training, validation and test."""
+"""Split a text, in its own order, into training, validation and test text."""
 
 from charrnn.errors import InputError
 
 
 def split_sizes(n: int, train_size: float, validation_size: float) -> tuple[int, int, int]:
-    """How many of n characters go to training, validation and test, in this order of the text.
+    """The sizes of the training, validation and test text, which follow each other in a text of n characters.
 
-    `train_size` is the share of the text that is not test, `validation_size` the share of that which is validation.
+    `train_size` is the fraction of the text before the test text, `validation_size` the fraction of that before it
+    which is for validation.
 
     Raises
     ------
     InputError
-        If a part would have fewer than 2 characters: one to read and one to predict.
+        If one of them would have fewer than 2 characters: one to read and one to predict.
     """
     training = int(n * train_size)
     validation = int(training * validation_size)
@@ -20,6 +21,6 @@ def split_sizes(n: int, train_size: float, validation_size: float) -> tuple[int,
         if size < 2:
             raise InputError(
                 f"the text has {n} characters, which leaves {size} for {name} at train_size {train_size} and "
-                f"validation_size {validation_size}; each part needs at least 2"
+                f"validation_size {validation_size}; each needs at least 2"
             )
     return sizes

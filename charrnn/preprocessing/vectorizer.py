@@ -16,7 +16,7 @@ def code_points(text: str) -> np.ndarray:
     Raises
     ------
     InputError
-        For a lone surrogate, which is not a character, naming its position.
+        For a lone surrogate, which is not a character; the message names its position.
     """
     try:
         return np.frombuffer(text.encode("utf-32-le"), "<u4")
@@ -42,11 +42,11 @@ class TextVectorizer:
         if not self.vocabulary:
             raise InputError("vocabulary is empty; it must have at least one character")
         if len(set(self.vocabulary)) < len(self.vocabulary):
-            raise InputError("vocabulary has a character twice; each may occur once")
+            raise InputError("vocabulary has a character twice; each may occur only once")
 
     @classmethod
     def fit(cls, text: str | Iterable[str]) -> "TextVectorizer":
-        """The vectorizer of all characters in a text, or in the chunks of one, sorted by code point."""
+        """The vectorizer of all characters, sorted by code point, in a text or in an iterable of its chunks."""
         chunks = [text] if isinstance(text, str) else text
         seen = np.zeros(0x110000, bool)
         for chunk in chunks:
@@ -70,7 +70,7 @@ class TextVectorizer:
 
     @cached_property
     def _ids(self) -> np.ndarray:
-        """The id of each code point, V for those that have none; the last entry stands for all that are larger."""
+        """The id of each code point, or V if it has none; the last entry stands for all larger code points."""
         V = self.vocabulary_size
         ids = np.full(self._code_points.max() + 2, V, np.min_scalar_type(V))
         ids[self._code_points] = np.arange(V)
@@ -82,7 +82,7 @@ class TextVectorizer:
         Raises
         ------
         InputError
-            If characters are not in the vocabulary; it names the first few of them with their positions.
+            If characters are not in the vocabulary; the message names the first few with their positions.
         """
         ids = np.take(self._ids, code_points(text), mode="clip")
         unknown = np.flatnonzero(ids == self.vocabulary_size)
@@ -93,7 +93,7 @@ class TextVectorizer:
         return ids.astype(self.dtype, copy=False)
 
     def encode_known(self, text: str) -> tuple[np.ndarray, Counter[str]]:
-        """The ids of those characters that are in the vocabulary, and how often there were which others."""
+        """The ids of the characters that are in the vocabulary, and the counts of all others."""
         ids = np.take(self._ids, code_points(text), mode="clip")
         unknown = Counter(text[i] for i in np.flatnonzero(ids == self.vocabulary_size))
         return ids[ids < self.vocabulary_size].astype(self.dtype), unknown

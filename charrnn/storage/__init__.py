@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, and read with suspicion."""
+"""Files that are written atomically, and read without trusting their contents."""

@@ -1,7 +1,7 @@
 """Archives: a JSON text and named arrays in one .npz file without pickles, the format of model files and checkpoints.
 
-Equal contents make equal files, byte for byte. Reading takes at most a few times the memory that the file takes on
-disk, whatever the file claims.
+Equal contents give byte-identical files. Reading takes at most a few times as much memory as the file takes on disk,
+whatever the file claims.
 """
 
 import io
@@ -21,7 +21,7 @@ from charrnn.errors import InputError
 from charrnn.storage.files import atomic_write
 
 DESCRIPTION = "description"
-# What zipfile, NumPy, json, and the code that uses their results, raise for files that are truncated or altered.
+# Exceptions of zipfile, NumPy, json and the code that uses their results, for files that are truncated or altered.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
     RuntimeError, SyntaxError, struct.error, tokenize.TokenError, zipfile.BadZipFile,
@@ -31,7 +31,7 @@ DAMAGE = (
 def write_archive(
     path: str | Path, form: int, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 ) -> None:
-    """Write an archive, whole or not at all; `form` is the version of the format.
+    """Write an archive atomically; `form` is the version of the format.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
     Raises
     ------
     InputError
-        If the file is not such an archive, is damaged, or its contents have another format.
+        If the file is not such an archive, is damaged, or has another version of the format.
     OSError
         If it can't be read.
     """
@@ -57,7 +57,7 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
         content = file.read(os.fstat(file.fileno()).st_size)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # Stored without compression, contents take no more room than the file does.
+            # Without compression, the contents can't be larger than the file.
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise ValueError("it is compressed")
             if sum(member.file_size for member in archive.infolist()) > len(content):
@@ -75,13 +75,13 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
 
 
 def damaged(path: str | Path, error: Exception) -> str:
-    """A line that says that a file is damaged; `error` is one of DAMAGE."""
+    """The message for a damaged file; `error` is one of DAMAGE."""
     lines = str(error).splitlines() or [type(error).__name__]
     return f"{path} is not a charrnn file, or is damaged ({lines[0]})"
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    content = archive.read(name)  # which verifies the checksum: from here on, only intent can do harm
+    content = archive.read(name)  # verifies the checksum: from here on, only deliberate damage is left
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError(f"{name} is not in version 1.0 of NumPy's format")

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Write a file atomically: whole or not at all."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ def require_writable(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, and rename it to `path` once the block has ended without an error.
+    """Yield a temporary path next to `path`, and rename it to `path` once the block has ended without an error.
 
     A reader sees the old file or the new one, never half of one, even after a power failure. Missing parent folders are
     created.
@@ -32,7 +32,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If `path` is a folder, or its own folder can't be made or written to, or the disk is full.
+        If `path` is a folder, its own folder can't be created or written to, or the disk is full.
     """
     path = Path(path)
     require_writable(path)
@@ -41,10 +41,10 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before what was written
+            os.fsync(file.fileno())  # a rename may reach the disk before the contents
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename is None:  # as for a full disk
+        if error.filename is None:  # for example if the disk is full
             error.filename = str(path)
         raise
     finally:
@@ -61,7 +61,7 @@ def _remove_leftovers(path: Path) -> None:
 
 def _is_running(pid: int) -> bool:
     if os.name != "posix":
-        return True  # elsewhere there is no harmless way to ask
+        return True  # other systems have no harmless way to ask
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

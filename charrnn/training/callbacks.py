@@ -1,5 +1,6 @@
-"""What can happen around the training loop: checkpoints, progress, stopping."""
+"""Callbacks of the training loop, for checkpoints, progress and stopping."""
 
+from difflib import get_close_matches
 from typing import Any
 
 from charrnn.errors import InputError
@@ -7,12 +8,12 @@ from charrnn.training.state import TrainingState
 
 
 class Callback:
-    """The base class of callbacks. Every method may be left out.
+    """The base class of callbacks. Every method is optional.
 
     Raises
     ------
     InputError
-        When a subclass is defined: if it has a method on_… that is none of those below, and so would never be called.
+        When a subclass is defined with a method on_… that callbacks do not have: it would never be called.
 
     >>> class PrintLoss(Callback):
     ...     def on_epoch(self, now):
@@ -20,21 +21,21 @@ class Callback:
     """
 
     def on_batch(self, now: TrainingState, loss: float) -> None:
-        """After every batch; `loss` is that of the batch, in nats per character."""
+        """Called after every batch; `loss` is the loss of the batch, in nats per character."""
 
     def on_epoch(self, now: TrainingState) -> None:
-        """After every epoch, whose row is the last of `now.history`."""
+        """Called after every epoch; the row of the epoch is the last of `now.history`."""
 
     def should_stop(self) -> bool:
         """Whether training should stop after this batch, on all workers."""
         return False
 
     def on_stop(self, now: TrainingState) -> None:
-        """After a batch in which `should_stop` was true on any worker. To end training, it must raise an exception."""
+        """Called after a batch if `should_stop` is true on any worker. To end training, raise an exception."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in vars(cls):
-            if name.startswith("on_") and name not in vars(Callback):
-                known = ", ".join(name for name in vars(Callback) if name.startswith("on_"))
-                raise InputError(f"{cls.__name__}: callbacks have no {name}; known are {known}")
+        known = [name for name in vars(Callback) if not name.startswith("_")]
+        for name in vars(cls).keys() - known:
+            if name.startswith("on_") or get_close_matches(name, known, cutoff=0.8):
+                raise InputError(f"{cls.__name__}: callbacks have no {name}; known are {', '.join(known)}")

@@ -1,8 +1,8 @@
-"""Checkpoints: an unfinished training run in a file, from which it can resume as if it had never stopped.
+"""Checkpoints: an unfinished training run is saved in a file, and can resume as if it had never stopped.
 
-Both runs end with the same bytes, because everything that changes during training is in `TrainingState` or follows from
-the number of the batch, as the learning rate and the masks of dropout do. With another number of workers a run can
-resume too, and then differs by rounding.
+A resumed run and an uninterrupted one end with the same bytes, because everything that changes during training is in
+`TrainingState` or is determined by the number of the batch, like the learning rate and the dropout masks. A run can
+also resume with another number of workers; it then differs by rounding.
 """
 
 import time
@@ -20,19 +20,19 @@ from charrnn.training.callbacks import Callback
 from charrnn.training.state import TrainingState
 
 FORMAT = 2
-Run = Mapping[str, Any]  # what identifies a training run, in values that JSON can hold
+Run = Mapping[str, Any]  # identifies a training run; its values can be written as JSON
 ARRAYS = ("parameters", "best_parameters", "optimizer_state", "hidden_state")
 
 
 class Checkpointing(Callback):
-    """Saves a checkpoint after every epoch, every so many seconds, and when training is asked to stop.
+    """Saves a checkpoint after every epoch, at intervals within an epoch, and when training is asked to stop.
 
     Parameters
     ----------
     path, run
         See `save_checkpoint`.
     seconds
-        Between two checkpoints within an epoch.
+        The interval between two checkpoints within an epoch.
     """
 
     def __init__(self, path: Path, run: Run, seconds: float) -> None:
@@ -55,7 +55,7 @@ class Checkpointing(Callback):
 
 
 def save_checkpoint(path: str | Path, run: Run, now: TrainingState) -> None:
-    """Write a checkpoint, whole or not at all; `run` identifies the training run.
+    """Write a checkpoint atomically; `run` identifies the training run.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def load_checkpoint(path: str | Path, run: Run) -> TrainingState:
     Raises
     ------
     InputError
-        If it belongs to another run, naming what differs, or is damaged.
+        If it belongs to another run, in which case the message names what differs, or is damaged.
     OSError
         If it can't be read.
     """
@@ -107,4 +107,4 @@ def load_checkpoint(path: str | Path, run: Run) -> TrainingState:
 def _require_same_run(path: str | Path, saved: Run, run: Run) -> None:
     differing = [name for name in sorted(run.keys() | saved.keys()) if run.get(name) != saved.get(name)]
     if differing:
-        raise InputError(f"{path} belongs to a run with another {', '.join(differing)}")
+        raise InputError(f"{path} belongs to a run with different {', '.join(differing)}")

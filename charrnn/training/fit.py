@@ -1,4 +1,4 @@
-"""Training with several processes on this machine: start them, and train as the first one."""
+"""Train with several processes on this machine: start the others, and train as rank 0."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,14 +29,14 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: TrainingState | None = None,
 ) -> History:
-    """Call `charrnn.training.train` in `config.workers` processes, of which this one is rank 0 and has the callbacks.
+    """Call `charrnn.training.train` in `config.workers` processes. This one is rank 0 and has the callbacks.
 
-    The others end when this function does, however it ends.
+    The others end when this function returns or raises.
 
     Raises
     ------
     InputError
-        If a text is too short, or with several workers, if a layer or the optimizer is not defined in a module.
+        If a text is too short, or if there are several workers and a layer or the optimizer is not from a module.
     DivergenceError
         As soon as a loss or a gradient is not finite.
     WorkerError
@@ -57,6 +57,6 @@ def _train_replica(
 
 
 def _message_bytes(network: Network, config: TrainingConfig) -> int:
-    """Size of the largest sum: gradient, loss, whether to stop, and the carried state."""
+    """Size of the largest message: gradient, loss, stop flag and carried state."""
     states = sum(H for layer in network.layers for H in layer.state_dims.values()) if config.carry_state else 0
     return 8 * 3 + (len(network.parameters) + states * config.batch_size) * network.dtype.itemsize

@@ -1,4 +1,4 @@
-"""The network in training: the model's parameters behind layers that only training needs."""
+"""The training network: the model's parameters, with the layers that only training needs."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from charrnn.network import Network
 
 
 def training_network(network: Network, config: TrainingConfig, masks: DropoutMasks) -> Network:
-    """The same parameters, with a gradient of their own, behind dropout and whatever else the settings ask for."""
+    """A network on the same parameters, with its own gradient, dropout, and the other layers that the config needs."""
     layers = list(network.layers)
     for first, second in pairwise(layers[:2]):
         if type(first) is Embedding and second.accepts_lookup and lookup_is_faster(first):

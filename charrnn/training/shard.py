@@ -1,4 +1,4 @@
-"""The loss and gradient of one batch, of which a worker computes the part for its shard of the sequences."""
+"""The loss and gradient of a batch, which each worker computes for its shard of the sequences."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from charrnn.parallel.workers import ALONE, Workers
 
 
 class Shard:
-    """One worker's share of every batch, and the buffers for it."""
+    """One worker's shard of every batch, and the buffers for it."""
 
     def __init__(self, network: Network, workers: Workers = ALONE) -> None:
         self.network, self.workers = network, workers
@@ -19,17 +19,17 @@ class Shard:
         self.buffers: dict[tuple[int, ...], tuple[Buffers, Arrays]] = {}  # by the shape of the shard
 
     def loss_and_gradient(self, x: Array, y: Array, state: HiddenState | None = None) -> tuple[float, HiddenState]:
-        """This shard's part of the mean loss of a batch, in nats per character; its gradient is in `network.gradient`.
+        """What this shard adds to the mean loss of a batch, in nats per character, and to its gradient.
 
-        Loss, gradient and state are to be summed over all workers. A network that drops time steps predicts the last
-        ids of each sequence only.
+        The gradient is in `network.gradient`. Loss, gradient and state must still be summed over all workers. A network
+        that drops time steps predicts only the last ids of each sequence.
 
         Parameters
         ----------
         x, y
             (T, B) ids of the whole batch, to read and to predict.
         state
-            Where the whole batch starts, (B, H) arrays; zeros if None.
+            The state before the whole batch, (B, H) arrays; zeros if None.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The state of a training run between two batches: everything that changes, and so what a checkpoint must hold."""
+"""The state of a training run between two batches: everything that changes, and that a checkpoint must store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,24 +13,24 @@ History = list[dict[str, float]]  # a row for each epoch, see `charrnn.training.
 
 @dataclass
 class TrainingState:
-    """Where training stands.
+    """The progress of a training run.
 
     Attributes
     ----------
     parameters, best_parameters
-        (P,) the current ones, which are the network's own, and those after the best epoch.
+        (P,) the current parameters, which are the network's own, and a copy from the best epoch.
     optimizer_state
-        What the optimizer remembers: arrays and numbers.
+        The state of the optimizer: arrays and numbers.
     rng_state
-        The state of the random generator when the epoch began.
+        The state of the random generator at the start of the epoch.
     history
         A row for each finished epoch.
     epoch, batch, num_batches
-        The current epoch, from 1; how many of its batches are done, and how many it has.
+        The current epoch, from 1; the number of batches done in it; the number of batches it has.
     hidden_state
-        What the next batch starts from, with carry_state: (B, H) arrays by layer and name.
+        With carry_state, the state that the next batch starts from: (B, H) arrays by layer and name.
     total_loss, total_norm, positions
-        Sums over the finished batches: of loss · positions, of the gradient's norm, of positions.
+        Sums over the finished batches of the epoch: loss · positions, gradient norm, positions.
     """
 
     parameters: np.ndarray
@@ -48,18 +48,18 @@ class TrainingState:
 
     @property
     def step(self) -> int:
-        """How many batches are done in all epochs."""
+        """The number of batches done in all epochs."""
         return (self.epoch - 1) * self.num_batches + self.batch
 
     def finish_batch(self, loss: float, norm: float, positions: int, hidden_state: HiddenState | None) -> None:
-        """Count a batch."""
+        """Add a batch to the sums."""
         self.batch, self.hidden_state = self.batch + 1, hidden_state
         self.total_loss += loss * positions
         self.total_norm += norm
         self.positions += positions
 
     def finish_epoch(self, row: dict[str, float], rng_state: Mapping[str, Any]) -> None:
-        """Add the epoch to the history, keep its parameters if it is the best one, and begin the next."""
+        """Add the epoch to the history, keep its parameters if it is the best so far, and begin the next."""
         self.history.append(row)
         if best_epoch(self.history) is row:
             self.best_parameters[...] = self.parameters
@@ -68,5 +68,5 @@ class TrainingState:
 
 
 def best_epoch(history: History) -> dict[str, float]:
-    """The row with the lowest validation loss, the first of them if there are several."""
+    """The row with the lowest validation loss, or the first of several."""
     return min(history, key=lambda row: row["validation_loss"])

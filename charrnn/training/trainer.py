@@ -1,7 +1,7 @@
 """The training loop: mini-batch gradient descent with truncated backpropagation through time.
 
-For each batch: the gradient of this worker's shard, its sum over all workers, clipping, weight decay, and the step of
-the optimizer. What happens around that (checkpoints, progress, stopping) are callbacks.
+For each batch: compute the gradient of this worker's shard, sum it over all workers, clip it, decay the weights, and
+take a step with the optimizer. Callbacks do everything else, such as checkpoints, progress and stopping.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,30 +48,30 @@ def train(
     rng
         Shuffles the windows. A generator spawned from it seeds the dropout.
     optimizer
-        One of your own, instead of the one that the config describes. Its learning rate must be the config's.
+        Your own optimizer, instead of the one that the config describes. Its learning rate must be the config's.
     workers
-        The group that this process trains in. All of its workers call this function with the same arguments, callbacks
-        aside, and return the same. Another number of workers gives results that differ by rounding.
+        The group that this process belongs to. All of its workers call this function with the same arguments, except
+        for callbacks, and return the same. With another number of workers, results differ by rounding.
     callbacks
         Called in this order. Each worker has its own.
     resume
-        Continue from here, with everything else as it was then; training goes on to change this object. The number of
-        workers may be another.
+        Continue from this state, which training then updates in place. All other arguments must be as before; only the
+        number of workers may differ.
 
     Returns
     -------
     list of dict
         A row for each epoch: `epoch`, `train_loss` (the mean over the epoch while the weights were changing),
-        `validation_loss` (both in nats per character; the validation text is read from `batch_size` places side by
-        side), `validation_accuracy`, `learning_rate` (of the last batch), `gradient_norm` (the mean before clipping).
-        `best_epoch` finds the row that belongs to the parameters.
+        `validation_loss` (both in nats per character; the validation text is read as `batch_size` parallel streams),
+        `validation_accuracy`, `learning_rate` (of the last batch), `gradient_norm` (the mean before clipping).
+        `best_epoch` finds the row of the parameters that are kept.
 
     Raises
     ------
     InputError
         If a text is too short.
     DivergenceError
-        As soon as a loss or a gradient is not finite. The parameters are then those of the best epoch, if any.
+        As soon as a loss or a gradient is not finite. The network then has the parameters of the best epoch, if any.
     """
     require_texts(train_ids, validation_ids, config)
     text = _TrainingText(train_ids, config)
@@ -131,7 +131,7 @@ def require_texts(train_ids: Array, validation_ids: Array, config: TrainingConfi
 
 
 class _TrainingText:
-    """The mini-batches of an epoch: shuffled windows, or with carry_state the text in order."""
+    """The mini-batches of an epoch: shuffled windows, or, with carry_state, the text in order."""
 
     def __init__(self, ids: Array, config: TrainingConfig) -> None:
         self.ids, self.config = ids, config
@@ -141,7 +141,7 @@ class _TrainingText:
             self.num_batches = ceil(stream_length(len(ids), config.batch_size) / config.window_size)
 
     def batches(self, rng: np.random.Generator, first: int) -> Iterator[Batch]:
-        """The batches from the `first` one on, counted from 0."""
+        """The batches from number `first` on, counted from 0."""
         if self.config.carry_state:
             return streams(self.ids, self.config.batch_size, self.config.window_size, first)
         return batches(self.windows, self.config.batch_size, rng, first)
@@ -154,8 +154,8 @@ def _arrays(state: HiddenState) -> list[Array]:
 def _epoch_row(now: TrainingState, validation: dict[str, float], rate: float) -> dict[str, float]:
     mean_norm = now.total_norm / now.num_batches
     _require_finite(f"epoch {now.epoch}", validation["loss"], mean_norm)
-    if not np.isfinite(now.parameters).all():  # such as those of a character that the validation text lacks
-        raise DivergenceError(f"training diverged in epoch {now.epoch}: there are parameters that are not finite")
+    if not np.isfinite(now.parameters).all():  # for example of a character that the validation text lacks
+        raise DivergenceError(f"training diverged in epoch {now.epoch}: some parameters are not finite")
     return {
         "epoch": now.epoch,
         "train_loss": now.total_loss / now.positions,

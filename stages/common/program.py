@@ -5,6 +5,8 @@ import sys
 import warnings
 from collections.abc import Callable
 
+from threadpoolctl import threadpool_limits
+
 from charrnn.errors import CharRNNError
 
 
@@ -15,7 +17,8 @@ def run(main: Callable[[], None]) -> None:
     # The terminal or file may lack characters of the text. (To mypy, standard output could be anything with `write`.)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        main()
+        with threadpool_limits(1, user_api="blas"):  # so that results do not depend on the number of cores
+            main()
         sys.stdout.flush()
     except CharRNNError as error:
         sys.exit(f"error: {error}")

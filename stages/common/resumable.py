@@ -62,6 +62,8 @@ def train_resumably(
         try:
             history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
         except WorkerError as error:
+            if stop.received:  # whoever ended it asked all of us to stop
+                raise KeyboardInterrupt(KEPT) from None
             raise WorkerError(f"{error}; {KEPT}") from None
         if stop.received:  # after the last batch; the checkpoint is that of the last epoch
             raise KeyboardInterrupt(KEPT)
