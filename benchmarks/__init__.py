@@ -1,1 +1,1 @@
-"""Benchmarks, run as `python -m benchmarks.NAME`; `pip install -e ".[bench]"` brings the rivals."""
+"""Benchmarks, run as `python -m benchmarks.NAME`; `pip install -e ".[bench]"` installs the rivals."""

@@ -1,4 +1,4 @@
-"""What all benchmarks use: timing in turns, a description of the machine, results as JSON and as a table."""
+"""Code that all benchmarks share: timing in turns, a description of the machine, results as JSON and as a table."""
 
 import argparse
 import json
@@ -45,7 +45,7 @@ def interleaved(
     pause: float = 0.2,
     turns: Mapping[str, Callable[[], AbstractContextManager]] | None = None,
 ) -> dict[str, Timing]:
-    """Time the calls of all contenders in turns, so that whatever slows down the machine for a while affects them all.
+    """Time the calls of all contenders in turns, so that a temporary slowdown of the machine affects them all.
 
     Each round goes through the contenders, starting with a different one each time. A turn is `warm_up` calls that are
     not timed, and then `calls` that are. Before each turn there is a pause, because the threads of BLAS and OpenMP keep
@@ -56,7 +56,7 @@ def interleaved(
     pause
         In seconds.
     turns
-        For some of the contenders, a function whose context manager is entered for each of their turns.
+        For some of the contenders, a function that returns a context manager to enter for each of their turns.
     """
     names = list(contenders)
     seconds = {name: [] for name in names}
@@ -75,13 +75,13 @@ def interleaved(
 
 
 def product_rate_contender(n: int = 1024) -> tuple[Callable[[], object], int]:
-    """A float32 product of n x n matrices, which shows the machine's peak speed, and its number of multiply-adds."""
+    """A float32 product of n x n matrices, to measure the machine's peak speed, and its number of multiply-adds."""
     a, out = np.ones((n, n), np.float32), np.empty((n, n), np.float32)
     return (lambda: np.matmul(a, a, out=out)), n**3
 
 
 def machine(*packages: str) -> dict[str, object]:
-    """What the figures depend on: processor, cores, operating system, and the versions of NumPy and these packages."""
+    """A description of the machine: processor, cores, operating system, versions of NumPy and these packages."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "date": date.today().isoformat(),
@@ -95,7 +95,7 @@ def machine(*packages: str) -> dict[str, object]:
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

@@ -2,13 +2,13 @@
 
 Source: S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", TR-10-98, Harvard
 (1998), and Computer Speech and Language 13 (1999), section "Modified Kneser-Ney smoothing", in its interpolated form.
-For a character w after the context h, and h' being h without its first character,
+For a character w after the context h, where h' is h without its first character,
 
     p(w | h) = [c(h w) - D(c(h w)) + p(w | h') · sum over v of D(c(h v))] / (sum over v of c(h v))
 
 where D(0) = 0, D(1) = D1, D(2) = D2, D(3 or more) = D3+. At the highest order, c(h w) is how often h w occurs; at lower
-orders, how many different characters it occurs after. Below the unigram the distribution is uniform. For an h that has
-not been seen, p(w | h) is p(w | h').
+orders, it is the number of different characters that h w occurs after. Below the unigram the distribution is uniform.
+If h has not been seen, p(w | h) is p(w | h').
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class Level:
 
 
 class NGramModel:
-    """Predicts an id from the `order` - 1 ids before it. Order 1 uses none, and to order 0 all V ids are alike.
+    """Predicts an id from the `order` - 1 ids before it. Order 1 uses none, and order 0 is uniform over all V ids.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class NGramModel:
 
     @property
     def size(self) -> int:
-        """How many counts the model holds."""
+        """The number of counts in the model."""
         return sum(len(level.grams) for level in self.levels)
 
     def probabilities(self, contexts: np.ndarray) -> np.ndarray:
@@ -96,11 +96,11 @@ class NGramModel:
 
 
 def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Losses in nats, and hits, of predicting all ids (n,) but the first.
+    """Predict all ids (n,) but the first, and return the losses in nats and the hits.
 
-    Row k of the losses (contexts, n - 1) is for contexts of k + 1 ids, or fewer at the beginning; in the last row they
-    are as long as the model can use. The hits (n - 1,), which say whether the most probable id was the right one, are
-    for these contexts too.
+    Row k of the losses (contexts, n - 1) is for contexts of k + 1 ids, or fewer at the beginning; in the last row, the
+    contexts are as long as the model can use. The hits (n - 1,) say whether the most probable id, given these longest
+    contexts, was right.
     """
     losses = np.empty((max(1, model.order - 1), len(ids) - 1))
     hits = np.empty(len(ids) - 1, bool)
@@ -108,7 +108,7 @@ def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndar
         contexts, targets = _stretches(ids[:-1], k + 1), ids[k + 1 :]
         _, first, which = np.unique(codes(contexts, model.V), return_index=True, return_inverse=True)
         p = model.probabilities(contexts[first])
-        losses[k:, k:] = -np.log(p[which, targets])  # later rows keep what is before their first full context
+        losses[k:, k:] = -np.log(p[which, targets])  # later rows keep these before their first full context
         hits[k:] = p.argmax(axis=1)[which] == targets
     return losses, hits
 
@@ -116,7 +116,7 @@ def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndar
 def context_curve(losses: np.ndarray, window_size: int) -> np.ndarray:
     """The loss (window_size,) by position in a window whose earlier text is unknown, from the losses of `predictions`.
 
-    The windows are those of `charrnn.evaluation.context_curve`.
+    The windows are the same as in `charrnn.evaluation.context_curve`.
     """
     cuts = [windows(row, window_size - 1, stride=max(1, window_size // 8)) for row in losses]
     return np.array([cuts[min(position, len(cuts) - 1)][:, position].mean() for position in range(window_size)])

@@ -1,4 +1,4 @@
-"""Runs stages of the pipeline in a folder of their own, with a params.yaml of its own, as `dvc repro` would."""
+"""Run stages of the pipeline in a separate folder with its own params.yaml, as `dvc repro` would."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}  # for processes in another
 
 
 def set_up(folder: Path, params: Mapping[str, Value] = DEFAULTS) -> Path:
-    """Make a folder for the pipeline, and return where in it the raw text belongs."""
+    """Make a folder for the pipeline, and return the path of the raw text in it."""
     raw = folder / Paths().raw
     raw.parent.mkdir(parents=True)
     (folder / PARAMS_FILE).write_text(params_file(params), encoding="utf-8")

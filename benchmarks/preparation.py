@@ -1,7 +1,7 @@
 """How fast the stage `prepare` turns texts of any size into ids and splits them, and how much memory it takes.
 
-Run it as `python -m benchmarks.preparation`. This process stays small itself, because Linux counts the memory that a
-process has when it starts another one in the peak memory of the other.
+Run it as `python -m benchmarks.preparation`. This process itself stays small, because Linux adds the memory that
+a process has when it starts another one to the peak memory of the other.
 """
 
 import argparse
@@ -29,7 +29,7 @@ START_UP = "imports"
 
 
 def write_corpus(path: Path, megabytes: int, *, non_ascii: bool = False) -> None:
-    """Words of the bundled play in random order, over and over; with `non_ascii` a tenth of them look foreign."""
+    """Write words of the bundled play in random order; with `non_ascii`, a tenth of them have other letters."""
     rng = np.random.default_rng(SEED)
     words = PLAY.read_text(encoding="utf-8").split(" ")
     if non_ascii:
@@ -39,7 +39,7 @@ def write_corpus(path: Path, megabytes: int, *, non_ascii: bool = False) -> None
         whole, rest = divmod(megabytes * MB, len(text))
         for _ in range(whole):
             file.write(text)
-        file.write(text[:rest].decode(errors="ignore").encode())  # without half a character at the end
+        file.write(text[:rest].decode(errors="ignore").encode())  # without an incomplete character at the end
 
 
 def peak_megabytes(command: Sequence[str], folder: Path = ROOT) -> float:

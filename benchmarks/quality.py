@@ -3,18 +3,17 @@
 `python -m benchmarks.quality` runs the stages `prepare` and `train` as processes, with the default params and with each
 recipe in `recipes/`, and loads the models that they write. In the table
 
-* "training" is how long the whole train stage takes, the start of Python included; for n-grams, how long it takes to
-  count them;
+* "training" is the time of the whole train stage, including the start of Python; for n-grams, the time to count them;
 * "loss" is in nats per character, from one pass over the last 10 % with carried state; with several seeds it is the
   median, with the range in parentheses;
 * "from 64" and "from 256" are the losses in windows of that many characters, each read from a zero state, averaged over
-  all positions. nanoGPT and what builds on it measure in this way, but draw the windows at random;
-* the default run learns from the first 64 % of the text, the recipes from the first 90 % less the validation text;
+  all positions. nanoGPT and projects that build on it measure in this way, but draw the windows at random;
+* the default run learns from the first 64 % of the text, the recipes from the first 90 % without the validation text;
 * n-grams are counted in the first 90 % of the text, and their "parameters" are these counts. Like the networks, they
   know the vocabulary of the whole text;
 * a compressor's loss is what the last 10 % adds to the compressed size of the first 90 %. xz can refer back to the
-  whole text. bz2 sorts blocks of 900 kB independently of each other, so that only the part of the same block that comes
-  before the last 10 % helps, about 104 kB of Tiny Shakespeare.
+  whole text. bz2 sorts blocks of 900 kB independently of each other, so the last 10 % gains only from the text before
+  it in the same block, about 104 kB of Tiny Shakespeare.
 """
 
 import argparse
@@ -126,7 +125,7 @@ def ngram_figures(order: int, corpus: Corpus) -> Figures:
 
 
 def compressor_figures(compress: Callable[[bytes], bytes], corpus: Corpus) -> Figures:
-    """What the last part adds to the compressed size of the first."""
+    """The loss, from what the last part adds to the compressed size of the first."""
     sizes = [len(compress(text.encode())) for text in (corpus.text[: corpus.cut], corpus.text)]
     bits = 8 * (sizes[1] - sizes[0]) / (len(corpus.text) - corpus.cut)
     return {"loss": bits * LN2}
@@ -165,7 +164,7 @@ def window_losses(curve: np.ndarray) -> Figures:
 
 
 def runs_of(name: str, seeds: Sequence[int] | None, corpus: Corpus) -> Iterator[Figures]:
-    """The figures of the row with this name; a network's are measured once with each of the seeds."""
+    """The figures of the row with this name; a network is measured once with each of the seeds."""
     if name in ORDERS:
         yield ngram_figures(ORDERS[name], corpus)
     elif name in COMPRESSORS:
@@ -199,7 +198,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """The networks and the best model that only counts: what they cost, and how well they predict."""
+    """The networks and the best n-gram model: their cost, and how well they predict."""
     return harness.table(
         [
             {
@@ -218,7 +217,7 @@ def main() -> None:
     """Measure, print the tables, and write `results/quality.json`."""
     names = [*ORDERS, *COMPRESSORS, *NETWORKS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.partition("\n")[0])
-    text_help = "default: the one that the pipeline has downloaded"
+    text_help = "default: the text that the pipeline has downloaded"
     parser.add_argument("--text", type=Path, default=ROOT / Paths().raw, metavar="PATH", help=text_help)
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=" | ".join(names))
     several = "; ".join(f"{name}: {' '.join(map(str, seeds))}" for name, seeds in SEVERAL_SEEDS.items())

@@ -1,4 +1,4 @@
-"""How the time of a training step grows with H, B and T, start-up and memory with the corpus; what imports take.
+"""How step time grows with H, B and T, how start-up and memory grow with the corpus, and how long imports take.
 
 Run it as `python -m benchmarks.scaling`, on Linux. (`python -m benchmarks.workers` compares numbers of workers in more
 detail.)
@@ -49,13 +49,13 @@ def step_times(rounds: int) -> Figures:
 
 
 def training_start(folder: Path, seconds: float) -> dict[str, float]:
-    """Run the stage `train` for some seconds after its first step: when that step was done, and megabytes resident.
+    """Run the stage `train` for some seconds after its first step; return the time of that step, and the memory.
 
-    Memory is that of all worker processes together, so that pages that they share are counted more than once. The stage
-    has a terminal to write to, on which it shows a progress bar with the loss as soon as there is one.
+    Memory is the sum over all worker processes, so pages that they share are counted more than once. The stage writes
+    to a terminal, where its progress bar shows the loss as soon as there is one.
     """
     import pty
-    import termios  # neither is there on Windows
+    import termios  # neither exists on Windows
 
     terminal, stderr = pty.openpty()
     termios.tcsetwinsize(stderr, (24, 80))  # without a width the bar would not be drawn
@@ -82,7 +82,7 @@ def training_start(folder: Path, seconds: float) -> dict[str, float]:
             "peak_megabytes": resident_megabytes(process.pid, "VmHWM"),
             "mapped_megabytes": resident_megabytes(process.pid, "RssFile"),
         }
-    except OSError:  # which reading from a terminal raises once no process has it open
+    except OSError:  # raised by reading from a terminal that no process has open
         sys.exit(f"error: the train stage ended early, after it had printed {shown.decode().strip()!r}")
     finally:
         process.kill()
@@ -97,7 +97,7 @@ def resident_megabytes(pid: int, name: str) -> float:
 
 
 def status(pid: int, name: str) -> int:
-    """A number that Linux reports of a process."""
+    """A number that Linux reports about a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         field, _, value = line.partition(":")
         if field == name:

@@ -1,7 +1,7 @@
-"""charrnn's training step, as the benchmarks take it: on a batch in memory, by one or several worker processes.
+"""charrnn's training step, as the benchmarks run it: on a batch in memory, with one or several worker processes.
 
-It stands apart from the benchmarks themselves because workers import what they run, and a module that is run as a
-program can't be imported.
+It has its own module because workers import the code that they run, and a module that runs as a program can't be
+imported.
 """
 
 import time
@@ -41,14 +41,14 @@ class Shape(NamedTuple):
         return f"{layers}{self.H}, {self.B}, {self.T}"
 
     def predictions(self, targets: str) -> int:
-        """How many characters a step predicts."""
+        """The number of characters that a step predicts."""
         return self.B * self.T if targets == "every" else self.B
 
     def multiply_adds(self, targets: str) -> int:
-        """Those of a step's matrix products, of which the backward pass has twice as many as the forward pass.
+        """The multiply-adds of a step's matrix products; the backward pass has twice as many as the forward pass.
 
         This holds for a GRU whose inputs are vectors, as in all rivals. charrnn looks up products in its first layer
-        instead (`charrnn.layers.projection`), but is measured by the same number.
+        instead (`charrnn.layers.projection`), but is measured against the same number.
         """
         input_widths = E + (self.num_layers - 1) * self.H
         gru = self.B * self.T * 3 * (input_widths + self.num_layers * self.H) * self.H
@@ -56,7 +56,7 @@ class Shape(NamedTuple):
         return 3 * (gru + dense)
 
 
-# The first is the default run's. The last is that of `recipes/best.yaml`, but for the embedding.
+# The first is the default run's, the last that of `recipes/best.yaml`, except for the embedding.
 SHAPES = [
     Shape(128, 32, 100),
     Shape(256, 64, 100),
@@ -79,7 +79,7 @@ class TrainingStep:
     Parameters
     ----------
     parameters
-        (P,), of which the steps change a copy.
+        (P,); the steps change a copy.
     x, y
         (T, B) ids to read and to predict.
     workers
@@ -105,12 +105,12 @@ class TrainingStep:
     def differentiate(self) -> float:
         """Leave the gradient of the whole batch in `network.gradient`, and return the loss."""
         loss, _ = self.shard.loss_and_gradient(self.x, self.y)
-        figures = np.array([loss, False])  # training also sums whether to stop
+        figures = np.array([loss, False])  # training also sums a stop flag
         self.workers.all_reduce(self.network.gradient, figures)
         return float(figures[0])
 
     def take(self) -> float:
-        """Update the parameters, and return the loss before that."""
+        """Update the parameters, and return the loss before the update."""
         loss = self.differentiate()
         self.optimizer.update(self.network.parameters, self.network.gradient, self.optimizer_state)
         return loss
@@ -145,12 +145,12 @@ class Charrnn(Contender):
 
     @property
     def message_bytes(self) -> int:
-        """How much the workers sum in each step."""
+        """The size of the message that the workers sum in each step."""
         return 4 * (len(self.model.parameters) + 2)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """The processes that the steps are taken by."""
+        """Start the processes that take the steps."""
         with start_workers(self.num_workers, self.message_bytes, partial(follow, *self.arguments)) as workers:
             self.training_step = TrainingStep(*self.arguments, workers)
             yield
@@ -179,14 +179,14 @@ def by_name(network: Network) -> Arrays:
 
 
 def follow(*arguments: object) -> None:
-    """The job of all workers but the first: take steps until the first one ends the group."""
+    """The job of all workers but the first: take steps until the first worker ends the group."""
     step = TrainingStep(*arguments)
     while True:
         step.take()
 
 
 class TimedWorkers(Workers):
-    """A group that notes how many seconds each of its sums takes."""
+    """A group that records how many seconds each of its sums takes."""
 
     def __init__(self, workers: Workers) -> None:
         super().__init__(workers.rank, workers.size)
@@ -198,12 +198,12 @@ class TimedWorkers(Workers):
 
 
 def measure_steps(contender_arguments: tuple[object, ...], warm_up: int, calls: int, workers: Workers) -> np.ndarray:
-    """Take steps as one of a group, and return what took how long on each of its workers.
+    """Take steps as one worker of a group, and return the times measured on each of its workers.
 
     Returns
     -------
     array
-        (3, size, calls) seconds: of steps, of the sums in them, and of sums that all workers begin together.
+        (3, size, calls) seconds, for steps, for the sums in them, and for sums that all workers begin together.
     """
     timed = TimedWorkers(workers)
     step = TrainingStep(*contender_arguments, timed)

@@ -1,15 +1,15 @@
-"""How long a training step takes, here and elsewhere: `python -m benchmarks.training`.
+"""How long a training step takes, in charrnn and elsewhere: `python -m benchmarks.training`.
 
-A step is forward pass, loss, backward pass and update of the weights, without clipping, on a batch that is in memory
-already. Every contender starts from the same weights and batch, and is timed only if it computes the same loss and
-gradients as charrnn with one worker. "charrnn" itself has as many worker processes as `workers` has by default. The
-optimizer is Nadam; Adam where a name says so, in the plain GRU and in the textbook. In the table
+A step is forward pass, loss, backward pass and update of the weights, without clipping, on a batch that is already in
+memory. Every contender starts from the same weights and batch, and is timed only if it computes the same loss and
+gradients as charrnn with one worker. "charrnn" itself has the default number of workers. The optimizer is Adam in the
+plain GRU, in the textbook and where a name says so, and otherwise Nadam. In the table
 
 * "relative" is the time of a step divided by that of charrnn's step;
-* "predictions/s" counts predicted characters. The textbook predicts one character from each window, all others predict
-  one at each time step, so that a step of theirs learns from T times as many;
+* "predictions/s" counts predicted characters. The textbook predicts one character from each window. All others predict
+  one at each time step, so each of their steps learns from T times as many;
 * "of floor" is the time that the multiply-adds of the step would take at the speed of a large matrix product on all
-  cores, measured in the same rounds, divided by the time that the step takes.
+  cores, measured in the same rounds, divided by the time of the step.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from benchmarks.rivals import RIVALS, Contender
 from benchmarks.step import SHAPES, Charrnn, E, Shape, V, random_batch
 
 CALLS = 5  # timed steps of a contender in each round
-WARM_UP = 3  # steps before them, because training takes thousands in a row, and the first after a pause take longer
-TOLERANCE = 1e-5  # of the loss and of the norm of each gradient; summing in another order makes a difference of 1e-6
+WARM_UP = 3  # untimed steps before them: the first after a pause take longer, and training takes thousands in a row
+TOLERANCE = 1e-5  # of the loss and of the norm of each gradient; another order of sums makes a difference of 1e-6
 
 CHARRNN = {
     "charrnn": Charrnn,
@@ -37,7 +37,7 @@ SHAPE_HELP = f"or 2xH,B,T for two layers; may be repeated; default: {len(SHAPES)
 
 
 def installed(names: Sequence[str]) -> dict[str, type[Contender]]:
-    """Those of the rivals whose packages are installed; names the others on standard error."""
+    """The rivals whose packages are installed; prints the names of the others to standard error."""
     rivals = {}
     for name in names:
         try:
@@ -48,7 +48,7 @@ def installed(names: Sequence[str]) -> dict[str, type[Contender]]:
 
 
 def require_agreement(what: str, contender: Contender, reference: Charrnn) -> None:
-    """Exit unless the contender computes the loss and the gradients that the reference computes."""
+    """Exit unless the contender computes the same loss and gradients as the reference."""
     loss, gradients = contender.loss_and_gradients()
     expected_loss, expected = reference.loss_and_gradients()
     if gradients.keys() != expected.keys():
@@ -63,7 +63,7 @@ def require_agreement(what: str, contender: Contender, reference: Charrnn) -> No
 
 
 def contenders_at(shape: Shape, ours: Sequence[str], rivals: Mapping[str, type[Contender]]) -> dict[str, Contender]:
-    """All contenders that can have this shape, after checking that they compute the same."""
+    """All contenders that support this shape, after checking that they compute the same."""
     x, y = random_batch(shape)
     contenders = {name: CHARRNN[name](shape, x, y) for name in ours}
     for name, rival in rivals.items():
@@ -129,8 +129,8 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
 
 
 def summary(shapes: Sequence[Mapping[str, object]]) -> str:
-    """A row for each contender whose steps learn as much as charrnn's, a column for each shape: milliseconds, and
-    relative to charrnn."""
+    """A row for each contender that predicts at every position, a column for each shape: milliseconds, and relative to
+    charrnn."""
     names = [name for name, row in shapes[0]["contenders"].items() if row["targets"] == "every"]
 
     def cell(figures, name):

@@ -1,11 +1,11 @@
-"""What worker processes bring: a training step by 1, 2, … of them, and an estimate for many machines.
+"""How much faster a training step is with more worker processes, and an estimate for many machines.
 
-Run it as `python -m benchmarks.workers`. The step is that of `benchmarks.training`. The numbers of workers take turns,
-and every turn starts new processes. In the table
+Run it as `python -m benchmarks.workers`. The step is the same as in `benchmarks.training`. Groups of different sizes
+take turns, and every turn starts new processes. In the table
 
 * "of step in sum" is the share of the step that a worker spends in `all_reduce`, which includes waiting for the others;
 * "sum alone" is how long the same sum takes when all workers begin it together;
-* "1 sequence each" is a step with the smallest batch that all workers have a part of.
+* "1 sequence each" is the time of a step with the smallest batch, one sequence for each worker.
 """
 
 import argparse
@@ -22,12 +22,12 @@ from charrnn.parallel.processes import start_workers
 
 CALLS = 5  # timed steps in a turn
 WARM_UP = 5  # steps before them, in which new processes allocate their memory
-MACHINES, GIGABITS = (8, 16, 32, 64), (1, 10)  # of the estimate: how many machines, and the bits a second between them
+MACHINES, GIGABITS = (8, 16, 32, 64), (1, 10)  # for the estimate: machines, and bits a second between them
 LATENCY_MS = 0.05  # of a message from one machine to another over TCP
 
 
 def turn(contender: Charrnn) -> np.ndarray:
-    """Start the workers of a contender; what `measure_steps` returns."""
+    """Start the workers of a contender, and return the result of `measure_steps`."""
     job = partial(measure_steps, contender.arguments, WARM_UP, CALLS)
     seconds_bytes = 8 * 3 * contender.num_workers * CALLS
     with start_workers(contender.num_workers, max(contender.message_bytes, seconds_bytes), job) as workers:
@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workers", description=__doc__.partition("\n")[0])
     parser.add_argument("--shape", type=parse_shape, action="append", metavar="H,B,T", help=SHAPE_HELP)
     parser.add_argument("--rounds", type=harness.count, default=10, help=f"turns of {CALLS} timed steps; default: 10")
-    sizes_help = "numbers of processes to compare; default: 1, 2, 4, … up to the number of cores"
+    sizes_help = "numbers of workers to compare; default: 1, 2, 4, … up to the number of cores"
     parser.add_argument("--workers", type=harness.count, nargs="+", metavar="N", help=sizes_help)
     parser.add_argument("--no-write", action="store_true", help="only print the tables")
     args = parser.parse_args()

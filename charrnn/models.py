@@ -58,7 +58,7 @@ class Model(Network):
         validation_ids: Array,
         *,
         rng: np.random.Generator,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str = TrainingConfig.optimizer,
         callbacks: Sequence[Callback] = (),
         resume: TrainingState | None = None,
         **settings: Any,
@@ -72,7 +72,7 @@ class Model(Network):
         rng
             Shuffles the windows and seeds the dropout.
         optimizer
-            Your own optimizer, instead of the one that `optimizer`, `learning_rate` and `beta_2` describe.
+            The name of an optimizer, for which `learning_rate` and `beta_2` are settings, or one of your own.
         callbacks, resume
             See `charrnn.training.train`.
         settings
@@ -92,12 +92,11 @@ class Model(Network):
         WorkerError
             If a worker process died.
         """
-        if optimizer is not None:
-            settings = {"learning_rate": optimizer.learning_rate, **settings}
-        config = TrainingConfig(**settings)
-        return fit(
-            self, train_ids, validation_ids, config, rng=rng, optimizer=optimizer, callbacks=callbacks, resume=resume
-        )
+        if isinstance(optimizer, str):
+            config, own = TrainingConfig(optimizer=optimizer, **settings), None
+        else:
+            config, own = TrainingConfig(**{"learning_rate": optimizer.learning_rate, **settings}), optimizer
+        return fit(self, train_ids, validation_ids, config, rng=rng, optimizer=own, callbacks=callbacks, resume=resume)
 
     def evaluate(self, ids: Array, *, num_streams: int = 1) -> dict[str, float]:
         """Loss, bits per character, perplexity and accuracy on a text, see `charrnn.evaluation.evaluate`."""

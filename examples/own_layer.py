@@ -2,7 +2,7 @@
 
     z_t = σ(x_t W_z),  c_t = x_t W_c,  h_t = h_{t-1} + z_t ∘ (c_t - h_{t-1})
 
-Run it: `python examples/own_layer.py`. One worker trains, because others can't import a layer from this program."""
+Run it: `python examples/own_layer.py`. It trains with one worker, because others can't import a layer from a script."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class MinGRU(Layer):
             dh += dy[t]
             dz[t], dc[t] = dh * (buffers.c[t] - buffers.h[t]), dh * z[t]  # h[t] is h_{t-1}: h[0] is the incoming state
             dh *= 1 - z[t]
-        da = np.stack([sigmoid_backward(z, dz), dc])  # by x W_z and by x W_c
+        da = np.stack([sigmoid_backward(z, dz), dc])  # for x W_z and x W_c
         grad.W[...] = np.einsum("tbd,gtbh->gdh", x, da)
         return np.einsum("gtbh,gdh->tbd", da, p.W)
 

@@ -2,9 +2,9 @@
 
     python examples/plain_gru.py [TEXT.txt]
 
-trains for about half a minute, on data/bundled/tide_clock.txt unless given another text, and prints what the model then
-writes. The model reads a text one character x_t at a time, keeps a state h_t, and predicts the next character. It is
-the gated recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8, between an embedding and a softmax:
+trains for about half a minute, on data/bundled/tide_clock.txt unless given another text, and then prints a sample. The
+model reads a text one character x_t at a time, keeps a state h_t, and predicts the next character. It is the gated
+recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8, between an embedding and a softmax:
 
     e_t = table[x_t]                                     embedding: a learned vector for each character
     r_t = σ(e_t W_r + h_{t-1} U_r + b_r)                 reset gate: how much of the past the candidate sees
@@ -26,13 +26,13 @@ import numpy as np
 
 
 def init_parameters(K, D, H, rng, dtype=np.float32):
-    """Random parameters; W, U and b hold those of r, z and c, in this order."""
+    """Random parameters. W, U and b each stack the parameters of r, z and c, in this order."""
     q, triangle = np.linalg.qr(rng.standard_normal((3, H, H)))
     signs = np.sign(np.diagonal(triangle, axis1=1, axis2=2))  # for a uniform distribution (Mezzadri 2007)
     p = {
         "table": rng.uniform(-0.05, 0.05, (K, D)),
         "W": rng.uniform(-1, 1, (3, D, H)) * np.sqrt(6 / (D + H)),  # Glorot and Bengio (2010), equation 16
-        "U": q * signs[:, None],  # orthogonal matrices, which keep the length of what they multiply
+        "U": q * signs[:, None],  # orthogonal matrices, which preserve the length of vectors
         "b": np.zeros((3, H)),
         "V": rng.uniform(-1, 1, (H, K)) * np.sqrt(6 / (H + K)),
         "d": np.zeros(K),
@@ -52,7 +52,7 @@ def log_softmax(a):
 
 
 def forward(p, x, h0=0):
-    """The logits (T, B, K) after each of the characters x (T, B), from the state h0 (B, H) on, and all activations."""
+    """The logits (T, B, K) after each character of x (T, B), starting from state h0 (B, H), and all activations."""
     (W_r, W_z, W_c), (U_r, U_z, U_c), (b_r, b_z, b_c) = p["W"], p["U"], p["b"]
     T, B, H = *x.shape, len(U_r)
     e = p["table"][x]  # (T, B, D)
@@ -68,9 +68,9 @@ def forward(p, x, h0=0):
 
 
 def backward(p, x, dlogits, activations):
-    """The gradient of the loss for each parameter, given that for the logits: backpropagation through time.
+    """Backpropagation through time: the gradient of the loss for each parameter, given its gradient for the logits.
 
-    dr, dz and dc belong to the arguments of σ, σ and tanh, whose derivatives are σ (1 - σ) and 1 - tanh².
+    dr, dz and dc are the gradients of the arguments of σ, σ and tanh, whose derivatives are σ (1 - σ) and 1 - tanh².
     """
     (W_r, W_z, W_c), (U_r, U_z, U_c), (e, r, z, c, h) = p["W"], p["U"], activations
     dr, dz, dc = np.empty((3, *r.shape), r.dtype)  # (T, B, H) each
@@ -99,7 +99,7 @@ def backward(p, x, dlogits, activations):
 
 
 def loss_and_gradients(p, x, y, h0=0):
-    """The mean cross-entropy, in nats per character, of the characters y (T, B) that follow x; its gradients."""
+    """The mean cross-entropy, in nats per character, of the characters y (T, B) that follow x, and its gradients."""
     logits, activations = forward(p, x, h0)
     log_probabilities = log_softmax(logits)
     one_hot = np.eye(logits.shape[-1], dtype=logits.dtype)[y]  # (T, B, K)
@@ -124,7 +124,7 @@ def adam(p, grads, m, v, step, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=
 
 
 def train(p, ids, rng, steps=1200, T=100, B=32, learning_rate=0.005, max_norm=1.0, log_interval=100):
-    """Train p in place; each step reads B windows of T characters from random places of the text `ids`."""
+    """Train p in place; each step reads B windows of T characters from random places in the text `ids`."""
     m, v = ({name: np.zeros_like(array) for name, array in p.items()} for _ in range(2))
     losses = []
     for step in range(1, steps + 1):
@@ -138,7 +138,7 @@ def train(p, ids, rng, steps=1200, T=100, B=32, learning_rate=0.005, max_norm=1.
 
 
 def sample(p, prompt, length, temperature, rng):
-    """The ids `prompt` and `length` more, each drawn from the model's distribution; a low temperature is cautious."""
+    """The ids `prompt`, followed by `length` ids drawn from the model's distribution; a low temperature is cautious."""
     ids, x, h = list(prompt), np.reshape(prompt, (-1, 1)), 0
     for _ in range(length):
         logits, (*_, states) = forward(p, x, h)

@@ -2,8 +2,8 @@
 
     python examples/surprise.py models/char_rnn.npz passage.txt > surprise.svg
 
-The surprise of a character is -log₂ p, p being the probability that the model gave it after all characters before it:
-0 bits if it was certain, 6 bits if it was one in 64. The first character is not predicted, and has no colour.
+The surprise of a character is -log₂ p, where p is the probability that the model gave it after all characters before
+it: 0 bits if it was certain, 6 bits if it was one in 64. The first character is not predicted, and has no colour.
 """
 
 import sys
@@ -23,7 +23,7 @@ STYLE = (
 
 
 def surprise(model, ids):
-    """Bits (n,) of each of n ids; NaN for the first."""
+    """The surprise in bits (n,) of each of n ids; NaN for the first."""
     probabilities = model.predict(ids[:-1])
     return np.append(np.nan, -np.log2(probabilities[np.arange(len(ids) - 1), ids[1:]]))
 

@@ -1,4 +1,4 @@
-"""Stage 1, download: bring the corpus to data/raw/input.txt and record where it came from in metrics/data.json."""
+"""Stage 1, download: fetch the corpus into data/raw/input.txt, and record its source in metrics/data.json."""
 
 import sys
 

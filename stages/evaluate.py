@@ -1,4 +1,4 @@
-"""Stage 4, evaluate: measure the trained model on the test text, which nothing has looked at before, or on any text."""
+"""Stage 4, evaluate: measure the trained model on the test text, which training never sees, or on any other text."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def main() -> None:
         seed="seed of the sample that is searched for passages copied from the training text",
     )
     parser.add_argument(
-        "--text", metavar="PATH", help="only print how well this text is predicted; - is standard input"
+        "--text", metavar="PATH", help="only print how well the model predicts this text; - is standard input"
     )
     args = parser.parse_args()
     params = flags.values(args, PARAMS)
@@ -51,9 +51,9 @@ def main() -> None:
     )
     print(f"test {in_words(metrics)}")
     print(
-        f"in {SAMPLE_SIZE:,} characters of its own, the longest passage copied from the training text has "
-        f"{copies['longest_copy']} characters; of all passages of {PASSAGES[-1]}, "
-        f"{copies[f'new_{PASSAGES[-1]}_grams']:.2%} are new"
+        f"in a sample of {SAMPLE_SIZE:,} characters, the longest passage copied from the training text has "
+        f"{copies['longest_copy']} characters; {copies[f'new_{PASSAGES[-1]}_grams']:.2%} of the passages of "
+        f"{PASSAGES[-1]} characters are new"
     )
 
 

@@ -1,9 +1,9 @@
 """Print a params.yaml in which every hyperparameter has its default: `python -m stages.params > params.yaml`.
 
-Params files named on the command line are brought up to date instead: `python -m stages.params recipes/*.yaml`. Each
-keeps its first comment line and its values; hyperparameters that it lacks are added with their defaults.
+To update existing params files instead, name them: `python -m stages.params recipes/*.yaml`. Each keeps its first
+comment line and its values, and gets the default of every hyperparameter that it lacks.
 
-`python -m stages.params --table > docs/params.md` writes the page that lists them.
+`python -m stages.params --table > docs/params.md` writes the page that lists all hyperparameters.
 """
 
 import argparse
@@ -18,9 +18,10 @@ from stages.common.yaml_file import read_yaml
 
 PAGE = """# Hyperparameters
 
-Their values are in [`params.yaml`](../params.yaml). `dvc exp run -S hidden_dim=256` changes one for a run; outside the
-pipeline, each stage takes its own as flags, such as `python -m stages.train --hidden-dim 256`. A value that is not
-allowed is refused in one line that names it. `python -m stages.params --table > docs/params.md` writes this page.
+[`params.yaml`](../params.yaml) has their values. `dvc exp run -S hidden_dim=256` changes one for a run. Outside the
+pipeline, each stage takes its own hyperparameters as flags: `python -m stages.train --hidden-dim 256`. A value that is
+not allowed ends the stage with a line that names it. `python -m stages.params --table > docs/params.md` writes this
+page.
 
 | name | default | meaning | allowed |
 |---|---|---|---|
@@ -30,7 +31,7 @@ allowed is refused in one line that names it. `python -m stages.params --table >
 def main() -> None:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("python -m stages.params", description=__doc__, formatter_class=formatter)
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="params file to bring up to date")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="params file to update")
     parser.add_argument("--table", action="store_true", help="print docs/params.md instead")
     args = parser.parse_args()
     for path in args.files:
@@ -42,12 +43,12 @@ def main() -> None:
 
 
 def bring_up_to_date(path: Path) -> None:
-    """Rewrite a params file with all hyperparameters, in order and with today's comments.
+    """Rewrite a params file with all hyperparameters, in order and with their current comments.
 
     Raises
     ------
     InputError
-        If the file can't be read, or holds an unknown name or a value that is not allowed.
+        If the file can't be read, or has an unknown name or a value that is not allowed.
     OSError
         If it can't be written.
     """

@@ -24,13 +24,13 @@ def main() -> None:
     prompt.add_arguments(parser)
     parser.add_argument("--num-samples", default="1", metavar="INT", help=f"{NUM_SAMPLES.help} (default: 1)")
     parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as it contains this")
-    parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="a sample at each of these temperatures")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="write what is printed to this file too")
+    parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="sample at each of these temperatures")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="also write the output to this file")
     args = parser.parse_args()
     args.start_string = prompt.start_string(args)
     num_samples = NUM_SAMPLES.parse(args.num_samples)
     if args.temperatures and args.temperature is not None:
-        raise InputError("--temperature and --temperatures are given; they exclude each other")
+        raise InputError("--temperature and --temperatures are given; use only one of them")
     settings = []
     for temperature in args.temperatures or [args.temperature]:
         args.temperature = temperature

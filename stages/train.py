@@ -35,12 +35,12 @@ def main() -> None:
         seconds = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds)
         params = flags.values(args, PARAMS)
         if group and params["workers"] != group.size:
-            raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec has started")
+            raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec started")
         train(params, flags.paths(args), seconds, group)
 
 
 def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, group: Workers | None) -> None:
-    """Train alone, or as one of the processes that mpiexec has started, whose rank 0 alone prints and writes."""
+    """Train alone, or as one of the processes that mpiexec has started; of these, only rank 0 prints and writes."""
     texts = [read_ids(paths.processed / f"{part}.npy") for part in ("train", "validation")]
     vectorizer, data = read_vocabulary(paths.vocabulary)
     model, rng = fresh_model(params, vectorizer.vocabulary_size)
@@ -66,12 +66,12 @@ def write_results(trained: ModelFile, history: History, validation_ids: Array, p
     figures = {name: best[name] for name in FIGURES}
     if trained.params["calibrate"]:
         figures["calibration"] = calibrate(trained.model, validation_ids, most_streams=trained.params["batch_size"])
-        print(f"logits times {figures['calibration']:.2f} predict the validation text best", flush=True)
+        print(f"calibration: the logits are multiplied by {figures['calibration']:.2f}", flush=True)
     write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
     save_model(paths.model, trained)
     paths.checkpoint.unlink()
     if best is not history[-1]:
-        print(f"the model is that of epoch {best['epoch']}, which had the lowest validation loss", flush=True)
+        print(f"the model is from epoch {best['epoch']}, which had the lowest validation loss", flush=True)
 
 
 if __name__ == "__main__":

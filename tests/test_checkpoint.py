@@ -102,7 +102,7 @@ def checkpoint(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused_by_what_differs(checkpoint, other, named):
     with pytest.raises(InputError) as error:
         load_checkpoint(checkpoint, other)
-    assert str(error.value) == f"{checkpoint} belongs to a run with another {named}"
+    assert str(error.value) == f"{checkpoint} belongs to a run with different {named}"
 
 
 @pytest.mark.parametrize("size", [0, 100, -1])

@@ -107,8 +107,8 @@ def test_bounds(limits, inside, outside, kind):
         (Setting(0.0, "", at_least=0), "a number of at least 0"),
         (SWITCH, "true or false"),
         (WORD, "one of one, two"),
-        (TEXT, "a text that is not empty"),
-        (TEXTS, "a text or a list of texts, none of them empty"),
+        (TEXT, "a non-empty text"),
+        (TEXTS, "a non-empty text or a list of such texts"),
     ],
 )
 def test_the_allowed_values_in_words(declared, allowed):
@@ -239,7 +239,7 @@ def test_a_config_of_one_s_own_declares_settings_in_order():
     assert list(settings(Mine)) == ["sources", "limit"]
     assert settings(Mine)["limit"] == Setting(3, "how much to read", "limit", at_least=1)
     assert Mine(limit="5").limit == 5
-    assert refusal(Mine, sources=[]) == "sources is []; it must be a text or a list of texts, none of them empty"
+    assert refusal(Mine, sources=[]) == "sources is []; it must be a non-empty text or a list of such texts"
 
 
 def test_lists_are_not_shared():

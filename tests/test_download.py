@@ -288,7 +288,7 @@ def test_any_other_type_is_read(web, destination, content_type):
     assert fetched(page(web, Content_Type=content_type), destination)
 
 
-TOO_LARGE = "it has more than 2.1e-05 MB, the limit that max_corpus_mb sets"
+TOO_LARGE = "it is larger than 2.1e-05 MB, the limit that max_corpus_mb sets"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content_Length": "22"}], ids=["until the end", "of known length"])
@@ -308,7 +308,7 @@ def test_a_content_length_above_the_limit_is_refused_before_the_body(web, destin
 def test_the_limit_is_that_of_the_decompressed_text(web, destination):
     body = gzip.compress(bytes(1_000_000))
     url = page(web, body=body, Content_Encoding="gzip", Content_Length=str(len(body)))
-    assert "more than 0.5 MB" in reason(url, destination, max_mb=0.5)
+    assert "larger than 0.5 MB" in reason(url, destination, max_mb=0.5)
 
 
 def test_an_endless_body_is_left_and_the_next_source_tried(web, destination, tmp_path):
@@ -324,7 +324,7 @@ def test_an_endless_body_is_left_and_the_next_source_tried(web, destination, tmp
     about = fetch([f"{web.url}/endless", str(tmp_path / "local.txt")], destination, warnings.append, max_mb=0.5)
     assert about["characters"] == 18
     assert contents(destination.parent) == {destination.name: TEXT}
-    assert len(warnings) == 1 and "more than 0.5 MB" in warnings[0]
+    assert len(warnings) == 1 and "larger than 0.5 MB" in warnings[0]
 
 
 def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkeypatch):
@@ -335,7 +335,7 @@ def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkey
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file without end")
 def test_an_endless_file_is_refused(destination):
-    assert "more than 0.5 MB" in reason("/dev/zero", destination, max_mb=0.5)
+    assert "larger than 0.5 MB" in reason("/dev/zero", destination, max_mb=0.5)
 
 
 def test_the_first_good_source_wins(web, destination):

@@ -76,7 +76,7 @@ def test_killed_between_epochs_the_next_repro_resumes(repository):
             os.kill(running_in(repository)[-1], signal.SIGKILL)
             _, errors = process.communicate(timeout=60)
         assert process.returncode != 0
-        assert "error: worker 1 died (signal 9), so all workers were stopped; what is done is kept" in errors
+        assert "error: worker 1 died (signal 9), so all workers were stopped; progress is saved" in errors
     with begin_repro(repository, "epoch 4/") as process:
         kill_all(process, repository)
     if sys.platform == "linux":
@@ -100,7 +100,7 @@ def test_interrupted_training_is_no_success_and_resumes(number, clone, first_out
     assert (clone / CHECKPOINT).exists() and not (clone / MODEL).exists()
 
     set_params(clone, num_epochs=1)
-    assert "belongs to a run with another num_epochs" in run(clone, "dvc", "exp", "run").stdout
+    assert "belongs to a run with different num_epochs" in run(clone, "dvc", "exp", "run").stdout
     assert contents(clone, OUTS) == first_outs
 
 

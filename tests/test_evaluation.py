@@ -80,7 +80,7 @@ def test_a_hopeless_model_has_a_perplexity_all_the_same(model):
 @pytest.mark.parametrize("place", [0, 150, 300])
 def test_an_unknown_id_is_refused(model, ids, place):
     ids[place] = 5
-    with pytest.raises(InputError, match="^ids go from [0-9] to 5; the model knows those from 0 to 4$"):
+    with pytest.raises(InputError, match="^ids range from [0-9] to 5; the model knows only 0 to 4$"):
         evaluate(model, ids)
 
 

@@ -65,6 +65,12 @@ def test_a_misspelt_attribute_of_any_kind_is_refused(value):
         define("state_dim", value)
 
 
+def test_a_misspelt_field_is_refused():
+    with pytest.raises(InputError, match=r"^Mine: layers have no state_dim; did you mean state_dims\?$"):
+        define("state_dim", 3, annotation=int)
+    assert define("hidden_dim", 3, annotation=int).hidden_dim == 3
+
+
 def test_a_public_helper_is_refused():
     with pytest.raises(
         InputError, match=r"^Mine: layers have no quux; the name of a helper must begin with an underscore$"

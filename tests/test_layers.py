@@ -251,6 +251,15 @@ def test_a_mask_depends_on_the_place_in_the_batch_and_not_on_the_shard(dim, dtyp
         assert len({row.tobytes() for row in whole}) == T and len({row.tobytes() for row in whole.swapaxes(0, 1)}) == B
 
 
+def test_the_layer_before_may_write_into_the_gradient_of_the_last_step(rng):
+    layer = LastStep(3)
+    buffers = layer.allocate(4, 2, np.float64)
+    for _ in range(2):
+        dx = layer.backward(None, None, None, np.ones((1, 2, 3)), buffers)
+        np.testing.assert_array_equal(dx, np.concatenate([np.zeros((3, 2, 3)), np.ones((1, 2, 3))]))
+        dx += 1
+
+
 def test_without_a_place_in_a_batch_the_sequences_are_the_whole_batch():
     ones = np.ones((6, 3, 8), np.float32)
 

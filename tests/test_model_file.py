@@ -67,7 +67,7 @@ def test_a_vocabulary_that_does_not_fit_the_layers_is_refused(tmp_path, rng, siz
     before, after = sizes
     model = Model([Embedding(before, 2), Dense(2, after)], rng)
     save_model(tmp_path / "m.npz", ModelFile(model, VECTORIZER, {}, {}))
-    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; the layers differ$"):
+    with pytest.raises(InputError, match="m.npz: the vocabulary has 6 characters; the layers do not fit it$"):
         load_model(tmp_path / "m.npz")
 
 
@@ -170,7 +170,7 @@ def head(path, header):
         ),
         (
             lambda path: rewrite(path, **{"2.dense.bias": np.full(6, np.nan, np.float32)}),
-            ": there are parameters that are not finite",
+            ": some parameters are not finite",
         ),
         (lambda path: rewrite(path, **{"2.dense.bias": np.array([{}] * 6)}), "2.dense.bias.npy holds objects"),
         (lambda path: describe(path, dtype="float16"), "the dtype is 'float16'; it must be one of float32, float64"),
@@ -182,7 +182,7 @@ def head(path, header):
         (lambda path: describe(path, layers=["GRU"]), "is not a charrnn file, or is damaged"),
         (
             lambda path: describe(path, layers=[{"class": "Transformer"}]),
-            "there is a layer 'Transformer'; known are Emb",
+            "unknown layer 'Transformer'; known are Emb",
         ),
         (
             lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),

@@ -22,7 +22,7 @@ def test_a_layer_of_one_s_own(rng, tmp_path):
     assert history[-1]["validation_loss"] < history[0]["validation_loss"] < np.log(3) + 0.1
     path = tmp_path / "model.npz"
     save_model(path, ModelFile(model, TextVectorizer("abc"), {}, {}))
-    with pytest.raises(InputError, match="there is a layer 'LeakyAverage'"):
+    with pytest.raises(InputError, match="unknown layer 'LeakyAverage'"):
         load_model(path)
     np.testing.assert_array_equal(load_model(path, [LeakyAverage]).model.predict(ids), model.predict(ids))
 
@@ -78,7 +78,7 @@ def test_predict_refuses_ids_that_the_model_does_not_know(shape, rng):
     ids = np.full(shape, V - 1)
     model.predict(ids)
     ids[4] = V
-    with pytest.raises(InputError, match=f"^ids go from [0-9] to {V}; the model knows those from 0 to {V - 1}$"):
+    with pytest.raises(InputError, match=f"^ids range from [0-9] to {V}; the model knows only 0 to {V - 1}$"):
         model.predict(ids)
 
 

@@ -33,7 +33,7 @@ from tests.stage_project import (
 
 MPIEXEC = find_mpiexec()
 ENDLESS = ("--workers", 2, "--num-epochs", 10**9, "--checkpoint-seconds", 1000)
-KEPT = "interrupted; what is done is kept, and the same command resumes from there"
+KEPT = "interrupted; progress is saved, and the same command resumes from there"
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to be passed on"),
     pytest.mark.skipif(
@@ -102,7 +102,7 @@ def test_ranks_leave_the_same_bytes_twice(project):
 @pytest.mark.parametrize(("num_started", "workers"), [(2, 1), (2, 3), (3, 2)])
 def test_mpiexec_must_start_as_many_as_there_are_workers(num_started, workers, project):
     ended = train(project, num_started, "--workers", workers)
-    message = f"error: workers is {workers}; it must be {num_started}, as many as mpiexec has started\n"
+    message = f"error: workers is {workers}; it must be {num_started}, as many as mpiexec started\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", message)
 
 
@@ -128,9 +128,9 @@ def test_a_worker_that_finds_something_wrong_ends_those_that_wait_for_it(project
     printed_by(project, "prepare", "--train-size", 0.7, "--data-dir", "elsewhere/data")
     cases = {
         ("--workers", 0): (1, "error: workers is '0'; it must be an integer of at least 1"),
-        ("--workers", 3): (1, "error: workers is 3; it must be 2, as many as mpiexec has started"),
-        ("--workers", 2, "--seed", 7): (1, "error: worker 1 has another seed than worker 0"),
-        ("--workers", 2, "--data-dir", "elsewhere/data"): (1, "error: worker 1 has another text than worker 0"),
+        ("--workers", 3): (1, "error: workers is 3; it must be 2, as many as mpiexec started"),
+        ("--workers", 2, "--seed", 7): (1, "error: worker 1 differs from worker 0 in seed"),
+        ("--workers", 2, "--data-dir", "elsewhere/data"): (1, "error: worker 1 differs from worker 0 in text"),
         ("--no-such-flag",): (2, "python -m stages.train: error: unrecognized arguments: --no-such-flag"),
     }
     good = command("train", "--workers", 2)
@@ -189,7 +189,7 @@ def test_an_mpiexec_of_another_mpi_is_found_out(project):
         "run(main)"
     )
     ended = result(project, [sys.executable, "-c", code], ENVIRONMENT | {"OMPI_COMM_WORLD_SIZE": "2"})  # of Open MPI
-    message = "mpiexec has started 2 processes, but mpi4py sees 1; it belongs to another MPI"
+    message = "mpiexec has started 2 processes, but mpi4py sees 1; it uses another MPI"
     assert (ended.returncode, ended.stderr.splitlines()[-1]) == (1, f"error: {message}")
 
 

@@ -257,10 +257,15 @@ def test_what_looks_like_a_layer_but_is_none_is_refused(rng):
 )
 def test_what_the_first_layer_lends_exactly_one_later_layer_must_borrow(layers, rng):
     message = (
-        rf"^the {type(layers[0]).__name__} lends \{{.*\}}, and later layers borrow \[.*\]; what the first layer lends"
+        rf"^the {type(layers[0]).__name__} lends \{{.*\}}, and later layers borrow \[.*\]; exactly one later layer"
     )
     with pytest.raises(InputError, match=message):
         Model(layers, rng)
+
+
+def test_the_first_layer_may_not_borrow(rng):
+    with pytest.raises(InputError, match="^the TiedDense borrows .*, but there is no layer before it$"):
+        Model([TiedDense(V, V), Dense(V, V)], rng)
 
 
 def test_a_later_layer_may_not_lend(rng):

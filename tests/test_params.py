@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 POSITIVE = "an integer of at least 1"
 WIDTH = "an integer of at least 1 and at most 1,000,000"
 SHARE = "a number above 0 and below 1"
-SOURCES = "a text or a list of texts, none of them empty"
+SOURCES = "a non-empty text or a list of such texts"
 ALLOWED = {
     "data_url": SOURCES,
     "max_corpus_mb": "a number above 0",
@@ -62,7 +62,7 @@ ALLOWED = {
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
     "workers": POSITIVE,
-    "start_string": "a text that is not empty",
+    "start_string": "a non-empty text",
     "num_to_generate": "an integer of at least 1 and at most 1,000,000,000,000,000,000",
     "temperature": "a number of at least 0",
     "top_k": "an integer of at least 0",
@@ -315,8 +315,8 @@ def test_a_missing_key_is_refused_with_its_default(file, name):
 
 NUM_LINES = default_file().count("\n")
 TYPE = "the YAML type {} can't be used here; text may need quotes"
-TOO_DEEP = "nested too deep; a name may have a number, a text, true, false, or a list of texts"
-NO_KEYS = "holds no hyperparameters; a line such as `seed: 42` gives one its value"
+TOO_DEEP = "nested too deeply; a value may be a number, a text, true, false, or a list of texts"
+NO_KEYS = "has no hyperparameters; a line such as `seed: 42` sets one"
 
 
 def test_a_key_that_is_there_twice_is_refused(file):
@@ -365,7 +365,7 @@ def test_what_yaml_does_not_allow_is_refused_with_its_place(file, content, line,
 @pytest.mark.parametrize("value", ["0x" + "f" * 60_000, "[0x" + "f" * 60_000 + "]"], ids=["number", "list"])
 def test_a_number_that_python_does_not_write_is_refused(file, value):
     path = file(with_line(f"seed: {value}"))
-    assert refusal(load_params, path) == f"{path}: seed is a number of too many digits; it must be {ALLOWED['seed']}"
+    assert refusal(load_params, path) == f"{path}: seed is a number with too many digits; it must be {ALLOWED['seed']}"
 
 
 def test_a_long_value_is_not_shown_whole(file):

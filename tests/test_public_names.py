@@ -1,5 +1,6 @@
 """The names that `import charrnn` offers: each is imported when it is first used, and not before."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,14 @@ def test_every_public_name_is_there(name):
     assert value is getattr(sys.modules[charrnn.ORIGINS[name]], name)
     assert value.__name__ == name and value.__doc__
     assert value.__module__.startswith("charrnn.")
+
+
+def test_type_checkers_see_the_same_names_in_the_same_modules():
+    tree = ast.parse(Path(charrnn.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name: node.module for node in imports for alias in node.names} == charrnn.ORIGINS
+    (names,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
+    assert sorted(ast.literal_eval(names)) == sorted(charrnn.__all__)
 
 
 def test_the_names_that_the_documents_use_are_public():

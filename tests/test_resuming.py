@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -27,9 +28,8 @@ from tests.stage_project import (
     untrained,
 )
 
-KEPT = "what is done is kept, and the same command resumes from there"
+KEPT = "progress is saved, and the same command resumes from there"
 INTERRUPTED = f"interrupted; {KEPT}"
-LONGER = ("--num-epochs", 4, "--dropout", 0.2, "--checkpoint-seconds", 0)
 ENDLESS = ("--num-epochs", 10**9, "--checkpoint-seconds", 1000)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can't send these signals to one process")
@@ -42,17 +42,31 @@ def project(project):
     return project
 
 
-@pytest.fixture(scope="module", params=[1, 2])
-def uninterrupted(request, finished, tmp_path_factory):
-    """Flags for a longer training, the files that it leaves if nothing stops it, and the seconds that it takes."""
-    folder = shutil.copytree(finished, tmp_path_factory.mktemp("uninterrupted") / "project")
+def uninterrupted(finished, folder, *flags):
+    """Flags for a training, the files that it leaves if nothing stops it, and the seconds that it takes."""
+    shutil.copytree(finished, folder)
     untrained(folder)
-    flags = (*LONGER, "--workers", request.param)
     began = time.monotonic()
     run(folder, "train", *flags)
     seconds = time.monotonic() - began
     assert CHECKPOINT not in files(folder)
     return flags, files(folder), seconds
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def saved_often(request, finished, tmp_path_factory):
+    """A training that saves a checkpoint after each batch, see `uninterrupted`."""
+    folder = tmp_path_factory.mktemp("often") / "project"
+    flags = ("--num-epochs", 4, "--dropout", 0.2, "--workers", request.param, "--checkpoint-seconds", 0)
+    return uninterrupted(finished, folder, *flags)
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def saved_seldom(request, finished, tmp_path_factory):
+    """A longer training that saves a checkpoint after each epoch, see `uninterrupted`."""
+    folder = tmp_path_factory.mktemp("seldom") / "project"
+    flags = ("--num-epochs", 30, "--dropout", 0.2, "--workers", request.param, "--checkpoint-seconds", 1000)
+    return uninterrupted(finished, folder, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +90,7 @@ def test_interrupted_training_fails_in_one_line_and_leaves_a_checkpoint_but_no_m
 
 def test_a_checkpoint_of_another_run_is_left_aside_with_a_word(interrupted, tmp_path, finished):
     project = shutil.copytree(interrupted[0], tmp_path / "copy")
-    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} belongs to a run with another num_epochs\n"
+    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} belongs to a run with different num_epochs\n"
     assert left_aside in printed_by(project, "train")
     assert files(project) == files(finished)
 
@@ -89,8 +103,8 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
     assert files(project) == files(finished)
 
 
-def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, uninterrupted):
-    flags, expected, seconds = uninterrupted
+def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
+    flags, expected, seconds = saved_often
     moments, kills = random.Random(8), 0
     for _ in range(20 // 2):  # for each number of workers
         with subprocess.Popen(
@@ -110,14 +124,15 @@ def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project,
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_training_that_was_asked_to_stop_resumes_to_the_same_bytes(number, project, uninterrupted):
-    flags, expected, _ = uninterrupted
-    with begin(project, *flags[:-3], 1000, *flags[-2:], shown="epoch 2/") as process:
+def test_training_that_was_asked_to_stop_resumes_within_the_epoch_to_the_same_bytes(number, project, saved_seldom):
+    flags, expected, _ = saved_seldom
+    with begin(project, *flags, shown="epoch 2/") as process:
         os.killpg(process.pid, number)  # as a terminal does
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
     assert MODEL not in files(project)
-    assert f"resuming from {CHECKPOINT}: epoch " in run(project, "train", *flags)
+    resumed = re.search(rf"resuming from {CHECKPOINT}: epoch \d+, (\d+) batches done", run(project, "train", *flags))
+    assert int(resumed[1]) > 0
     assert files(project) == expected
 
 
@@ -143,22 +158,31 @@ def test_training_asked_to_stop_after_its_last_batch_fails_too(workers, project)
 
 
 @linux
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_worker_that_dies_ends_all_in_one_line_and_the_same_command_resumes(number, project):
-    flags = ("--num-epochs", 20, "--workers", 2)
-    run(project, "train", *flags)
-    expected = files(project)
-    untrained(project)
+@pytest.mark.parametrize("saved_seldom", [2], indirect=True)
+def test_a_worker_that_dies_ends_all_in_one_line_and_the_same_command_resumes(project, saved_seldom):
+    flags, expected, _ = saved_seldom
     with begin(project, *flags) as process:
         first, second = running_in(project)
         assert first == process.pid
-        os.kill(second, number)
+        os.kill(second, signal.SIGKILL)
         _, errors = process.communicate(timeout=60)
-    message = f"error: worker 1 died (signal {number}), so all workers were stopped; {KEPT}\n"
+    message = f"error: worker 1 died (signal 9), so all workers were stopped; {KEPT}\n"
     assert (process.returncode, errors) == (1, message)
     assert_none_left(project)
     assert f"resuming from {CHECKPOINT}: epoch " in run(project, "train", *flags)
     assert files(project) == expected
+
+
+@linux
+def test_sigterm_to_every_process_stops_training_as_to_the_first_one(project):
+    """As a batch system or `docker stop` may send it: only the first process decides what to do."""
+    with begin(project, "--workers", 3, *ENDLESS) as process:
+        for pid in reversed(running_in(project)):
+            os.kill(pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
+    assert_none_left(project)
+    assert CHECKPOINT in files(project)
 
 
 @linux
@@ -173,7 +197,8 @@ def test_one_of_three_workers_that_dies_ends_all(project):
 @linux
 def test_workers_end_with_the_stage_that_has_started_them(project):
     with begin(project, "--workers", 3, *ENDLESS) as process:
-        assert len(running_in(project)) == 3
+        groups = {os.getpgid(pid) for pid in running_in(project)}
+        assert len(groups) == 3  # so that Ctrl-C in a terminal reaches the first only
         process.kill()
         assert_none_left(project)
         assert process.stderr.read() == ""

@@ -84,8 +84,8 @@ LISTED = "must be a list of choices, or have either choices or both from and to"
             "dropout: {from: 0, to: 0.5, when: hidden_dim >= 8}\nhidden_dim: [4, 8]",
             "dropout depends on hidden_dim, which must come before it",
         ),
-        ("hidden_dim: {choices: [[1], 2]}", "nested too deep; a name may have choices, or a range in braces"),
-        ("hidden_dim: {from: {a: 1}, to: 2}", "nested too deep; a name may have choices, or a range in braces"),
+        ("hidden_dim: {choices: [[1], 2]}", "nested too deeply; a value may be choices, or a range in braces"),
+        ("hidden_dim: {from: {a: 1}, to: 2}", "nested too deeply; a value may be choices, or a range in braces"),
         ("hidden_dim: [4, 8]\nhidden_dim: [4, 8]", ", line 2, column 1: duplicate key 'hidden_dim'"),
     ],
 )

@@ -75,9 +75,9 @@ FLAGS = [
     ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or"),
     ("download --data-url http://[::1", "'http://[::1': Invalid IPv6 URL"),
     ("download --data-url http://", "'http://': Invalid URL 'http://': No host supplied"),
-    ("download --data-url=", "data_url is ['']; it must be a text or a list of texts, none of them empty"),
+    ("download --data-url=", "data_url is ['']; it must be a non-empty text or a list of such texts"),
     ("download --max-corpus-mb 0", "max_corpus_mb is '0'; it must be a number above 0"),
-    ("download --max-corpus-mb 1e-3", "'corpus.txt': it has more than 0.001 MB, the limit that max_corpus_mb sets"),
+    ("download --max-corpus-mb 1e-3", "'corpus.txt': it is larger than 0.001 MB, the limit that max_corpus_mb sets"),
     ("prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
     ("prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
     ("train --cell lstn", "cell is 'lstn'; it must be one of gru, lstm, rnn"),
@@ -103,26 +103,29 @@ FLAGS = [
     ("train --window-size 5 --stride 6", "stride is 6; it must be at most window_size, 5"),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0", "training diverged in epoch 1, batch "),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0 --workers 2", "training diverged in epoch 1, batch "),
-    ("train --weights-path nothing.npz", "nothing.npz is missing; run the stages before this one first"),
-    (f"train --hidden-dim 9 --weights-path {MODEL}", f"{MODEL} has another vocabulary or other layers than this run"),
+    ("train --weights-path nothing.npz", "nothing.npz is missing; run the earlier stages first"),
+    (
+        f"train --hidden-dim 9 --weights-path {MODEL}",
+        f"{MODEL} has a different vocabulary or different layers than this run",
+    ),
     ("evaluate --text nothing.txt", "'nothing.txt' is not a file"),
     ("evaluate --text=", "'' is not a file"),
     (f"evaluate --text {MODEL}", f"{MODEL} is not UTF-8"),
     ("evaluate --window-size 600", "window_size is 600; in a text of 600 characters it must be below"),
     ("sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
     ("sample --temperatures 0.5 x", "temperature is 'x'; it must be a number of at least 0"),
-    ("sample --temperatures 0.5 --temperature 1", "--temperature and --temperatures are given; they exclude"),
+    ("sample --temperatures 0.5 --temperature 1", "--temperature and --temperatures are given; use only one"),
     ("sample --top-k=-1", "top_k is '-1'; it must be an integer of at least 0"),
     ("sample --top-p 0", "top_p is '0'; it must be a number above 0 and at most 1"),
     ("sample --num-samples 0", "num_samples is '0'; it must be an integer of at least 1"),
     (f"sample --num-samples {HUGE}", f"num_samples is '{HUGE}'; it must be an integer of at least 1"),
     ("sample --num-to-generate 0", "num_to_generate is '0'; it must be an integer of at least 1"),
     (f"sample --num-to-generate {HUGE}", f"num_to_generate is '{HUGE}'; it must be an integer of at least 1"),
-    ("sample a --start-string b", "the start string is given twice; TEXT, --prompt-file and --start-string exc"),
+    ("sample a --start-string b", "the start string is given twice; use only one of TEXT, --prompt-file and"),
     ("sample --prompt-file nothing.txt", "'nothing.txt' is not a file"),
     (f"sample --prompt-file {MODEL}", f"{MODEL} is not UTF-8"),
-    ("sample ", "start_string is ''; it must be a text that is not empty"),
-    ("sample --start-string=", "start_string is ''; it must be a text that is not empty"),
+    ("sample ", "start_string is ''; it must be a non-empty text"),
+    ("sample --start-string=", "start_string is ''; it must be a non-empty text"),
     ("sample abx¤", "start_string is 'abx¤': text has characters that are not in"),
     ("sample ab\udcff", "text has a lone surrogate '\\udcff' at position 2; only characters are allowed"),
     ("sample --output .", "error: .: Is a directory"),
@@ -142,8 +145,8 @@ PARAMS_FILES = [
     (append(b"seed: 1\n"), "sample", "column 1: duplicate key 'seed'"),
     (append(b"\xff"), "train", "column 1: not UTF-8"),
     (append(b"#" * 70_000), "train", "params.yaml has more than 65,536 characters"),
-    (append(b"a: &a [[x]]\n"), "train", "nested too deep; a name may have a number, a text, "),
-    (rewrite("params.yaml", lambda text: b""), "train", "params.yaml holds no hyperparameters"),
+    (append(b"a: &a [[x]]\n"), "train", "nested too deeply; a value may be a number, a text, "),
+    (rewrite("params.yaml", lambda text: b""), "train", "params.yaml has no hyperparameters"),
     *(
         (change_param(name, value), stage, f"params.yaml: {name} is {shown}; it must be a")
         for stage in ("download", "train")
@@ -153,11 +156,11 @@ PARAMS_FILES = [
             ("learning_rate", "-1", "-1"),
             ("learning_rate", "fast", "'fast'"),
             ("hidden_dim", "1.5", "1.5"),
-            ("hidden_dim", "0x" + 5000 * "f", "a number of too many digits"),
+            ("hidden_dim", "0x" + 5000 * "f", "a number with too many digits"),
             ("max_corpus_mb", "null", "None"),
         )
     ),
-    (change_param("start_string", "''"), "sample", "start_string is ''; it must be a text that is not empty"),
+    (change_param("start_string", "''"), "sample", "start_string is ''; it must be a non-empty text"),
     (change_param("start_string", "ab¤"), "sample", "'ab¤': text has characters that are not in the vocabulary: '¤'"),
     (change_param("start_string", r'"a\ud800"'), "sample", r"'a\ud800': text has a lone surrogate '\ud800' at pos"),
     (replace_by_folder("params.yaml"), "train", f"params.yaml: {OF_A_FOLDER}"),
@@ -166,16 +169,16 @@ PARAMS_FILES = [
 
 OTHER_SPLIT = f"{MODEL} was trained on another text, or another split of it, than the one in data/processed"
 OTHER_FILES = [
-    (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the stages before this one first"),
+    (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the earlier stages first"),
     (replace_by_folder("data/raw/input.txt"), "prepare", f"error: data/raw/input.txt: {OF_A_FOLDER}"),
     (corpus(b""), "prepare", "data/raw/input.txt is empty"),
     (corpus(TEXT.encode() + b"\xff"), "prepare", f"is not UTF-8: invalid start byte at byte {len(TEXT.encode())}"),
     (corpus(b"x"), "prepare", "has no character but 'x'; a corpus must have at least two different ones"),
     (corpus(b"x" * 28), "prepare", "has no character but 'x'; a corpus must have at least two different ones"),
     (corpus(b"xyz"), "prepare", "the text has 3 characters, which leaves 0 for"),
-    (remove("data/processed"), "train", "data/processed/train.npy is missing; run the stages before"),
-    (remove("data/processed"), "evaluate", "data/processed/vocabulary.json is missing; run the stages before"),
-    (remove("data/processed/test.npy"), "evaluate", "data/processed/test.npy is missing; run the stages before"),
+    (remove("data/processed"), "train", "data/processed/train.npy is missing; run the earlier stages"),
+    (remove("data/processed"), "evaluate", "data/processed/vocabulary.json is missing; run the earlier stages"),
+    (remove("data/processed/test.npy"), "evaluate", "data/processed/test.npy is missing; run the earlier stages"),
     (rewrite("data/processed/train.npy", cut), "train", "data/processed/train.npy is damaged"),
     (rewrite("data/processed/test.npy", cut), "evaluate", "data/processed/test.npy is damaged"),
     (rewrite("data/processed/vocabulary.json", cut), "train", "data/processed/vocabulary.json is damaged"),
@@ -183,7 +186,7 @@ OTHER_FILES = [
     (rewrite("data/processed/vocabulary.json", lambda text: b"{}"), "train", "processed/vocabulary.json is damaged"),
     (prepare("--train-size", 0.5, "--validation-size", 0.9), "train --window-size 150", "in a text of 150 characters "),
     *(
-        (remove("models"), stage, f"{MODEL} is missing; run the stages before this one first")
+        (remove("models"), stage, f"{MODEL} is missing; run the earlier stages first")
         for stage in ("evaluate", "sample", f"train --weights-path {MODEL}")
     ),
     *(
@@ -285,7 +288,7 @@ def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, proje
     "flags, why",
     [
         ((), "it is an HTML page; a corpus must be plain text"),
-        (("--max-corpus-mb", "1e-5"), "it has more than 1e-05 MB, the limit that max_corpus_mb sets"),
+        (("--max-corpus-mb", "1e-5"), "it is larger than 1e-05 MB, the limit that max_corpus_mb sets"),
     ],
 )
 def test_a_page_that_is_no_corpus_ends_with_one_line(project, flags, why):

@@ -51,7 +51,7 @@ def test_the_stages_leave_their_files_and_no_others(finished):
 
 def test_calibration_scales_the_last_layer_of_the_model_and_changes_nothing_else(project):
     plain, figures = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
-    assert "logits times" in printed_by(project, "train", "--calibrate")
+    assert "calibration: the logits are multiplied by" in printed_by(project, "train", "--calibrate")
     scaled, with_factor = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
     factor = with_factor.pop("calibration")
     assert factor != 1 and with_factor == figures
@@ -336,7 +336,7 @@ def test_a_model_with_other_hyperparameters_than_params_yaml_needs_its_name(proj
         assert ended.returncode == 1
         assert ended.stderr == (
             "error: models/other.npz was trained with seed 7, but params.yaml has 42; train again, or name the model "
-            "with --weights-path to take it as it is\n"
+            "with --weights-path to use it anyway\n"
         )
 
 

@@ -242,7 +242,7 @@ def test_parameters_that_are_not_finite_are_divergence_even_if_the_validation_te
     def spoil(parameters, gradient, state):
         model.p[0].table[4] = np.inf
 
-    with pytest.raises(DivergenceError, match="epoch 1: there are parameters that are not finite$"):
+    with pytest.raises(DivergenceError, match="epoch 1: some parameters are not finite$"):
         fit(model, ids, np.zeros(9, np.uint8), rng=rng, optimizer=optimizer(spoil), window_size=20)
 
 
@@ -268,7 +268,7 @@ def test_parameters_that_are_not_finite_are_divergence_even_if_the_validation_te
         (dict(batch_size=0), "batch_size is 0; it must be an integer of at least 1 and at most 1,000,000"),
         (dict(window_size=0), "window_size is 0; it must be an integer of at least 1"),
         (dict(num_epochs=0), "num_epochs is 0; it must be an integer of at least 1"),
-        (dict(workers=0), "workers is 0; it must be an integer of at least 1"),
+        (dict(workers=0), "workers is 0; it must be an integer of at least 1 and at most 1,024"),
         (dict(weight_decay=1000), "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below 1"),
         (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
     ],
@@ -466,7 +466,10 @@ def test_a_callback_need_not_do_anything(rng):
 def test_a_misspelt_callback_method_is_refused():
     with pytest.raises(InputError) as error:
         type("Mine", (Callback,), {"on_batch": print, "on_epoch_end": print})
-    assert str(error.value) == "Mine: callbacks have no on_epoch_end; known are on_batch, on_epoch, on_stop"
+    known = "on_batch, on_epoch, should_stop, on_stop"
+    assert str(error.value) == f"Mine: callbacks have no on_epoch_end; known are {known}"
+    with pytest.raises(InputError, match="^Mine: callbacks have no shoud_stop; known are"):
+        type("Mine", (Callback,), {"shoud_stop": print})
     with pytest.raises(InputError, match="^Heir: callbacks have no on_batches; known are"):
         type("Heir", (Calls,), {"on_batches": print})
     assert type("Fine", (Calls,), {"on_epoch": print, "other": print})

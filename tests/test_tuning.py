@@ -286,7 +286,7 @@ def test_an_error_is_one_line_and_an_exit_code(project):
 
 def test_without_data_the_search_says_what_to_run(project):
     remove("data")(project)
-    with pytest.raises(SystemExit, match="^error: data/processed/train.npy is missing; run the stages before .*$"):
+    with pytest.raises(SystemExit, match="^error: data/processed/train.npy is missing; run the earlier stages .*$"):
         call(project, "--top", 0)
 
 
@@ -314,7 +314,7 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     best, second = complete_trials(repository)[:2]
     name = f"tune-main-{best.number}"
     assert (
-        f"experiment {name} has validation loss {best.value:.6g}, as its trial had; `dvc exp apply {name}`" in printed
+        f"experiment {name} has validation loss {best.value:.6g}, like its trial; `dvc exp apply {name}`" in printed
     )
 
     _, baseline = json.loads(run_in(repository, "dvc", "exp", "show", "--json").stdout)
@@ -348,7 +348,7 @@ def test_top_is_how_many_of_the_best_become_experiments(searched, tmp_path, monk
     [
         (
             1.23457,
-            "experiment tune-a has validation loss 1.23457, as its trial had; `dvc exp apply tune-a` applies it\n",
+            "experiment tune-a has validation loss 1.23457, like its trial; `dvc exp apply tune-a` applies it\n",
         ),
         (1.23458, "warning: experiment tune-a has validation loss 1.23458, but its trial had 1.23457: "),
     ],

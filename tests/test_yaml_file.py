@@ -217,7 +217,7 @@ def test_an_anchor_may_be_there_twice(file, content):
 @pytest.mark.parametrize("content", ["", "# nothing\n", "---\n", "- a\n", "a", "42\n", "[a: 1]", "!!omap [a: 1]"])
 def test_a_file_without_names_is_refused(file, content):
     assert refusal(file(content)) == (
-        "params.yaml holds no hyperparameters; a line such as `seed: 42` gives one its value"
+        "params.yaml has no hyperparameters; a line such as `seed: 42` sets one"
     )
 
 
@@ -239,7 +239,7 @@ def test_a_file_without_names_is_refused(file, content):
 def test_what_is_nested_too_deep_is_refused(file, content, levels, line, column):
     path = file(content)
     assert refusal(path, levels, "two lists") == (
-        f"params.yaml, line {line}, column {column}: nested too deep; a name may have two lists"
+        f"params.yaml, line {line}, column {column}: nested too deeply; a value may be two lists"
     )
 
 
@@ -257,14 +257,15 @@ def test_aliases_are_refused_before_they_fill_memory(file, value):
         assert tracemalloc.get_traced_memory()[1] < 12_000_000
     finally:
         tracemalloc.stop()
-    assert re.match(r"params.yaml, line 1, column \d+: (nested too deep|aliases make more than 65,536 char)", message)
+    problem = "(nested too deeply|aliases expand this file to more than 65,536 char)"
+    assert re.match(rf"params.yaml, line 1, column \d+: {problem}", message)
 
 
 @pytest.mark.parametrize("unit", ["[", "{", "{a: ", "- ", "x", '"', "#\n", "a: &a\n", "a: |\n  b\n"])
 def test_a_deep_or_large_file_is_refused(file, unit):
     content = unit * (LARGEST_FILE // len(unit))
     assert "characters" not in refusal(file(content))
-    assert refusal(file(content + unit)) == "params.yaml has more than 65,536 characters, the most that may be in it"
+    assert refusal(file(content + unit)) == "params.yaml has more than 65,536 characters, the most that are allowed"
 
 
 def test_a_full_file_is_read(file):

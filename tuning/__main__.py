@@ -1,7 +1,7 @@
 """Search for good hyperparameters by validation loss; the best trials become DVC experiments.
 
-Reads the prepared text, never the test text, and the search space in search.yaml. Run again, the search resumes, also
-on another machine that uses the same --storage.
+Reads the prepared text, but never the test text, and the search space in search.yaml. The same command resumes the
+search, also on another machine with the same --storage.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tuning.options import SPACE_FILE, STORAGE, Options
 
 NUMBERS = (
     Setting(
-        20, "trials in the study at the end, earlier ones included; no limit with --minutes alone", "trials", at_least=1
+        20, "finished trials to stop at, earlier ones included; no limit with --minutes alone", "trials", at_least=1
     ),
     Setting(inf, "start no trial after this many minutes", "minutes", above=0),
     Setting(1, "how many of the best trials become DVC experiments; 0 for none", "top", at_least=0),

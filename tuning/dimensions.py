@@ -1,4 +1,4 @@
-"""The dimensions of a search space: a range or some choices for each hyperparameter that the search varies."""
+"""The dimensions of a search space: a range or choices for each hyperparameter that the search varies."""
 
 import operator
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Range:
         return ", ".join([f"{self.low} to {self.high}", *details]) + (f" when {self.when}" if self.when else "")
 
     def suggest(self, trial: BaseTrial, name: str) -> Value:
-        """The value that a trial takes."""
+        """Suggest a value for a trial."""
         if isinstance(self.low, int):
             return trial.suggest_int(name, self.low, int(self.high), step=int(self.step or 1), log=self.log)
         value = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
@@ -61,7 +61,7 @@ class Choices:
         return "one of " + ", ".join(map(as_yaml, self.values)) + (f" when {self.when}" if self.when else "")
 
     def suggest(self, trial: BaseTrial, name: str) -> Value:
-        """The value that a trial takes."""
+        """Suggest a value for a trial."""
         return trial.suggest_categorical(name, self.values)
 
 
@@ -69,7 +69,7 @@ SearchSpace = dict[str, Range | Choices]
 
 
 def suggest(space: SearchSpace, trial: BaseTrial, fixed: Mapping[str, Value]) -> dict[str, Value]:
-    """All hyperparameters of a trial: suggested ones where the space has them and their condition holds, else fixed."""
+    """All hyperparameters of a trial: suggested if the space has them and their condition holds, else fixed."""
     params = dict(fixed)
     for name, dimension in space.items():
         if dimension.when is None or dimension.when.holds(params):

@@ -14,7 +14,7 @@ DVC = (sys.executable, "-m", "dvc")
 
 
 def require_dvc() -> None:
-    """Raise InputError now rather than after the search, unless DVC can run experiments in this folder."""
+    """Raise InputError unless DVC can run experiments in this folder, before the search rather than after it."""
     for command in (("git", "rev-parse", "--verify", "HEAD"), (*DVC, "root")):
         ended = subprocess.run(command, capture_output=True, encoding="utf-8")
         if ended.returncode:
@@ -23,11 +23,11 @@ def require_dvc() -> None:
 
 
 def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None:
-    """Run a trial as an experiment, and say whether its validation loss is the trial's."""
+    """Run a trial as an experiment, and print whether it has the trial's validation loss."""
     recorded, expected = run_experiment(name, params), float(f"{loss:.{DIGITS}g}")
     if recorded == expected:
         message = (
-            f"experiment {name} has validation loss {recorded}, as its trial had; `dvc exp apply {name}` applies it"
+            f"experiment {name} has validation loss {recorded}, like its trial; `dvc exp apply {name}` applies it"
         )
     else:
         message = (
@@ -40,7 +40,7 @@ def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None
 def run_experiment(name: str, params: Mapping[str, Value]) -> float:
     """Run the pipeline with these hyperparameters, outside the workspace.
 
-    An experiment of the same name is replaced. DVC takes from its cache what it has run before.
+    It replaces an experiment of the same name. DVC takes stages that it has already run from its cache.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def run_experiment(name: str, params: Mapping[str, Value]) -> float:
     Raises
     ------
     InputError
-        If DVC fails. It has printed why.
+        If DVC fails. It has printed the reason.
     """
     if name in _dvc("exp", "list", "--name-only", capture=True).split():
         _dvc("exp", "remove", name, capture=True)

@@ -1,4 +1,4 @@
-"""What the command line of a search says, and where its results go."""
+"""The options of a search, and the paths of its results."""
 
 import re
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ TABLE = Paths.metrics_dir / "tuning.csv"
 
 @dataclass(frozen=True)
 class Options:
-    """The flags of `python -m tuning`, which its help describes.
+    """The flags of `python -m tuning`; its --help describes them.
 
     Raises
     ------
     InputError
-        If the study can't have this name.
+        If the name of the study is not allowed.
     """
 
     trials: float

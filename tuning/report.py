@@ -1,4 +1,4 @@
-"""The report of a search: one HTML page of plots, which needs no network."""
+"""The report of a search: one HTML page of plots, which works without a network."""
 
 import html
 import warnings
@@ -23,7 +23,7 @@ LOSS, SECONDS = "validation loss", "training seconds"
 
 
 def write_report(path: Path, study: optuna.Study) -> None:
-    """Write the page. Plotly's library is part of it."""
+    """Write the page, which includes Plotly's library."""
     title = f"Study {html.escape(study.study_name)}"
     page = [
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>',
@@ -46,7 +46,7 @@ def write_report(path: Path, study: optuna.Study) -> None:
 
 
 def learning_curves(study: optuna.Study) -> go.Figure:
-    """Validation loss by epoch, a line for each trial; those of pruned trials are paler."""
+    """Validation loss by epoch, with a line for each trial; lines of pruned trials are paler."""
     figure = go.Figure()
     for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         losses = trial.user_attrs.get("losses", [])

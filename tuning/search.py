@@ -24,9 +24,9 @@ class Search:
     Parameters
     ----------
     num_trials
-        How many finished trials the study is to have, whoever ran them.
+        Stop when the study has this many finished trials, including trials of other searches.
     deadline
-        The `time.monotonic` after which no trial starts.
+        No trial starts after this time, as measured by `time.monotonic`.
     """
 
     bar: tqdm
@@ -57,7 +57,7 @@ class Search:
                     break
                 if finished + states[TrialState.RUNNING] < self.num_trials:
                     self._run_one_trial()
-                else:  # should another search die, this one repeats its trial
+                else:  # if another search dies, this one repeats its trial
                     self.bar.set_postfix_str(f"waiting for {states[TrialState.RUNNING]} trials of other searches")
                     time.sleep(POLL_SECONDS)
 
@@ -70,7 +70,7 @@ class Search:
                 repeat_trial(self.study, self._frozen(self.trial))
             raise
         except (RuntimeError, ValueError):
-            # Optuna raises these if another search found no heartbeat of this trial, and repeats it.
+            # Optuna raises these if another search missed the heartbeat of this trial and repeats it.
             if not self.trial or not self._is_repeated(self.trial):
                 raise
             self.bar.write(f"trial {self.trial.number}: its heartbeat stopped, so another search repeats it")

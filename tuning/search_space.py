@@ -1,4 +1,4 @@
-"""Reads search.yaml, which gives some hyperparameters a range or choices, and checks it before the first trial."""
+"""Read search.yaml, which gives some hyperparameters a range or choices, and check it before the first trial."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -14,7 +14,7 @@ from stages.common.params import PARAMS
 from stages.common.yaml_file import read_yaml
 from tuning.dimensions import COMPARISONS, Choices, Condition, Range, SearchSpace
 
-IRRELEVANT = ("calibrate", "log_interval")  # to a trial's loss
+IRRELEVANT = ("calibrate", "log_interval")  # for a trial's loss
 # A lucky seed or another rounding of sums makes no better model.
 TUNABLE = tuple(name for name in training.PARAMS if name not in ("seed", "workers", *IRRELEVANT))
 NUMBERS = (int, float)
@@ -30,7 +30,7 @@ def load_search_space(path: Path) -> SearchSpace:
     Raises
     ------
     InputError
-        If the file can't be read, a name is not one of `TUNABLE`, a condition refers to a later one, or a value is
+        If the file can't be read, a name is not one of `TUNABLE`, a condition refers to a later name, or a value is
         not allowed.
     """
     space: SearchSpace = {}

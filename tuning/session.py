@@ -1,4 +1,4 @@
-"""One call of `python -m tuning`, from the prepared text to the results of the search."""
+"""One run of `python -m tuning`, from the prepared text to the results of the search."""
 
 import time
 
@@ -21,14 +21,14 @@ from tuning.trials import Task
 
 
 def tune(options: Options) -> None:
-    """Search, write table and report, and make the best trials DVC experiments.
+    """Search, write the table and the report, and turn the best trials into DVC experiments.
 
     Raises
     ------
     InputError
-        If something in params.yaml or the options can't be used, or no trial is complete.
+        If a value in params.yaml or an option is not allowed, or no trial is complete.
     KeyboardInterrupt
-        If a signal arrives. Table and report have been written.
+        If a signal arrives. The table and the report have been written.
     """
     params = load_params()
     fixed = {name: params[name] for name in training.PARAMS}

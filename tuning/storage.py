@@ -14,17 +14,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from charrnn.errors import InputError
 from tuning.options import STORAGE
 
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the search has messages of its own
-warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of heartbeats
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # the search prints its own messages
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # about heartbeats
 
-MISSED_HEARTBEATS = 4  # after so many, a trial counts as lost
+MISSED_HEARTBEATS = 4  # after this many, a trial counts as lost
 CONNECTION_ATTEMPTS = 5
 
 repeat_trial = RetryHeartbeatStaleTrialCallback()  # adds a trial that repeats a lost one
 
 
 def open_storage(url: str, heartbeat: int) -> RDBStorage:
-    """Connect to a database, and create the tables of Optuna that are missing; `heartbeat` is in seconds."""
+    """Connect to a database, and create any missing tables of Optuna; `heartbeat` is in seconds."""
     parsed = make_url(url)
     if parsed.drivername == "postgresql":  # SQLAlchemy's default driver depends on its version
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -47,7 +47,7 @@ def open_storage(url: str, heartbeat: int) -> RDBStorage:
 
 @contextlib.contextmanager
 def database_errors(url: str) -> Iterator[None]:
-    """In this block, errors of the database become one line that names it without its password."""
+    """Turn errors of the database in this block into one line that names it without its password."""
     try:
         shown = make_url(url).render_as_string(hide_password=True)
     except ArgumentError:

@@ -33,7 +33,7 @@ def subject_of(
 def open_study(
     url: str, name: str, subject: Mapping[str, Any], *, pareto: bool, seed: int, heartbeat: int
 ) -> optuna.Study:
-    """The study of this name, created if there is none.
+    """Open the study of this name, or create it.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def open_study(
     elif before != subject:
         differing = [key for key in {**before, **subject} if before.get(key) != subject.get(key)]
         raise InputError(
-            f"study {name!r} was started with another {', '.join(differing)}; --study NAME starts a new one"
+            f"study {name!r} was started with different {', '.join(differing)}; --study NAME starts a new one"
         )
     return study
 
@@ -70,7 +70,7 @@ def best_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def searched_params(trial: FrozenTrial) -> str:
-    """The hyperparameters that the search varies, rounded to be read; the table has all digits."""
+    """The hyperparameters that the search varies, rounded for reading; the table has all digits."""
     params = trial.user_attrs["params"].items()
     return ", ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={as_yaml(value)}" for name, value in params

@@ -1,4 +1,4 @@
-"""One trial: it trains as `python -m stages.train` does, so that the pipeline gets its validation loss again."""
+"""One trial. It trains exactly like `python -m stages.train`, so the pipeline reproduces its validation loss."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,16 +17,16 @@ from tuning.dimensions import SearchSpace, suggest
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials of a search have in common.
+    """The inputs that all trials of a search share.
 
     Attributes
     ----------
     space
         The hyperparameters that the search varies.
     fixed
-        A value for every hyperparameter of training, which holds wherever the space does not apply.
+        A value for every hyperparameter of training, used wherever the space does not apply.
     texts
-        The ids to train on and those to validate with.
+        The training ids and the validation ids.
     """
 
     space: SearchSpace
@@ -69,7 +69,7 @@ def run_trial(trial: Trial, task: Task, stop: StopOnSignal, show: Callable[[int,
 
 
 class EpochReport(Callback):
-    """Adds the validation loss of every epoch to the study, which may then prune the trial."""
+    """Reports the validation loss of every epoch to the study, which may then prune the trial."""
 
     def __init__(self, trial: Trial, num_epochs: int, show: Callable[[int, float], None]) -> None:
         self.trial, self.num_epochs, self.show = trial, num_epochs, show

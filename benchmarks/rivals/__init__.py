@@ -1,8 +1,8 @@
-"""The same network in other hands, one file each: what `benchmarks.training` compares charrnn with.
+"""The same network in other libraries, one file each, for `benchmarks.training` to compare charrnn with.
 
 Weights and gradients are passed as a dict of float32 arrays in charrnn's shapes, gates in the order r, z, c:
 `embedding.table` (V, E), `gru1.kernel` (3, E, H), `gru1.recurrent_kernel` (3, H, H), `gru1.bias` (3, H), with
-reset_after `gru1.recurrent_bias` (H,), the same for `gru2` where there are two layers, `dense.kernel` (H, V) and
+reset_after `gru1.recurrent_bias` (H,), the same for `gru2` if there are two layers, `dense.kernel` (H, V) and
 `dense.bias` (V,).
 """
 
@@ -26,7 +26,7 @@ class Contender(ABC):
     targets
         Which positions of a window predict the next character: "every" or "last".
     one_layer_only
-        Whether it can't have several GRU layers.
+        Whether it supports only one GRU layer.
     """
 
     reset_after = False
@@ -47,11 +47,11 @@ class Contender(ABC):
 
 
 def num_gru_layers(weights: Arrays) -> int:
-    """How many GRU layers these weights are for."""
+    """The number of GRU layers that these weights are for."""
     return sum(name.endswith(".recurrent_kernel") for name in weights)
 
 
-# Where each one is, in the form that `pkgutil.resolve_name` reads: its packages are imported only if it takes part.
+# The class of each, in the form that `pkgutil.resolve_name` reads: its packages are imported only if it takes part.
 RIVALS = {
     "PyTorch, NAdam": "benchmarks.rivals.pytorch:PyTorchNAdam",
     "PyTorch, Adam": "benchmarks.rivals.pytorch:PyTorchAdam",

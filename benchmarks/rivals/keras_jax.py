@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.rivals import Contender, num_gru_layers
 
-Z_R_C = [1, 0, 2]  # where Keras's gates are among charrnn's, and the other way round
+Z_R_C = [1, 0, 2]  # positions of Keras's gates in charrnn's order, and vice versa
 
 
 def from_charrnn(weights):
@@ -40,10 +40,10 @@ def to_charrnn(variables):
 
 
 class KerasOnJax(Contender):
-    """This step is the fastest of those tried.
+    """The fastest of the steps that were tried.
 
-    `train_on_batch` takes a little longer. So does reset_after=True, for which Keras has a scan of its own, except that
-    they are about even at (128, 32, 100). An unrolled step takes minutes to compile.
+    `train_on_batch` takes a little longer. So does reset_after=True, for which Keras has its own scan, except that they
+    are about even at (128, 32, 100). An unrolled step takes minutes to compile.
     """
 
     def __init__(self, weights, x, y):

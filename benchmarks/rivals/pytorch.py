@@ -33,7 +33,7 @@ def from_charrnn(weights):
         gates, D, H = weights[f"{ours}.kernel"].shape
         recurrent_bias = np.zeros(
             (gates, H), np.float32
-        )  # PyTorch has a second bias in r and z too, which adds nothing
+        )  # PyTorch also has a redundant second bias in r and z
         recurrent_bias[2] = weights[f"{ours}.recurrent_bias"]
         arrays |= {
             f"gru.weight_ih_{theirs}": weights[f"{ours}.kernel"].swapaxes(1, 2).reshape(gates * H, D),

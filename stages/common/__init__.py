@@ -1,1 +1,1 @@
-"""What the stages do alike: params, flags, paths, files, progress."""
+"""Code that the stages share: params, flags, paths, files, progress."""

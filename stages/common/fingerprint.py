@@ -1,4 +1,4 @@
-"""What identifies a file, or all of the code."""
+"""Hashes that identify files, and a string that identifies the code."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ def file_hash(*paths: Path) -> str:
 
 
 def code_version() -> str:
-    """What distinguishes this code, and the NumPy that it runs on, from any other."""
+    """A string that identifies this code and the NumPy that it runs on."""
     folders = Path(charrnn.__file__).parent, Path(__file__).parents[1]
     sources = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return f"{file_hash(*sources)} NumPy {np.__version__}"

@@ -1,4 +1,4 @@
-"""The command-line flags of a stage: its hyperparameters, and where files lie."""
+"""The command-line flags of a stage: its hyperparameters, and the paths of files."""
 
 import argparse
 import os
@@ -22,14 +22,14 @@ PATH_HELP = {
 
 
 def parser(description: str | None, params: Sequence[str], **reworded: str) -> argparse.ArgumentParser:
-    """A parser with a flag for each of the stage's params and for every path; keywords reword the help of some.
+    """A parser with a flag for each of the stage's params and for every path; keywords replace the help of some.
 
-    All stages take all paths, so that the same flags can be passed to each of them.
+    Every stage accepts all paths, so that the same flags can be passed to all stages.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",
         description=description,
-        epilog="A hyperparameter not given here has its value from params.yaml, which ships with the defaults above.",
+        epilog="Hyperparameters not given as flags are read from params.yaml, which ships with the defaults above.",
     )
     group = parser.add_argument_group("hyperparameters")
     for name in params:
@@ -45,7 +45,7 @@ def parser(description: str | None, params: Sequence[str], **reworded: str) -> a
 
 
 def values(args: argparse.Namespace, params: Sequence[str]) -> dict[str, Value]:
-    """The stage's params: from the flags where they are given, otherwise from params.yaml.
+    """The stage's params: from the flags if they are given, otherwise from params.yaml.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def paths(args: argparse.Namespace) -> Paths:
 
 
 def source(path: str) -> tuple[int | str, str]:
-    """What to open for a path from the command line, where - is standard input, and what to call it in errors.
+    """The file to open for a path from the command line, where - is standard input, and its name in error messages.
 
     Raises
     ------

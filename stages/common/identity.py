@@ -1,4 +1,4 @@
-"""What identifies a training run, so that it resumes from its own checkpoint and never from another's."""
+"""Identify a training run, so that it resumes from its own checkpoint and no other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,12 +23,12 @@ def identity(params: Mapping[str, Value], data: Mapping[str, Any], paths: Paths)
 
 
 def require_same_run(group: Workers, run: Mapping[str, Any]) -> None:
-    """Raise InputError unless this process of the group is to train as rank 0 is, and on the same kind of processor.
+    """Raise InputError unless this process of the group has the same run and kind of processor as rank 0.
 
-    Each takes its steps by itself, so sums in another order would let their parameters drift apart.
+    Each process updates its own parameters, so sums in another order would let them drift apart.
     """
     own = {**run, "kind of processor": sorted(pool.get("architecture", "") for pool in threadpool_info())}
     first = group.broadcast(own)
     differing = [name for name, value in own.items() if value != first[name]]
     if differing:
-        raise InputError(f"worker {group.rank} has another {', '.join(differing)} than worker 0")
+        raise InputError(f"worker {group.rank} differs from worker 0 in {', '.join(differing)}")

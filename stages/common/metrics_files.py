@@ -1,4 +1,4 @@
-"""The metrics that stages write: JSON and CSV, with figures that are finite and rounded to what is meaningful."""
+"""Write metrics as JSON and CSV; every figure must be finite, and is rounded to its significant digits."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a flat mapping."""
     text = json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n"
-    with atomic_write(path) as temporary:  # the lone surrogates of a path that is not UTF-8 as JSON writes them, \udc80
+    with atomic_write(path) as temporary:  # lone surrogates, from a path that is not UTF-8, become \udc80 as in JSON
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 

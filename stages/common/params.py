@@ -1,7 +1,7 @@
-"""The hyperparameters: which there are, and what params.yaml says of them.
+"""All hyperparameters, and reading and writing params.yaml.
 
-The library declares its own (`charrnn.config`), this file those of the pipeline. `python -m stages.params` prints a
-params.yaml in which everything has its default.
+`charrnn.config` declares the library's hyperparameters, this file the pipeline's. `python -m stages.params` prints a
+params.yaml in which every hyperparameter has its default.
 """
 
 import re
@@ -38,12 +38,12 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 @dataclass(frozen=True)
 class DownloadConfig(Config):
-    """What the stage `download` fetches."""
+    """The corpus that the stage `download` fetches."""
 
     data_url: list[str] = setting(
-        [TINY_SHAKESPEARE, BUNDLED_PLAY], "the corpus: the first of these URLs or paths that works"
+        [TINY_SHAKESPEARE, BUNDLED_PLAY], "URLs or paths of the corpus; the first one that works is used"
     )
-    max_corpus_mb: float = setting(10_000.0, "size of the largest corpus to read, in millions of bytes", above=0)
+    max_corpus_mb: float = setting(10_000.0, "largest corpus to accept, in millions of bytes", above=0)
 
 
 @dataclass(frozen=True)
@@ -51,26 +51,28 @@ class SplitConfig(Config):
     """How the stage `prepare` splits the text."""
 
     train_size: float = setting(
-        0.8, "share of the text for training and validation together; the rest is the test text", above=0, below=1
+        0.8, "fraction of the text for training and validation; the rest is the test text", above=0, below=1
     )
-    validation_size: float = setting(0.2, "share of that for validation", above=0, below=1)
+    validation_size: float = setting(
+        0.2, "fraction of the training and validation text that is for validation", above=0, below=1
+    )
 
 
 @dataclass(frozen=True)
 class RunConfig(Config):
-    """What the stage `train` does besides training."""
+    """Other settings of the stage `train`."""
 
-    calibrate: bool = setting(False, "after training, scale the logits to predict the validation text best")
+    calibrate: bool = setting(False, "after training, scale the logits by the factor with the lowest validation loss")
     seed: int = setting(42, "seed of all randomness: initial weights, shuffling, dropout, sampling", at_least=0)
     log_interval: int = setting(10, "mini-batches between two updates of the progress bar", at_least=1)
 
 
 @dataclass(frozen=True)
 class PromptConfig(Config):
-    """What the stage `sample` starts from, and how much it writes."""
+    """The start and the length of the text that the stage `sample` writes."""
 
     start_string: str = setting("ROMEO:", "text that a sample begins with")
-    num_to_generate: int = setting(64, "characters to write after start_string", at_least=1, at_most=10**18)
+    num_to_generate: int = setting(64, "characters to generate after start_string", at_least=1, at_most=10**18)
 
 
 def params_of(*configs: type[Config]) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ PARAMS: dict[str, Setting] = {name: declared for config in CONFIGS for name, dec
 
 
 def config_from(params: Mapping[str, Value], config: type[AnyConfig]) -> AnyConfig:
-    """The config object of this class, with the values that the hyperparameters have."""
+    """A config object of this class, with the values of these hyperparameters."""
     return config(**{name: params[name] for name in settings(config)})
 
 
@@ -93,7 +95,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     Raises
     ------
     InputError
-        If it can't be read, a key is missing, unknown or there twice, or a value is not allowed.
+        If it can't be read, a key is missing, unknown or duplicate, or a value is not allowed.
     """
     values = read_yaml(path)
     unknown = [key for key in values if key not in PARAMS]
@@ -109,7 +111,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
 
 
 def default_file() -> str:
-    """The text of a params.yaml in which everything has its default."""
+    """The text of a params.yaml in which every hyperparameter has its default."""
     return params_file({name: param.default for name, param in PARAMS.items()})
 
 

@@ -1,4 +1,4 @@
-"""Where the files of the pipeline lie."""
+"""The paths of the pipeline's files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders and names that every stage takes as flags, and the files that follow from them."""
+    """The folders and names that every stage takes as flags, and the paths that follow from them."""
 
     data_dir: Path = Path("data")
     data_filename: str = "input.txt"
@@ -22,12 +22,12 @@ class Paths:
 
     @property
     def processed(self) -> Path:
-        """The folder in which `prepare` leaves the ids of each part of the text."""
+        """The folder in which `prepare` writes the ids of the training, validation and test text."""
         return self.data_dir / "processed"
 
     @property
     def vocabulary(self) -> Path:
-        """The characters that have an id, and the text and split they come from."""
+        """The file with the vocabulary, and the hash and split of the corpus."""
         return self.processed / "vocabulary.json"
 
     @property

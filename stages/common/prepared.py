@@ -1,4 +1,4 @@
-"""The prepared text that later stages read: ids, the vocabulary, and what identifies the corpus and its split."""
+"""The prepared text that later stages read: ids, vocabulary, and the hash and split of the corpus."""
 
 import contextlib
 import json
@@ -36,11 +36,11 @@ def read_vocabulary(path: Path) -> tuple[TextVectorizer, dict[str, Any]]:
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """The ids of one part of the text, as a memory map; raises as `read_vocabulary` does."""
+    """The ids of the training, validation or test text, as a memory map; raises the errors of `read_vocabulary`."""
     with _damage_named(path):
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(ids, np.ndarray) or ids.ndim != 1 or ids.dtype.kind != "u":
-            raise ValueError("it holds no array of ids")
+            raise ValueError("it has no array of ids")
         return ids
 
 

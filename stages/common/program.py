@@ -1,4 +1,4 @@
-"""How a stage ends: whatever goes wrong is one clear line and an exit code that tells DVC."""
+"""Run a stage: every error ends it with one clear line, and with an exit code that DVC sees."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ from charrnn.errors import CharRNNError
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage. An error that its user can mend, and Ctrl-C, end it with one line and an exit code above 0."""
-    # An overflow is found by the figures it leads to. np.errstate would slow down every NumPy call; this does not.
+    """Run a stage. Errors that the user can fix, and Ctrl-C, end it with one line and an exit code above 0."""
+    # Overflows show in figures that are not finite. np.errstate would slow down every NumPy call; this filter does not.
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
-    # The terminal or file may lack characters of the text. (To mypy, standard output could be anything with `write`.)
+    # The output encoding may lack characters of the text. (For mypy, standard output is anything with `write`.)
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         with threadpool_limits(1, user_api="blas"):  # so that results do not depend on the number of cores
@@ -26,7 +26,7 @@ def run(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing; run the stages before this one first, or `dvc repro`")
+        sys.exit(f"error: {error.filename} is missing; run the earlier stages first, or `dvc repro`")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         sys.exit(f"error: {place}{error.strerror or error}")

@@ -1,4 +1,4 @@
-"""What a training run shows while it lasts: a progress bar, a line for each epoch, and the learning curve as a file."""
+"""The progress of a training run: a progress bar, a line for each epoch, and the learning curve as a file."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The start string of a sample: an argument, a flag, a file, or params.yaml."""
+"""The start string of a sample: from an argument, a flag, a file, or params.yaml."""
 
 import argparse
 
@@ -8,12 +8,12 @@ from stages.common import flags
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The ways to give a start string besides --start-string."""
-    parser.add_argument("start", nargs="?", metavar="TEXT", help="the start string, in place of --start-string")
+    """Add the ways to give a start string besides --start-string."""
+    parser.add_argument("start", nargs="?", metavar="TEXT", help="the start string; replaces --start-string")
     parser.add_argument(
         "--prompt-file",
         metavar="PATH",
-        help="read the start string from a file, without its last line end; - is standard input",
+        help="read the start string from a file, without its last line break; - is standard input",
     )
 
 
@@ -26,7 +26,7 @@ def start_string(args: argparse.Namespace) -> str | None:
         If it was given more than once, or a file can't be read.
     """
     if sum(given is not None for given in (args.start, args.prompt_file, args.start_string)) > 1:
-        raise InputError("the start string is given twice; TEXT, --prompt-file and --start-string exclude each other")
+        raise InputError("the start string is given twice; use only one of TEXT, --prompt-file and --start-string")
     if args.prompt_file is None:
         return args.start if args.start is not None else args.start_string
     return "".join(read_text(*flags.source(args.prompt_file))).removesuffix("\n").removesuffix("\r")

@@ -29,14 +29,14 @@ def train_resumably(
     checkpoint_seconds: float,
     group: Workers | None,
 ) -> History:
-    """Train with processes of our own, or as one of a group, whose rank 0 alone prints and writes.
+    """Train in processes of our own, or as one of a group, in which only rank 0 prints and writes.
 
     Parameters
     ----------
     texts
-        The ids to train on and those to validate with.
+        The training ids and the validation ids.
     run
-        What identifies the run, see `stages.common.identity`.
+        Identifies the run, see `stages.common.identity`.
 
     Raises
     ------
@@ -65,13 +65,13 @@ def train_resumably(
             if stop.received:  # whoever ended it asked all of us to stop
                 raise KeyboardInterrupt(KEPT) from None
             raise WorkerError(f"{error}; {KEPT}") from None
-        if stop.received:  # after the last batch; the checkpoint is that of the last epoch
+        if stop.received:  # after the last batch; the checkpoint is from the last epoch
             raise KeyboardInterrupt(KEPT)
     return history
 
 
 def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
-    """Where this run can resume, if there is a checkpoint of it. Prints what it finds."""
+    """The state that this run can resume from, if it has a checkpoint. Prints what it finds."""
     if not paths.checkpoint.exists():
         return None
     try:

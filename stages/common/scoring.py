@@ -1,4 +1,4 @@
-"""How well the trained model predicts a text, in words."""
+"""Print how well the trained model predicts a text."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ from stages.common.metrics_files import require_finite
 
 
 def in_words(metrics: dict[str, float]) -> str:
-    """The figures of `charrnn.evaluation.evaluate` as a line."""
+    """The figures of `charrnn.evaluation.evaluate` as one line."""
     return (
         f"loss {metrics['loss']:.4f} nats per character ({metrics['bits_per_char']:.4f} bits), "
         f"perplexity {metrics['perplexity']:.3f}, accuracy {metrics['accuracy']:.2%}, "

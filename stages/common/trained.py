@@ -1,4 +1,4 @@
-"""The trained model, compared with params.yaml and the prepared text: no stage uses one that they would not give."""
+"""Load the trained model, and refuse it if it does not match params.yaml and the prepared text."""
 
 from charrnn.errors import InputError
 from charrnn.model_file import ModelFile, load_model
@@ -8,15 +8,15 @@ from stages.common.prepared import read_vocabulary
 
 
 def load_trained(paths: Paths) -> ModelFile:
-    """The model of the pipeline, or, without any comparison, the one that --weights-path names.
+    """Load the pipeline's model and check it, or load the model that --weights-path names without any check.
 
-    DVC records params when a stage has ended, so it would not notice one that was edited in the meantime.
+    DVC records params when a stage ends, so it would not notice an edit that was made while the stage ran.
 
     Raises
     ------
     InputError
-        If the file is no model file, or the model was trained with other hyperparameters than those of params.yaml,
-        or on another text or split than the prepared one, if there is one.
+        If the file is not a model file, or the model was trained with hyperparameters that differ from params.yaml, or
+        on another text or split than the prepared one, if there is one.
     OSError
         If a file can't be read.
     """
@@ -28,7 +28,7 @@ def load_trained(paths: Paths) -> ModelFile:
         if name in now and value != now[name]:
             raise InputError(
                 f"{paths.model} was trained with {name} {value!r}, but {PARAMS_FILE} has {now[name]!r}; train again, "
-                "or name the model with --weights-path to take it as it is"
+                "or name the model with --weights-path to use it anyway"
             )
     if paths.vocabulary.exists():
         require_same_data(trained, paths)

@@ -1,4 +1,4 @@
-"""How hyperparameters become a model and a training run, in the stage `train` and in the search alike."""
+"""Make a model from hyperparameters and train it, for both the stage `train` and the search."""
 
 import signal
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ from charrnn.training import Callback, History, TrainingState, fit, train
 from stages.common.params import RunConfig, config_from, params_of
 
 PARAMS = params_of(ModelConfig, TrainingConfig, RunConfig)
-KEPT = "what is done is kept, and the same command resumes from there"
+KEPT = "progress is saved, and the same command resumes from there"
 
 
 def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
-    """A model with its initial weights, and the generator that drew them, which training uses next.
+    """A model with initial weights, and the random generator that drew them, which training uses next.
 
     Raises
     ------
@@ -38,16 +38,16 @@ def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Mode
 
 
 def load_initial_weights(model: Model, vectorizer: TextVectorizer, path: Path) -> None:
-    """Give the model the parameters of a model file.
+    """Copy the parameters of a model file into the model.
 
     Raises
     ------
     InputError
-        If the file has another vocabulary or other layers, or is no model file.
+        If the file has a different vocabulary or different layers, or is not a model file.
     """
     start = load_model(path)
     if start.vectorizer != vectorizer or start.model.layers != model.layers:
-        raise InputError(f"{path} has another vocabulary or other layers than this run")
+        raise InputError(f"{path} has a different vocabulary or different layers than this run")
     model.parameters[...] = start.model.parameters
 
 
@@ -61,12 +61,12 @@ def fit_with_params(
     callbacks: Sequence[Callback] = (),
     resume: TrainingState | None = None,
 ) -> History:
-    """Train with everything that the params say, in processes of our own or as one of a group that has been started.
+    """Train with these params, in processes of our own or as one of a group that has already started.
 
     Parameters
     ----------
     texts
-        The ids to train on and those to validate with.
+        The training ids and the validation ids.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def fit_with_params(
     if len(validation_ids) <= params["window_size"]:
         raise InputError(
             f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
-            "be below that: make it smaller or take a longer text"
+            "be below that: make it smaller or use a longer text"
         )
     config = config_from(params, TrainingConfig)
     options: dict[str, Any] = dict(rng=rng, callbacks=callbacks, resume=resume)
@@ -89,14 +89,12 @@ def fit_with_params(
 
 
 class StopOnSignal(Callback):
-    """Ctrl-C and SIGTERM stop training after the current batch. A second one stops it at once.
-
-    A context manager, in which the signals have this meaning.
+    """A context manager in which Ctrl-C and SIGTERM stop training after the current batch, and a second one at once.
 
     Attributes
     ----------
     received
-        Whether there was a signal.
+        Whether a signal has arrived.
     """
 
     def __init__(self, group: Workers = ALONE) -> None:

@@ -1,11 +1,11 @@
-"""Reads params.yaml and search.yaml as DVC does, in YAML 1.2, and reports every error with its line and column.
+"""Read params.yaml and search.yaml as DVC does, in YAML 1.2, and report every error with its line and column.
 
 PyYAML's own SafeLoader follows YAML 1.1: it reads `1e-3` as text, `no` as False, `012` as 10 and `1:30` as 90, and when
 a key is repeated, it silently keeps the last value. DVC reads params.yaml with ruamel.yaml, which follows YAML 1.2, so
 we would train with one value while DVC records another. The loader here reads what ruamel.yaml reads.
 
-It refuses what no hyperparameter needs and the two parsers may read differently: types beyond the core schema (dates,
-merge keys, sets), directives such as `%YAML 1.1`, and question marks and colons where YAML 1.1 and 1.2 differ.
+It refuses anything that no hyperparameter needs and that the two may read differently: types beyond the core schema
+(dates, merge keys, sets), directives such as `%YAML 1.1`, and question marks and colons where YAML 1.1 and 1.2 differ.
 """
 
 import re
@@ -20,15 +20,15 @@ from charrnn.errors import InputError
 
 Levels = tuple[tuple[type[Node], ...], ...]  # kinds of collections, from the outermost level to the innermost
 
-LARGEST_FILE = 1 << 16  # characters; PyYAML reads some 100,000 a second
-LONGEST_PROBLEM = 200  # characters of an error
+LARGEST_FILE = 1 << 16  # characters; PyYAML reads about 100,000 a second
+LONGEST_PROBLEM = 200  # characters of an error message
 BASES = {"0b": 2, "0o": 8, "0x": 16}
 STANDARD = "tag:yaml.org,2002:"
 NULL, BOOL, INT, FLOAT, STR = (STANDARD + name for name in ("null", "bool", "int", "float", "str"))
 COLLECTIONS: dict[type[Node], str] = {SequenceNode: STANDARD + "seq", MappingNode: STANDARD + "map"}
 
-# The first character and the pattern of a plain scalar of each type that YAML 1.1 writes differently. The patterns are
-# ruamel.yaml's, which accept more than the core schema does.
+# For each type that YAML 1.1 writes differently, the possible first characters and the pattern of a plain scalar. The
+# patterns are ruamel.yaml's, which accept more than the core schema does.
 PLAIN_SCALARS = {
     BOOL: ("tTfF", r"true|True|TRUE|false|False|FALSE"),
     INT: ("-+0123456789", r"[-+]? (0b[01_]+ | 0o[0-7_]+ | 0x[0-9a-fA-F_]+ | [0-9_]+)"),
@@ -47,19 +47,19 @@ FORBIDDEN = re.compile("[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000
 def read_yaml(
     path: Path, levels: Levels = ((SequenceNode,),), expected: str = "a number, a text, true, false, or a list of texts"
 ) -> Mapping[str, Any]:
-    """The names and values of a YAML file, not checked yet.
+    """The names and values in a YAML file, not checked yet.
 
     Parameters
     ----------
     levels
-        The kinds of collections that a value may be, then those that may be inside it, and so on.
+        The kinds of collections that a value may be, then the kinds that may be inside it, and so on.
     expected
-        The same in words.
+        The same in words, for error messages.
 
     Raises
     ------
     InputError
-        If the file can't be read, is not YAML, is no mapping, or is nested in another way.
+        If the file can't be read, is not YAML, is not a mapping, or is nested in another way.
     """
     loader = _Loader(_read_text(path))
     try:
@@ -72,21 +72,21 @@ def read_yaml(
         problem = ", ".join(filter(None, (error.context, error.problem)))
         raise _input_error(path, mark.line, mark.column, problem) from None
     except (ValueError, OverflowError, RecursionError) as error:  # which PyYAML itself does not catch
-        problem = "nested too deep" if isinstance(error, RecursionError) else "no character has this number"
+        problem = "nested too deeply" if isinstance(error, RecursionError) else "no character has this number"
         mark = loader.get_mark()
         raise _input_error(path, mark.line, mark.column, problem) from None
-    raise InputError(f"{path} holds no hyperparameters; a line such as `seed: 42` gives one its value")
+    raise InputError(f"{path} has no hyperparameters; a line such as `seed: 42` sets one")
 
 
 def _read_text(path: Path) -> str:
     try:
-        # DVC opens it like this too. A byte that is not UTF-8 becomes a surrogate, so that FORBIDDEN finds its place.
+        # DVC opens it like this too. A byte that is not UTF-8 becomes a surrogate, which FORBIDDEN then finds.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read(LARGEST_FILE + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; run this from the folder that holds it") from None
     if len(text) > LARGEST_FILE:
-        raise InputError(f"{path} has more than {LARGEST_FILE:,} characters, the most that may be in it")
+        raise InputError(f"{path} has more than {LARGEST_FILE:,} characters, the most that are allowed")
     if found := FORBIDDEN.search(text):
         character, (*lines, line) = found[0], text[: found.start()].split("\n")
         is_byte = "\udc80" <= character <= "\udcff"
@@ -100,22 +100,22 @@ def _input_error(path: Path, line: int, column: int, problem: str) -> InputError
 
 
 class _Loader(SafeLoader):
-    """Parses text into nodes as PyYAML does, and makes values of them as ruamel.yaml does."""
+    """Parses text into nodes as PyYAML does, and makes values from them as ruamel.yaml does."""
 
     size = 0  # characters and items in everything built so far
 
     def build(self, node: Node, levels: Levels, expected: str) -> Any:
-        """The value of a node. Its collections must be nested as `levels` says, and `expected` in words."""
+        """The value of a node. Its collections must be nested as `levels` says; `expected` says the same in words."""
         self.size += len(node.value)
-        if self.size > LARGEST_FILE:  # a few aliases of aliases can stand for more than any memory holds
-            raise _error(node.start_mark, f"aliases make more than {LARGEST_FILE:,} characters of this file")
+        if self.size > LARGEST_FILE:  # a few aliases of aliases can expand to more than fits in memory
+            raise _error(node.start_mark, f"aliases expand this file to more than {LARGEST_FILE:,} characters")
         if isinstance(node, ScalarNode):
             try:
                 return self.construct_object(node)
             except (ValueError, LookupError):
                 raise _error(node.start_mark, f"no {_type(node)} can be made of {reprlib.repr(node.value)}") from None
         if not levels or not isinstance(node, levels[0]):
-            raise _error(node.start_mark, f"nested too deep; a name may have {expected}")
+            raise _error(node.start_mark, f"nested too deeply; a value may be {expected}")
         if node.tag != COLLECTIONS[type(node)]:
             self.refuse_type(node)
         if isinstance(node, SequenceNode):
@@ -156,7 +156,7 @@ class _Loader(SafeLoader):
     fetch_document_end = fetch_directive  # ruamel.yaml refuses a second `...`
 
     def fetch_key(self) -> None:
-        """Refuse `?` where PyYAML reads the start of a key and ruamel.yaml may read text, as in `[https://host/?a=b]`."""
+        """Refuse `?` where PyYAML reads the start of a key and ruamel.yaml may read text: `[https://host/?a=b]`."""
         raise _error(self.get_mark(), "text with a question mark must be in quotes here")
 
     def fetch_value(self) -> None:
