@@ -132,7 +132,7 @@ def compressor_figures(compress: Callable[[bytes], bytes], corpus: Corpus) -> Fi
 
 
 def network_params(name: str) -> dict[str, Value]:
-    """The default params, or those of a recipe."""
+    """The default params, or the params of a recipe."""
     return DEFAULTS if name == "default" else load_params(RECIPES / f"{name}.yaml")
 
 

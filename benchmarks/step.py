@@ -56,7 +56,7 @@ class Shape(NamedTuple):
         return 3 * (gru + dense)
 
 
-# The first is the default run's, the last that of `recipes/best.yaml`, except for the embedding.
+# The first is the default run's, the last is from `recipes/best.yaml`, except for the embedding.
 SHAPES = [
     Shape(128, 32, 100),
     Shape(256, 64, 100),

@@ -5,7 +5,7 @@ memory. Every contender starts from the same weights and batch, and is timed onl
 gradients as charrnn with one worker. "charrnn" itself has the default number of workers. The optimizer is Adam in the
 plain GRU, in the textbook and where a name says so, and otherwise Nadam. In the table
 
-* "relative" is the time of a step divided by that of charrnn's step;
+* "relative" is the time of a step divided by the time of charrnn's step;
 * "predictions/s" counts predicted characters. The textbook predicts one character from each window. All others predict
   one at each time step, so each of their steps learns from T times as many;
 * "of floor" is the time that the multiply-adds of the step would take at the speed of a large matrix product on all

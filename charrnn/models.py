@@ -72,7 +72,7 @@ class Model(Network):
         rng
             Shuffles the windows and seeds the dropout.
         optimizer
-            The name of an optimizer, for which `learning_rate` and `beta_2` are settings, or one of your own.
+            The name of an optimizer, which uses the settings `learning_rate` and `beta_2`, or your own optimizer.
         callbacks, resume
             See `charrnn.training.train`.
         settings

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from charrnn.parallel import processes
 from tests.dvc_project import environment, first_outs, first_run, repository  # noqa: F401 (these are fixtures)
+from tests.requirements_report import requirements_report
 from tests.worker_jobs import GUARD
 
 settings.register_profile("charrnn", deadline=None)
@@ -45,3 +46,7 @@ def started(monkeypatch):
     yield started
     guard.cancel()
     assert [process.args for process in started if process.returncode is None] == []
+
+
+def pytest_report_header():
+    return requirements_report()

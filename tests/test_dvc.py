@@ -33,7 +33,7 @@ def test_a_change_to_the_gru_reruns_no_stage_before_training(repository):
     with open(repository / "charrnn/layers/gru.py", "a", encoding="utf-8") as file:
         file.write("# a remark\n")
     assert changed_stages(repository) == ["evaluate", "sample", "train"]
-    (repository / "stages/common/another.py").touch()  # a new file in a folder
+    (repository / "charrnn/storage/another.py").touch()  # a new file in a folder
     assert changed_stages(repository) == sorted(STAGES)
 
 

@@ -127,7 +127,7 @@ def test_a_worker_that_finds_something_wrong_ends_those_that_wait_for_it(project
     shutil.copytree(project, project / "elsewhere")
     printed_by(project, "prepare", "--train-size", 0.7, "--data-dir", "elsewhere/data")
     cases = {
-        ("--workers", 0): (1, "error: workers is '0'; it must be an integer of at least 1"),
+        ("--workers", 0): (1, "error: workers is '0'; it must be an integer of at least 1 and at most 1,024"),
         ("--workers", 3): (1, "error: workers is 3; it must be 2, as many as mpiexec started"),
         ("--workers", 2, "--seed", 7): (1, "error: worker 1 differs from worker 0 in seed"),
         ("--workers", 2, "--data-dir", "elsewhere/data"): (1, "error: worker 1 differs from worker 0 in text"),

@@ -61,7 +61,7 @@ ALLOWED = {
     "calibrate": "true or false",
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
-    "workers": POSITIVE,
+    "workers": "an integer of at least 1 and at most 1,024",
     "start_string": "a non-empty text",
     "num_to_generate": "an integer of at least 1 and at most 1,000,000,000,000,000,000",
     "temperature": "a number of at least 0",
@@ -146,6 +146,7 @@ BAD = [
     *((name, 0) for name in OF_TYPE[int] if ALLOWED[name].startswith(POSITIVE)),
     *((name, 10**6 + 1) for name, allowed in ALLOWED.items() if allowed == WIDTH),
     ("num_layers", 1001),
+    ("workers", 1025),
     ("num_to_generate", 10**18 + 1),
     *((name, value) for name in OF_TYPE[float] for value in (True, nan, inf, -inf, None, "", "nan", "-inf", "x", [1])),
     *((name, -1e-9) for name in OF_TYPE[float]),
@@ -222,7 +223,7 @@ def test_params_files_are_brought_up_to_date(file):
     given = {"seed": 7, "data_url": ["a b.txt", "c: d#"], "start_string": "Ä\n\u2028", "carry_state": True}
     assert load_params(path) == {name: param.default for name, param in PARAMS.items()} | given
     updated = path.read_bytes()
-    assert updated.startswith(b"# mine\n\n# the corpus")
+    assert updated.startswith(f"# mine\n\n# {PARAMS['data_url'].help}\ndata_url:\n".encode())
     assert params_program(path).returncode == 0 and path.read_bytes() == updated
 
 

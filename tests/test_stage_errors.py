@@ -194,7 +194,7 @@ OTHER_FILES = [
         for stage in ("evaluate", "sample", f"train --weights-path {MODEL}")
         for damage in (cut, spoil)
     ),
-    (prepare_another_text, f"train --weights-path {MODEL}", "another vocabulary or other layers"),
+    (prepare_another_text, f"train --weights-path {MODEL}", "a different vocabulary or different layers"),
     (prepare_another_text, "evaluate", OTHER_SPLIT),
     (prepare_another_text, "sample", OTHER_SPLIT),
     (prepare_another_text, f"evaluate --weights-path {MODEL}", OTHER_SPLIT),

@@ -313,9 +313,7 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     assert run_in(repository, "git", "status", "--porcelain").stdout == f" M {TABLE.as_posix()}\n"
     best, second = complete_trials(repository)[:2]
     name = f"tune-main-{best.number}"
-    assert (
-        f"experiment {name} has validation loss {best.value:.6g}, like its trial; `dvc exp apply {name}`" in printed
-    )
+    assert f"experiment {name} has validation loss {best.value:.6g}, like its trial; `dvc exp apply {name}`" in printed
 
     _, baseline = json.loads(run_in(repository, "dvc", "exp", "show", "--json").stdout)
     (experiment,) = baseline["experiments"]

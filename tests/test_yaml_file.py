@@ -216,9 +216,7 @@ def test_an_anchor_may_be_there_twice(file, content):
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "---\n", "- a\n", "a", "42\n", "[a: 1]", "!!omap [a: 1]"])
 def test_a_file_without_names_is_refused(file, content):
-    assert refusal(file(content)) == (
-        "params.yaml has no hyperparameters; a line such as `seed: 42` sets one"
-    )
+    assert refusal(file(content)) == ("params.yaml has no hyperparameters; a line such as `seed: 42` sets one")
 
 
 @pytest.mark.parametrize(

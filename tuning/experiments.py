@@ -26,9 +26,7 @@ def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None
     """Run a trial as an experiment, and print whether it has the trial's validation loss."""
     recorded, expected = run_experiment(name, params), float(f"{loss:.{DIGITS}g}")
     if recorded == expected:
-        message = (
-            f"experiment {name} has validation loss {recorded}, like its trial; `dvc exp apply {name}` applies it"
-        )
+        message = f"experiment {name} has validation loss {recorded}, like its trial; `dvc exp apply {name}` applies it"
     else:
         message = (
             f"warning: experiment {name} has validation loss {recorded}, but its trial had {expected}: the trial ran "

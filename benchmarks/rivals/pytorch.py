@@ -31,9 +31,7 @@ def from_charrnn(weights):
     for i in range(num_gru_layers(weights)):
         ours, theirs = f"gru{i + 1}", f"l{i}"
         gates, D, H = weights[f"{ours}.kernel"].shape
-        recurrent_bias = np.zeros(
-            (gates, H), np.float32
-        )  # PyTorch also has a redundant second bias in r and z
+        recurrent_bias = np.zeros((gates, H), np.float32)  # PyTorch also has a redundant second bias in r and z
         recurrent_bias[2] = weights[f"{ours}.recurrent_bias"]
         arrays |= {
             f"gru.weight_ih_{theirs}": weights[f"{ours}.kernel"].swapaxes(1, 2).reshape(gates * H, D),

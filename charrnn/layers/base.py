@@ -16,7 +16,7 @@ from charrnn.errors import InputError
 if sys.version_info >= (3, 14):
     import annotationlib
 
-MISSPELT = 0.85  # similarity of a field's name to that of a method, above which it is a misspelt method
+MISSPELT = 0.85  # a field whose name is more similar than this to a method's is a misspelt method
 
 
 class Layer(ABC):
@@ -128,7 +128,7 @@ class Layer(ABC):
 
 def _field_names(cls: type) -> set[str]:
     """The names of the annotations that become dataclass fields."""
-    if sys.version_info >= (3, 14):  # where annotations may refer to what is defined later
+    if sys.version_info >= (3, 14):  # there, annotations may refer to names that are defined later
         annotations = get_annotations(cls, format=annotationlib.Format.FORWARDREF)
     else:
         annotations = get_annotations(cls)

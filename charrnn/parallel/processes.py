@@ -7,9 +7,8 @@ To sum arrays, each worker writes its own into its slot of the shared memory. Wh
 each adds up all slots, in the same order. Two sets of slots are used in turn, so that each sum needs only one barrier:
 no worker can begin the sum after next before all have finished reading this one.
 
-At the barrier, each worker sends a byte to rank 0, and rank 0 answers with one. If a process has died, for whatever
-reason, the process that waits for it reads the end of the pipe instead. So one death ends all processes, and none has
-to be killed.
+At the barrier, each worker sends a byte to rank 0, and rank 0 answers with one. If a process has died for any reason,
+the process that waits for it reads the end of the pipe instead. So one death ends all processes.
 """
 
 import mmap
@@ -223,7 +222,7 @@ def _shared_memory(num_bytes: int) -> Iterator[tuple[mmap.mmap, int | str]]:
         return
     with _nameless_file() as file:
         file.truncate(num_bytes)
-        # The worker's standard streams take the numbers 0 to 2, which are free where they are closed in this process.
+        # The worker's standard streams take the descriptors 0 to 2, so the handle must not, even if they are free here.
         handle = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
         try:
             yield mmap.mmap(handle, num_bytes), handle
@@ -232,7 +231,7 @@ def _shared_memory(num_bytes: int) -> Iterator[tuple[mmap.mmap, int | str]]:
 
 
 def _nameless_file() -> BinaryIO:
-    """A file in memory where the system has such, which on Linux is not in /dev/shm, too small in many containers."""
+    """An unnamed file, if possible in memory. On Linux it is not in /dev/shm, which is too small in many containers."""
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # some builds of Python have no memfd_create, some kernels refuse it
             return open(os.memfd_create("charrnn"), "r+b")
@@ -268,7 +267,7 @@ class _JobPickler(pickle.Pickler):
 
 
 def _offset(array: np.memmap) -> int:
-    """Where in its file a mapped array begins, which may be a part of another one."""
+    """The offset at which a mapped array, which may be a slice of another one, begins in its file."""
     whole: Any = array
     while isinstance(whole.base, np.memmap):
         whole = whole.base
@@ -276,7 +275,7 @@ def _offset(array: np.memmap) -> int:
 
 
 def _checksum(array: Array) -> int:
-    """That of some numbers all over an array."""
+    """The checksum of numbers taken from the whole length of an array."""
     return zlib.crc32(array[:: max(1, len(array) // CHECKED)].tobytes())
 
 

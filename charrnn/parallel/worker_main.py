@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, even in the middle of a long batch (elsewhere than on Windows)."""
+    """End this process soon after its parent, even in the middle of a long batch (but not on Windows)."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -29,7 +29,7 @@ def train_resumably(
     checkpoint_seconds: float,
     group: Workers | None,
 ) -> History:
-    """Train in processes of our own, or as one of a group, in which only rank 0 prints and writes.
+    """Train in our own processes, or as one of a group, in which only rank 0 prints and writes.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def train_resumably(
         try:
             history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
         except WorkerError as error:
-            if stop.received:  # whoever ended it asked all of us to stop
+            if stop.received:  # the signal that ended the worker asked this process to stop too
                 raise KeyboardInterrupt(KEPT) from None
             raise WorkerError(f"{error}; {KEPT}") from None
         if stop.received:  # after the last batch; the checkpoint is from the last epoch

@@ -61,7 +61,7 @@ def fit_with_params(
     callbacks: Sequence[Callback] = (),
     resume: TrainingState | None = None,
 ) -> History:
-    """Train with these params, in processes of our own or as one of a group that has already started.
+    """Train with these params, in our own processes or as one of a group that has already started.
 
     Parameters
     ----------
