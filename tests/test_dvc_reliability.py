@@ -105,7 +105,7 @@ def test_interrupted_training_is_no_success_and_resumes(number, clone, first_out
 
 
 def test_params_edited_during_training_are_found_out(repository):
-    set_params(repository, num_epochs=40)
+    set_params(repository, num_epochs=100)
     with begin_repro(repository, "epoch 1/") as process:
         set_params(repository, learning_rate=0.123)
         _, errors = process.communicate(timeout=120)

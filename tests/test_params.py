@@ -22,10 +22,10 @@ from stages.common.params import (
     config_from,
     default_file,
     load_params,
-    params_file,
     params_of,
 )
 from stages.common.yaml_file import read_yaml
+from stages.params import page
 
 ROOT = Path(__file__).parents[1]
 POSITIVE = "an integer of at least 1"
@@ -189,66 +189,11 @@ def test_the_default_file_explains_every_key():
         assert f"\n# {param.help}{choices}\n{param.name}:" in default_file()
 
 
-def test_the_default_file_can_be_printed():
-    printed = subprocess.run(
-        [sys.executable, "-m", "stages.params"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
-    )
-    assert printed.stdout == default_file()
-
-
-RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
-def test_a_recipe_is_a_whole_params_file(recipe):
-    text = recipe.read_text(encoding="utf-8")
-    assert params_file(load_params(recipe), heading=text.partition("\n")[0]) == text
-
-
-def test_there_are_recipes():
-    assert [path.stem for path in RECIPES] == ["best", "fast", "long", "middle"]
-
-
-def params_program(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "stages.params", *args], cwd=ROOT, capture_output=True, encoding="utf-8"
-    )
-
-
-def test_params_files_are_brought_up_to_date(file):
-    """A file of another version keeps its first line and its values, and gets what it lacks."""
-    path = file('# mine\n\nseed: 7\ndata_url: [a b.txt, "c: d#"]\nstart_string: "Ä\\n\\u2028"\ncarry_state: true\n')
-    ended = params_program(path)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    given = {"seed": 7, "data_url": ["a b.txt", "c: d#"], "start_string": "Ä\n\u2028", "carry_state": True}
-    assert load_params(path) == {name: param.default for name, param in PARAMS.items()} | given
-    updated = path.read_bytes()
-    assert updated.startswith(f"# mine\n\n# {PARAMS['data_url'].help}\ndata_url:\n".encode())
-    assert params_program(path).returncode == 0 and path.read_bytes() == updated
-
-
-def test_a_params_file_without_a_comment_gets_one(file):
-    path = file("seed: 42\n")
-    assert params_program(path).returncode == 0
-    assert path.read_text(encoding="utf-8") == default_file()
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("hiden_dim: 8\n", ": 'hiden_dim' is not a hyperparameter"),
-        ("seed: -1\n", f": seed is -1; it must be {ALLOWED['seed']}"),
-        (
-            "seed: [1\n",
-            ", line 2, column 1: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'",
-        ),
-    ],
-)
-def test_a_params_file_that_is_wrong_stays_as_it_is(file, content, problem):
-    path = file(content)
-    ended = params_program(path)
-    assert (ended.returncode, ended.stderr) == (1, f"error: {path}{problem}\n")
-    assert path.read_text(encoding="utf-8") == content
+@pytest.mark.parametrize(("flags", "text"), [((), default_file()), (("--table",), page())])
+def test_the_default_file_and_the_page_can_be_printed(flags, text):
+    command = [sys.executable, "-m", "stages.params", *flags]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, text, "")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
 def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
     flags, expected, seconds = saved_often
     moments, kills = random.Random(8), 0
-    for _ in range(20 // 2):  # for each number of workers
+    while kills < 20 / 2:  # for each number of workers; where the machine is suddenly faster, training may end first
         with subprocess.Popen(
             command("train", *flags), cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL
         ) as process:
@@ -116,7 +116,8 @@ def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project,
                 process.kill()
         kills += process.returncode != 0
         (project / MODEL).unlink(missing_ok=True)  # as DVC would before it starts again
-    assert kills >= 5
+    if sys.platform == "linux":
+        assert_none_left(project)
     has_checkpoint = CHECKPOINT in files(project)
     printed = run(project, "train", *flags)
     assert printed.count(f"resuming from {CHECKPOINT}") == has_checkpoint
