@@ -19,6 +19,7 @@ from benchmarks.pipeline import ENVIRONMENT, run_stage, set_up, stage
 from benchmarks.preparation import MB, peak_megabytes, write_corpus
 from benchmarks.step import NUM_WORKERS, Charrnn, Shape, random_batch
 from benchmarks.training import CALLS, WARM_UP
+from stages.common.paths import Paths
 
 CENTRE = {"H": 128, "B": 32, "T": 100}
 VARIED = {"H": (32, 64, 128, 256, 512), "B": (1, 8, 32, 128), "T": (25, 50, 100, 200, 400)}
@@ -57,6 +58,7 @@ def training_start(folder: Path, seconds: float) -> dict[str, float]:
     import pty
     import termios  # neither exists on Windows
 
+    (folder / Paths().checkpoint).unlink(missing_ok=True)  # of the run before, which was killed
     terminal, stderr = pty.openpty()
     termios.tcsetwinsize(stderr, (24, 80))  # without a width the bar would not be drawn
     started = time.perf_counter()
