@@ -9,6 +9,7 @@ from hypothesis import settings
 from charrnn.parallel import processes
 from tests.dvc_project import environment, first_outs, first_run, repository  # noqa: F401 (these are fixtures)
 from tests.requirements_report import requirements_report
+from tests.stage_project import finished, printed, project  # noqa: F401
 from tests.worker_jobs import GUARD
 
 settings.register_profile("charrnn", deadline=None)

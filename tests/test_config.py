@@ -181,7 +181,7 @@ def test_values_are_converted_and_checked_when_an_object_is_made():
     )
     assert refusal(replace, config, cell="transformer") == "cell is 'transformer'; it must be one of gru, lstm, rnn"
     assert refusal(SamplingConfig, top_p=0) == "top_p is 0; it must be a number above 0 and at most 1"
-    assert refusal(TrainingConfig, workers=0) == "workers is 0; it must be an integer of at least 1"
+    assert refusal(TrainingConfig, workers=0) == "workers is 0; it must be an integer of at least 1 and at most 1,024"
 
 
 def test_the_final_learning_rate_is_at_most_the_learning_rate():

@@ -53,6 +53,7 @@ def clone(first_run, tmp_path):
 
 def test_killed_twice_in_every_stage_the_next_repro_leaves_the_same_bytes(clone, first_outs):
     """All of DVC is killed, first when the stage has hardly begun, then somewhere in it."""
+    lock = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))
     (clone / "dvc.lock").unlink()  # with it, evaluate and sample would not run: Git has their outputs
     for stage in STAGES:
         for delay in (0.05, random.Random(stage).uniform(0.1, 0.3)):
@@ -64,6 +65,8 @@ def test_killed_twice_in_every_stage_the_next_repro_leaves_the_same_bytes(clone,
     run(clone, "dvc", "repro")
     assert contents(clone, OUTS) == first_outs
     assert not list(clone.rglob("*.partial"))
+    assert yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8")) == lock  # perhaps in another order
+    run(clone, "git", "checkout", "-q", "dvc.lock")
     assert run(clone, "git", "status", "--porcelain").stdout == ""
     assert not (clone / CHECKPOINT).exists()
 

@@ -340,7 +340,7 @@ import numpy as np
 from charrnn import SGD, Dense, Embedding, InputError, Model, create_char_rnn_model
 ids = np.random.default_rng(0).integers(5, size=400).astype(np.uint8)
 
-def train(layers, workers, optimizer=None):
+def train(layers, workers, optimizer="nadam"):
     model, rng = Model(layers, np.random.default_rng(1)), np.random.default_rng(2)
     settings = dict(num_epochs=1, window_size=10, stride=10, workers=workers)
     try:

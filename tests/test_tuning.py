@@ -139,12 +139,12 @@ def test_minutes_end_a_search(project):
 @pytest.mark.parametrize(
     ("change", "flags", "words"),
     [
-        (change_param("stride", 4), (), "another stride;"),
-        (change_param("dropout", 0.1), (), "another dropout;"),
-        (change_param("workers", 2), (), "another workers;"),
-        (replace("search.yaml", "to: 12", "to: 13"), (), "another hidden_dim;"),
-        (replace("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "another corpus_sha256;"),
-        (lambda folder: None, ("--pareto",), "another objectives;"),
+        (change_param("stride", 4), (), "different stride;"),
+        (change_param("dropout", 0.1), (), "different dropout;"),
+        (change_param("workers", 2), (), "different workers;"),
+        (replace("search.yaml", "to: 12", "to: 13"), (), "different hidden_dim;"),
+        (replace("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "different corpus_sha256;"),
+        (lambda folder: None, ("--pareto",), "different objectives;"),
     ],
 )
 def test_a_study_of_something_else_is_refused(searched, tmp_path, change, flags, words):
