@@ -16,7 +16,7 @@ recurrent unit of Cho et al. (2014), arXiv 1406.1078, equations 5 to 8, between 
 where ∘ multiplies elementwise. Shapes: T time steps of B sequences; K different characters; D numbers in an embedding
 and H in a state. The array h has T + 1 entries: h[t] is the state before x[t] is read, the h_{t-1} of the equations,
 and h[t + 1] the state after it. dh stands for the gradient of the loss with respect to h. charrnn/layers/gru.py is the
-fast form of the same GRU.
+fast form of the same GRU; the input that it calls x_t is e_t here.
 """
 
 import sys
@@ -68,9 +68,10 @@ def forward(p, x, h0=0):
 
 
 def backward(p, x, dlogits, activations):
-    """Backpropagation through time: the gradient of the loss for each parameter, given its gradient for the logits.
+    """Backpropagation through time: the gradients of the loss by all parameters, given that by the logits.
 
-    dr, dz and dc are the gradients of the arguments of σ, σ and tanh, whose derivatives are σ (1 - σ) and 1 - tanh².
+    Unlike dh, dr, dz and dc are gradients by the arguments of σ, σ and tanh, whose derivatives are σ (1 - σ) and
+    1 - tanh²; drh is that by r ∘ h.
     """
     (W_r, W_z, W_c), (U_r, U_z, U_c), (e, r, z, c, h) = p["W"], p["U"], activations
     dr, dz, dc = np.empty((3, *r.shape), r.dtype)  # (T, B, H) each
