@@ -103,7 +103,7 @@ def printed_by(folder, stage, *flags):
 
 
 @contextlib.contextmanager
-def begin(folder, *flags, shown="epoch 1/", before=()):
+def begin(folder, *flags, shown="epoch 1/", before=(), environment=ENVIRONMENT):
     """Start training, perhaps with another command before it, and yield the process once it prints such a line.
 
     It is in a session of its own, as in a terminal, and heeds SIGINT, which what runs in the background may ignore.
@@ -112,7 +112,7 @@ def begin(folder, *flags, shown="epoch 1/", before=()):
     process = subprocess.Popen(
         [*before, *command("train", *flags)],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
