@@ -11,7 +11,7 @@ INSTALL_TUNE = 'python -m pip install -e ".[tune]"'
 
 
 def find_mpiexec():
-    """Where mpiexec is: beside this Python, where a package puts it, or on the PATH; None if it is missing."""
+    """The path of mpiexec, in the folder of this Python (where a package installs it) or on the PATH, or None."""
     return shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 
 
