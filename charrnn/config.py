@@ -10,9 +10,9 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 
 WIDEST = 10**6  # largest width of a layer or batch; the element count of much larger arrays would overflow
-LONGEST_QUOTE = 200  # characters of a value that an error message quotes at most
 NUMBER_KINDS = {int: (Integral, str), float: (Real, str)}
 
 Value = Any  # int, float, bool, str or list[str]: the type of the setting's default
@@ -80,20 +80,6 @@ class Setting:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
-
-
-def quoted(value: object) -> str:
-    """The value as an error message shows it: on one line, truncated if it is long."""
-    try:
-        return first_line(repr(value))
-    except ValueError:  # Python refuses to print integers of more than a few thousand digits
-        return "a number with too many digits"
-
-
-def first_line(text: str) -> str:
-    """The first line of a text, truncated if it is too long for an error message."""
-    line = next(iter(text.splitlines()), "")
-    return line if len(line) <= LONGEST_QUOTE else f"{line[:LONGEST_QUOTE]}..."
 
 
 def setting(default: Value, help: str, **limits: Any) -> Any:

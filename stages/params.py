@@ -9,8 +9,8 @@ comment line and its values, and gets the default of every hyperparameter that i
 import argparse
 from pathlib import Path
 
-from charrnn.config import quoted
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from charrnn.storage.files import atomic_write
 from stages.common.params import HEADING, PARAMS, as_yaml, default_file, params_file
 from stages.common.program import run
@@ -62,8 +62,8 @@ def bring_up_to_date(path: Path) -> None:
         raise InputError(f"{path}: {error}") from None
     first_line = path.read_text(encoding="utf-8").partition("\n")[0]
     heading = first_line if first_line.startswith("#") else HEADING
-    with atomic_write(path) as temporary:
-        temporary.write_text(params_file(values, heading), encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write(params_file(values, heading).encode())
 
 
 def page() -> str:

@@ -53,8 +53,8 @@ def main() -> None:
     print()
 
     if args.output:
-        with atomic_write(args.output) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write("".join([*written, "\n"]))
+        with atomic_write(args.output) as file:
+            file.write("".join([*written, "\n"]).encode())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from charrnn.config import Config, ModelConfig, SamplingConfig, Setting, TrainingConfig, quoted, setting, settings
+from charrnn.config import Config, ModelConfig, SamplingConfig, Setting, TrainingConfig, setting, settings
 from charrnn.errors import InputError
 from charrnn.layers import CELLS
+from charrnn.messages import quoted
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.schedules import SCHEDULES

@@ -41,8 +41,8 @@ def write_report(path: Path, study: optuna.Study) -> None:
             continue
         page.append(figure.to_html(full_html=False, include_plotlyjs=not has_library))
         has_library = True
-    with atomic_write(path) as temporary:
-        temporary.write_text("\n".join([*page, "</body></html>\n"]), encoding="utf-8")
+    with atomic_write(path) as file:
+        file.write("\n".join([*page, "</body></html>\n"]).encode())
 
 
 def learning_curves(study: optuna.Study) -> go.Figure:

@@ -7,8 +7,9 @@ from typing import Any
 
 from yaml import MappingNode, SequenceNode
 
-from charrnn.config import Setting, Value, quoted
+from charrnn.config import Setting, Value
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from stages.common import training
 from stages.common.params import PARAMS
 from stages.common.yaml_file import read_yaml

@@ -55,7 +55,7 @@ def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
         raise
 
 
-def describe(path: str | Path, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
+def describe(path: str | Path | int, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
     """Read a corpus once, and return what identifies it and the vectorizer of all its characters.
 
     It is identified by the `sha256` and size in `bytes` of the file, and its number of `characters`. Error messages
@@ -98,7 +98,7 @@ def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tupl
     chunks = (vectorizer.encode(chunk) for chunk in read_text(path))
     ids = np.empty(0, vectorizer.dtype)
     for part_path, length in parts:
-        with atomic_write(part_path) as temporary, open(temporary, "wb") as file:
+        with atomic_write(part_path) as file:
             header = {"descr": vectorizer.dtype.str, "fortran_order": False, "shape": (length,)}
             np.lib.format.write_array_header_1_0(file, header)
             while length:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -55,9 +56,10 @@ def fetch(
         if failures:
             warn(f"can't read {failures[-1]}; trying {source!r}")
         try:
-            with atomic_write(destination) as temporary:
-                _copy(source, temporary, max_mb)
-                about, _ = describe(temporary, name="the text")
+            with atomic_write(destination) as file:
+                _copy(source, file, max_mb)
+                file.seek(0)
+                about, _ = describe(os.dup(file.fileno()), name="the text")
             return {"source": source, **about}
         except ValueError as error:  # an InputError, or urllib's error about a malformed URL or path
             failures.append(f"{source!r}: {_line(error)}")
@@ -69,13 +71,12 @@ def _line(error: ValueError) -> str:
     return "".join(c if c.isprintable() else " " for c in str(error))[:LONGEST_REASON]
 
 
-def _copy(source: str, destination: Path, max_mb: float) -> None:
+def _copy(source: str, target: BinaryIO, max_mb: float) -> None:
     size = 0
-    with open(destination, "wb") as target:
-        for chunk in _chunks(source, max_mb):
-            size += len(chunk)
-            _require_at_most(max_mb, size)
-            target.write(chunk)
+    for chunk in _chunks(source, max_mb):
+        size += len(chunk)
+        _require_at_most(max_mb, size)
+        target.write(chunk)
 
 
 def _chunks(source: str, max_mb: float) -> Iterator[bytes]:

@@ -39,7 +39,7 @@ def write_archive(
         If it can't be written.
     """
     contents: dict[str, Any] = {DESCRIPTION: np.array(json.dumps({"format": form, **description})), **arrays}
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as file:
         np.savez(file, **contents)
 
 

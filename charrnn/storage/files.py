@@ -3,69 +3,139 @@
 import contextlib
 import errno
 import os
+import re
+import secrets
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
+
+if sys.platform != "win32":
+    import fcntl
+
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none of these
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+BINARY = getattr(os, "O_BINARY", 0)
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: str | Path) -> None:
     """Create the folder of `path` if it is missing.
 
     Raises
     ------
     OSError
-        If `path` is a folder, or its own folder can't be created or written to.
+        If `path` is a folder or may not be written, or its own folder can't be created or written to.
     """
-    if path.is_dir():
+    target, before = _target(path)
+    if before is None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    elif stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path.parent))
+    elif not before.st_mode & 0o222 or not os.access(target, os.W_OK):  # access() allows root everything
+        raise PermissionError(errno.EACCES, "may not be written", str(path))
+    if _replaceable(before) and not os.access(target.parent, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, and rename it to `path` once the block has ended without an error.
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Yield a binary file to write to, which takes the place of `path` once the block has ended without an error.
 
     A reader sees the old file or the new one, never half of one, even after a power failure. Missing parent folders are
-    created.
+    created, links are followed, and the permissions of a file that exists are kept. Pipes, devices and the files of
+    other users are written in place instead: a new file could not have their nature or owner.
 
     Raises
     ------
     OSError
-        If `path` is a folder, its own folder can't be created or written to, or the disk is full.
+        If `path` is a folder or may not be written, its own folder can't be created or written to, or the disk is full.
     """
-    path = Path(path)
     require_writable(path)
-    _remove_leftovers(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    target, before = _target(path)
     try:
-        yield temporary
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())  # a rename may reach the disk before the contents
-        os.replace(temporary, path)
+        if not _replaceable(before):
+            with open(target, "wb") as existing:
+                yield existing
+            return
+        _remove_leftovers(target)
+        temporary, file = _create_beside(target, 0o666 if before is None else 0o600)
+        try:
+            with file:
+                if before is not None:
+                    os.chmod(temporary, stat.S_IMODE(before.st_mode))
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # a rename may reach the disk before the contents
+                if os.name == "posix":  # still locked, so that no other process takes it for a leftover
+                    os.replace(temporary, target)
+            if os.name != "posix":  # Windows can't rename an open file
+                os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        if error.filename is None:  # for example if the disk is full
-            error.filename = str(path)
+        if error.filename is None or str(error.filename).endswith(".partial"):  # for example if the disk is full
+            error.filename, error.filename2 = str(path), None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote this file."""
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
-        pid = leftover.name.split(".")[-2]
-        if pid.isdecimal() and not _is_running(int(pid)):
-            leftover.unlink(missing_ok=True)
-
-
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # other systems have no harmless way to ask
+def _target(path: str | Path) -> tuple[Path, os.stat_result | None]:
+    """The file that a path leads to, and its status if it exists."""
+    target = Path(os.path.realpath(path))
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
+        return target, os.stat(path)
+    except FileNotFoundError:
+        return target, None
+
+
+def _replaceable(before: os.stat_result | None) -> bool:
+    """Whether a new file can take the place of this one, with its nature and owner."""
+    if before is None:
+        return True
+    return stat.S_ISREG(before.st_mode) and (os.name != "posix" or before.st_uid == os.geteuid())
+
+
+def _create_beside(target: Path, mode: int) -> tuple[Path, BinaryIO]:
+    """Create a temporary file that no other process writes to or takes for a leftover."""
+    while True:
+        # Process numbers would not do: they are used again, and every container has a process 1.
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | BINARY, mode)
+        file = cast(BinaryIO, os.fdopen(descriptor, "w+b"))
+        if _lock(descriptor):
+            return temporary, file
+        file.close()
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a new file until this process closes it or dies. Returns False if another process has just removed it."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True  # this file system has no locks, so no process removes leftovers
+        return os.fstat(descriptor).st_nlink > 0
     return True
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote this file."""
+    for leftover in target.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial", leftover.name):
+            with contextlib.suppress(OSError):  # it is in use
+                _remove_unless_in_use(leftover)
+
+
+def _remove_unless_in_use(leftover: Path) -> None:
+    """Remove a temporary file; raises OSError if a process still writes to it."""
+    if sys.platform == "win32":
+        leftover.unlink()  # fails while it is open
+        return
+    descriptor = os.open(leftover, os.O_RDWR | NOFOLLOW | NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        leftover.unlink()
+    finally:
+        os.close(descriptor)

@@ -1,6 +1,7 @@
 """Write metrics as JSON and CSV; every figure must be finite, and is rounded to its significant digits."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -28,13 +29,15 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a flat mapping."""
     text = json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n"
-    with atomic_write(path) as temporary:  # lone surrogates, from a path that is not UTF-8, become \udc80 as in JSON
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    with atomic_write(path) as file:  # lone surrogates, from a path that is not UTF-8, become \udc80 as in JSON
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows that share their keys."""
-    with atomic_write(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_rounded(row) for row in rows)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_rounded(row) for row in rows)
+    with atomic_write(path) as file:
+        file.write(table.getvalue().encode())

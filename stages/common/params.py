@@ -20,11 +20,11 @@ from charrnn.config import (
     Setting,
     TrainingConfig,
     Value,
-    quoted,
     setting,
     settings,
 )
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from stages.common.yaml_file import read_yaml
 
 PARAMS_FILE = Path("params.yaml")

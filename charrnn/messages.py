@@ -1,0 +1,44 @@
+"""How messages show foreign text, such as a file's content or a server's reply, and numbers of things.
+
+Foreign text may be long and may contain control characters that change a terminal's colours or hide other text.
+"""
+
+LONGEST_QUOTE = 200  # characters
+
+
+def shown(text: object, longest: int = LONGEST_QUOTE) -> str:
+    """Foreign text for a message: on one line, with control characters escaped, cut after `longest` characters.
+
+    >>> shown("red: \\x1b[31m")
+    'red: \\\\x1b[31m'
+    """
+    line = "".join(map(_printable, str(text)[: longest + 1]))
+    return line if len(line) <= longest else f"{line[:longest]}..."
+
+
+def quoted(value: object) -> str:
+    """A value as Python would write it, cut like `shown`.
+
+    >>> quoted("a\\nb")
+    "'a\\\\nb'"
+    """
+    if isinstance(value, str | bytes):
+        value = value[: LONGEST_QUOTE + 1]  # so that the representation of a long text is not built first
+    try:
+        return shown(repr(value))
+    except ValueError:  # Python refuses to print integers of more than a few thousand digits
+        return "a number with too many digits"
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things in words: "1 batch", "2,000 batches".
+
+    >>> counted(1, "character"), counted(2000, "batch")
+    ('1 character', '2,000 batches')
+    """
+    ending = "" if n == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
+    return f"{n:,} {noun}{ending}"
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
