@@ -1,4 +1,4 @@
-"""Stage 5, sample: generate text with the trained model, from a start string."""
+"""Stage 6, sample: generate text with the trained model, from a start string."""
 
 from collections.abc import Iterable
 from pathlib import Path

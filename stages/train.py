@@ -1,4 +1,4 @@
-"""Stage 3, train: fit a model to the training text, and write it with its learning curve.
+"""Stage 4, train: fit a model to the training text, and write it with its learning curve.
 
 A run that was stopped or killed resumes from its last checkpoint when it is started again with the same params.
 """
@@ -15,7 +15,7 @@ from charrnn.parallel.workers import Workers
 from charrnn.training import History, best_epoch
 from stages.common import flags
 from stages.common.identity import identity, require_same_run
-from stages.common.metrics_files import write_csv, write_json
+from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
 from stages.common.prepared import read_ids, read_vocabulary
 from stages.common.program import run
@@ -69,6 +69,7 @@ def write_results(trained: ModelFile, history: History, validation_ids: Array, p
         print(f"calibration: the logits are multiplied by {figures['calibration']:.2f}", flush=True)
     write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
     save_model(paths.model, trained)
+    warn_if_worse_than_guessing(best["validation_loss"], trained.vectorizer.vocabulary_size)
     paths.checkpoint.unlink()
     if best is not history[-1]:
         print(f"the model is from epoch {best['epoch']}, which had the lowest validation loss", flush=True)

@@ -23,7 +23,7 @@ from stages.common import program
 from stages.common.params import default_file
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("download", "prepare", "train", "evaluate", "sample")
+STAGES = ("download", "prepare", "check", "train", "evaluate", "sample")
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "PYTHONUTF8": "1",
@@ -44,7 +44,9 @@ TINY = {
     "workers": 1,
     "start_string": '"a"',
 }
-PREPARED = {f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json")}
+PREPARED = {
+    f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json", "checked.txt")
+}
 MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
 TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
 EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}

@@ -134,9 +134,41 @@ def test_evaluate_finds_what_the_model_has_copied(project):
         [np.eye(9).ravel(), 99 * np.roll(np.eye(9), 1, axis=1).ravel(), np.zeros(9)]
     )
     save_model(project / "models/char_rnn.npz", replace(trained, model=parrot))
-    printed_by(project, "evaluate")
+    assert call(project, "evaluate").returncode == 0
     metrics = json.loads((project / "metrics/evaluation.json").read_bytes())
     assert (metrics["longest_copy"], metrics["new_40_grams"]) == (1800, 0)
+
+
+def test_a_large_vocabulary_gets_a_shorter_sample(project, monkeypatch):
+    """A sample of 20,000 characters with a vocabulary of 70,000 took minutes."""
+    vocabulary_size = load_model(project / MODEL).vectorizer.vocabulary_size
+    monkeypatch.setattr(importlib.import_module("stages.evaluate"), "LOGITS_OF_SAMPLE", 500 * vocabulary_size)
+    assert "\nin a sample of 500 characters, " in printed_by(project, "evaluate")
+
+
+def test_a_model_that_predicts_worse_than_guessing_is_said_to(project):
+    trained = load_model(project / MODEL)
+    trained.model.parameters[-trained.vectorizer.vocabulary_size :] = [
+        800,
+        *[0] * (trained.vectorizer.vocabulary_size - 1),
+    ]
+    save_model(project / MODEL, trained)
+    V = trained.vectorizer.vocabulary_size
+    for flags in ([], ["--text", "corpus.txt"]):
+        ended = call(project, "evaluate", *flags)
+        assert ended.returncode == 0
+        assert "worse than guessing: its loss is 7" in ended.stderr
+        assert f"equal probabilities for all {V} characters have {log(V):.4f}" in ended.stderr
+        assert re.search(r"perplexity 1?[.\d]+e\+\d{3}, ", ended.stdout)
+
+
+def test_training_that_ends_worse_than_guessing_says_so(project):
+    flags = ["--learning-rate", 100, "--clip-norm", 0, "--optimizer", "sgd"]
+    ended = call(project, "train", *flags)
+    assert ended.returncode == 0
+    assert re.search(r"^warning: the model predicts worse than guessing: its loss is [\d.]{7}, ", ended.stderr)
+    shown = re.findall(r"[\d.]+", ended.stdout)
+    assert shown and max(map(len, shown)) <= 7
 
 
 def test_evaluate_any_text(finished, tmp_path):
@@ -146,8 +178,8 @@ def test_evaluate_any_text(finished, tmp_path):
     trained = load_model(finished / "models/char_rnn.npz")
     metrics = evaluate(trained.model, trained.vectorizer.encode("bad cab\né€ "))
     unknown, figures = shown.splitlines()
-    left_out = "characters that the model does not know are left out, and the text around them is joined"
-    assert unknown == f"4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
+    left_out = "characters that the model does not know, and joined the text around them"
+    assert unknown == f"left out 4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
     assert figures.startswith(f"loss {metrics['loss']:.4f} nats") and figures.endswith("over 10 characters")
     piped = subprocess.run(
         command("evaluate", "--text", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad cab", capture_output=True

@@ -31,6 +31,11 @@ class Paths:
         return self.processed / "vocabulary.json"
 
     @property
+    def checked(self) -> Path:
+        """The file that says that params.yaml fits the text."""
+        return self.processed / "checked.txt"
+
+    @property
     def model(self) -> Path:
         """The model file that `train` writes."""
         return self.model_dir / self.model_filename

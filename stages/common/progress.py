@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from charrnn.messages import figure
 from charrnn.training import Callback, TrainingState
 from stages.common.metrics_files import write_csv
 
@@ -31,8 +32,8 @@ class Progress(Callback):
             self.bar.close()
         self.bar, row = None, now.history[-1]
         print(
-            f"epoch {row['epoch']}/{self.num_epochs}: train loss {row['train_loss']:.4f}, "
-            f"validation loss {row['validation_loss']:.4f}, accuracy {row['validation_accuracy']:.2%}, "
+            f"epoch {row['epoch']}/{self.num_epochs}: train loss {figure(row['train_loss'])}, "
+            f"validation loss {figure(row['validation_loss'])}, accuracy {row['validation_accuracy']:.2%}, "
             f"{time.perf_counter() - self.started:.0f} s",
             flush=True,
         )
