@@ -1,9 +1,13 @@
 """The pipeline under the real DVC, in a copy of the repository: what is rerun, restored, compared and reproduced."""
 
 import json
+import shutil
 
-from tests.dvc_project import MODEL, OUTS, PIPELINE, STAGES, contents, run, set_params, stages_run
+import pytest
 
+from tests.dvc_project import MODEL, OUTS, PIPELINE, ROOT, STAGES, contents, run, set_params, stages_run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -117,6 +121,15 @@ def test_plots_have_points_and_the_graph_names_every_stage(first_run):
 
     graph = run(folder, "dvc", "dag").stdout
     assert all(name in graph for name in STAGES)
+
+
+@pytest.mark.parametrize("command", ["git init", "dvc config --local core.no_scm true"])
+def test_a_folder_from_a_zip_file_needs_one_command(repository, command):
+    shutil.rmtree(repository / ".git")
+    assert "is not a git repository" in run(repository, "dvc", "repro", fails=True).stderr
+    run(repository, *command.split())
+    assert stages_run(run(repository, "dvc", "repro")) == []
+    assert command in README
 
 
 def test_a_recipe_is_a_params_file(repository):
