@@ -91,6 +91,10 @@ class Layer(ABC):
         x and the buffers are as the last forward pass left them; dy is (T, B, output_dim), and may be overwritten.
         """
 
+    def gates(self, buffers: Arrays) -> Mapping[str, Array]:
+        """The gates (T, B, H) of the last forward pass by name, for `charrnn.inspection`; each is in 0 … 1."""
+        return {}
+
     def output_steps(self, T: int) -> int:
         """The number of time steps in the output, given T in the input."""
         return T

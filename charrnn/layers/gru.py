@@ -203,5 +203,8 @@ class GRU(Recurrent):
             dh += dz_U_T
             dh += dq_U_T
 
+    def gates(self, buffers: Arrays) -> dict[str, Array]:
+        return {"reset": buffers.gates[0], "update": buffers.gates[1]}
+
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return gru_stepper(p, x, state["h"], self.reset_after)

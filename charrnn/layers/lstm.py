@@ -156,5 +156,8 @@ class LSTM(Recurrent):
             dh += products[2]
             dh += products[3]
 
+    def gates(self, buffers: Arrays) -> dict[str, Array]:
+        return {"output": buffers.gates[0], "input": buffers.gates[1], "forget": buffers.gates[2]}
+
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return lstm_stepper(p, x, state["h"], state["c"])
