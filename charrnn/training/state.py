@@ -31,6 +31,8 @@ class TrainingState:
         With carry_state, the state that the next batch starts from: (B, H) arrays by layer and name.
     total_loss, total_norm, positions
         Sums over the finished batches of the epoch: loss · positions, gradient norm, positions.
+    seconds
+        The time that training has taken, also before it resumed.
     """
 
     parameters: np.ndarray
@@ -45,6 +47,7 @@ class TrainingState:
     total_loss: float = 0.0
     total_norm: float = 0.0
     positions: int = 0
+    seconds: float = 0.0
 
     @property
     def step(self) -> int:

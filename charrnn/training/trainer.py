@@ -4,6 +4,7 @@ For each batch: compute the gradient of this worker's shard, sum it over all wor
 take a step with the optimizer. Callbacks do everything else, such as checkpoints, progress and stopping.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -91,6 +92,7 @@ def train(
     rng.bit_generator.state = now.rng_state
     network.parameters[...] = now.parameters
     now.parameters = network.parameters
+    started = time.perf_counter() - now.seconds
 
     try:
         while now.epoch <= config.num_epochs and not _out_of_patience(now.history, config.patience):
@@ -109,11 +111,13 @@ def train(
                     optimizer = replace(optimizer, learning_rate=rate)
                 optimizer.update(network.parameters, trainee.gradient, now.optimizer_state)
                 now.finish_batch(loss, norm, x.size, state if config.carry_state else None)
+                now.seconds = time.perf_counter() - started
                 for callback in callbacks:
                     callback.on_batch(now, loss)
                 for callback in callbacks if stop else ():
                     callback.on_stop(now)
             validation = evaluate(network, validation_ids, num_streams=config.batch_size, workers=workers)
+            now.seconds = time.perf_counter() - started
             now.finish_epoch(_epoch_row(now, validation, rate_at(now.step)), rng.bit_generator.state)
             for callback in callbacks:
                 callback.on_epoch(now)

@@ -1,6 +1,5 @@
 """The progress of a training run: a progress bar, a line for each epoch, and the learning curve as a file."""
 
-import time
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,7 +15,6 @@ class Progress(Callback):
     def __init__(self, log_interval: int, num_epochs: int) -> None:
         self.log_interval, self.num_epochs = log_interval, num_epochs
         self.bar: tqdm | None = None
-        self.started = time.perf_counter()
 
     def on_batch(self, now: TrainingState, loss: float) -> None:
         if self.bar is None:
@@ -34,7 +32,7 @@ class Progress(Callback):
         print(
             f"epoch {row['epoch']}/{self.num_epochs}: train loss {figure(row['train_loss'])}, "
             f"validation loss {figure(row['validation_loss'])}, accuracy {row['validation_accuracy']:.2%}, "
-            f"{time.perf_counter() - self.started:.0f} s",
+            f"{now.seconds:.0f} s",
             flush=True,
         )
 
