@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from charrnn import Embedding, Model, TextVectorizer, context_curve, evaluate, generate, generate_streams, gradient_check
+from charrnn import (
+    Embedding,
+    Model,
+    TextVectorizer,
+    context_curve,
+    evaluate,
+    generate,
+    generate_streams,
+    gradient_check,
+)
 from charrnn.blas import BLOCK, POOLS, on_one_blas_thread, one_blas_thread
 from charrnn.calibration import calibrate
 from charrnn.layers import GRU, Dense
