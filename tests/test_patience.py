@@ -105,7 +105,7 @@ def test_another_error_is_raised_at_once(path):
         connection.cursor().execute("SELECT x FROM u")
 
 
-@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Heartbeat of storage")
 @pytest.mark.parametrize("stops", [True, False])
 def test_a_heartbeat_that_fails_raises_nothing_and_the_next_one_is_recorded(tmp_path, clock, stops):
     """In its thread, an error would be printed with a traceback, and there would be no more heartbeats."""
