@@ -15,12 +15,22 @@ from html.parser import HTMLParser
 import pytest
 
 from charrnn.parallel.processes import WorkerError
+from stages.common import training
 from stages.common.params import PARAMS, load_params
 from stages.common.prepared import read_ids, read_vocabulary
 from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
-from tests.stage_project import ROOT, assert_none_left, change_param, files, printed_by, remove, rows
+from tests.stage_project import (
+    ROOT,
+    change_param,
+    files,
+    printed_by,
+    remove,
+    rows,
+    running_in,
+    sockets,
+)
 from tests.tuning_project import (
     COMPLETE,
     LOST,
@@ -208,6 +218,13 @@ def test_a_search_waits_while_another_program_has_locked_its_database_and_loses_
     assert {row["outcome"] for row in table(project)} <= {"complete", "pruned"} and len(table(project)) == 2
 
 
+def test_a_search_with_more_workers_than_cores_warns_once(project, monkeypatch, capsys):
+    change_param("workers", 3)(project)
+    monkeypatch.setattr(training, "available_cores", lambda: 2)
+    call(project, "--trials", 2, "--top", 0)
+    assert capsys.readouterr().err.count("warning: workers is 3, but there are 2 cores; ") == 1
+
+
 def test_ctrl_c_ends_a_search_that_waits_for_its_database(project):
     with search_that_waits(project, "EXCLUSIVE") as (process, _):
         process.send_signal(signal.SIGINT)
@@ -263,6 +280,8 @@ def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(proje
     with interruptible(project, *flags) as process:
         storage = f"sqlite:///{project}/tuning_results/study.db"
         wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in trials_under_way(storage)))
+        if sys.platform == "linux":
+            assert len(running_in(project)) == 2 and sockets(project) == []  # no port is open
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip().splitlines()[-1] == f"interrupted; {KEPT}"

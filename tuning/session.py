@@ -8,7 +8,7 @@ from stages.common import training
 from stages.common.params import load_params
 from stages.common.paths import Paths
 from stages.common.prepared import read_ids, read_vocabulary
-from stages.common.training import StopOnSignal
+from stages.common.training import StopOnSignal, warn_of_workers
 from tuning.experiments import make_experiment, require_dvc
 from tuning.options import REPORT, TABLE, Options
 from tuning.report import write_report
@@ -37,6 +37,7 @@ def tune(options: Options) -> None:
     vectorizer, data = read_vocabulary(paths.vocabulary)
     if options.top:
         require_dvc()
+    warn_of_workers(fixed["workers"])
     for path in (REPORT, TABLE):
         require_writable(path)
 
