@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, HiddenState, aligned_empty
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.layers import Layer
 from charrnn.layers.base import require_state_buffers
@@ -139,6 +140,7 @@ class Network:
             T = layer.output_steps(T)
         return Buffers(buffers, [None] * len(self.layers), output_steps=T)
 
+    @one_blas_thread()
     def forward(self, x: Array, buffers: Buffers, state: HiddenState | None = None) -> Array:
         """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros."""
         for i, (layer, p, own) in enumerate(zip(self.layers, self.p, buffers.layers)):
@@ -155,6 +157,7 @@ class Network:
             for layer, own in zip(self.layers, buffers.layers)
         ]
 
+    @one_blas_thread()
     def backward(self, dlogits: Array, buffers: Buffers) -> Array:
         """The gradient of the loss for all parameters (P,), given `dlogits`, its gradient for the last logits."""
         dy: Any = dlogits
@@ -162,13 +165,14 @@ class Network:
             dy = self.layers[i].backward(self.p[i], self.grad[i], buffers.inputs[i], dy, buffers.layers[i])
         return self.gradient
 
+    @one_blas_thread()
     def stepper(self, B: int, state: HiddenState | None = None) -> Callable[[Array | np.intp | int], Array]:
         """A function for sampling: it reads the next id of each of B sequences, and returns the logits (B, V).
 
         The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
         them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
         is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
-        call overwrites the logits.
+        call overwrites the logits. To limit BLAS in each step would take longer than a small step: the caller does it.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)

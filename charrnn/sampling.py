@@ -13,6 +13,7 @@ import numpy as np
 
 from charrnn.activations import softmax
 from charrnn.arrays import HiddenState
+from charrnn.blas import on_one_blas_thread
 from charrnn.config import SamplingConfig
 from charrnn.errors import InputError
 from charrnn.network import Network
@@ -57,7 +58,7 @@ def generate(
     >>> "".join(generate(model, vectorizer, "ROMEO:", 100, rng=np.random.default_rng(42), temperature=0.8))
     """
     drawn = _draw(network, vectorizer, start_string, 1, rng, SamplingConfig(**settings))
-    return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
+    return map(vectorizer.vocabulary.__getitem__, on_one_blas_thread(islice(drawn, num_to_generate)))
 
 
 def generate_streams(
@@ -77,7 +78,7 @@ def generate_streams(
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     drawn = _draw(network, vectorizer, start_string, num_streams, rng, SamplingConfig(**settings))
-    ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
+    ids = np.array(list(on_one_blas_thread(islice(drawn, num_to_generate))), np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(stream) for stream in ids.T]
 
 

@@ -20,7 +20,7 @@ from stages.common.paths import Paths
 from stages.common.prepared import read_ids, read_vocabulary
 from stages.common.program import run
 from stages.common.resumable import train_resumably
-from stages.common.training import PARAMS, fresh_model, load_initial_weights
+from stages.common.training import PARAMS, fresh_model, load_initial_weights, warn_of_workers
 
 CHECKPOINT_SECONDS = Setting(30.0, "seconds between two checkpoints within an epoch", "checkpoint_seconds", at_least=0)
 FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
@@ -49,6 +49,8 @@ def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, 
     run = identity(params, data, paths)
     if group:
         require_same_run(group, run)
+    else:
+        warn_of_workers(params["workers"])
     is_first = group is None or group.rank == 0
     if is_first:
         print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)

@@ -2,23 +2,35 @@
 
 # ruff: noqa: F401, F811 (imported fixtures look like names that are unused, then redefined)
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 from html.parser import HTMLParser
 
 import pytest
 
 from charrnn.parallel.processes import WorkerError
+from stages.common import training
 from stages.common.params import PARAMS, load_params
 from stages.common.prepared import read_ids, read_vocabulary
 from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
-from tests.stage_project import ROOT, assert_none_left, change_param, files, printed_by, remove, rows
+from tests.stage_project import (
+    ROOT,
+    change_param,
+    files,
+    printed_by,
+    remove,
+    rows,
+    running_in,
+    sockets,
+)
 from tests.tuning_project import (
     COMPLETE,
     LOST,
@@ -164,6 +176,62 @@ def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
     assert "stride is 5; it must be at most window_size, 4" in printed
 
 
+WAITING = "waiting for the database, which another program has locked\n"
+
+
+UNDER_WAY = (
+    """SELECT * FROM trials JOIN trial_user_attributes USING (trial_id) WHERE state = 'RUNNING' AND key = 'losses'"""
+)
+
+
+def lock_during_a_trial(connection, kind):
+    """Lock the database; but if no trial is under way, unlock it again."""
+    with contextlib.suppress(sqlite3.OperationalError):  # the search is writing, or has not created all tables
+        connection.execute(f"BEGIN {kind}")
+        if connection.execute(UNDER_WAY).fetchall():
+            return True
+    connection.rollback()
+    return False
+
+
+@contextlib.contextmanager
+def search_that_waits(folder, kind):
+    """A search whose first trial waits for the database, and the connection that has locked it."""
+    change_param("num_epochs", 100)(folder)
+    (folder / "tuning_results").mkdir()
+    with (
+        interruptible(folder, "--trials", 2, "--top", 0, "--heartbeat", 1) as process,
+        contextlib.closing(sqlite3.connect(folder / "tuning_results/study.db", isolation_level=None)) as connection,
+    ):
+        wait_for(lambda: lock_during_a_trial(connection, kind))
+        assert process.stderr.readline() == WAITING
+        yield process, connection
+
+
+@pytest.mark.parametrize("kind", ["EXCLUSIVE", "IMMEDIATE"])  # against readers and writers, or writers only
+def test_a_search_waits_while_another_program_has_locked_its_database_and_loses_nothing(project, kind):
+    with search_that_waits(project, kind) as (process, connection):
+        connection.rollback()
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.replace(WAITING, "")) == (0, "")
+    assert [line.split()[:2] for line in printed.splitlines()[:-1]] == [["trial", "0"], ["trial", "1"]]
+    assert {row["outcome"] for row in table(project)} <= {"complete", "pruned"} and len(table(project)) == 2
+
+
+def test_a_search_with_more_workers_than_cores_warns_once(project, monkeypatch, capsys):
+    change_param("workers", 3)(project)
+    monkeypatch.setattr(training, "available_cores", lambda: 2)
+    call(project, "--trials", 2, "--top", 0)
+    assert capsys.readouterr().err.count("warning: workers is 3, but there are 2 cores; ") == 1
+
+
+def test_ctrl_c_ends_a_search_that_waits_for_its_database(project):
+    with search_that_waits(project, "EXCLUSIVE") as (process, _):
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed, errors) == (130, "", f"\ninterrupted; {KEPT}\n")
+
+
 def test_a_search_without_a_complete_trial_fails(project):
     (project / "search.yaml").write_text("window_size: [3, 4]\n")
     with pytest.raises(SystemExit, match="^error: no trial is complete; metrics/tuning.csv shows how each one ended$"):
@@ -212,6 +280,8 @@ def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(proje
     with interruptible(project, *flags) as process:
         storage = f"sqlite:///{project}/tuning_results/study.db"
         wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in trials_under_way(storage)))
+        if sys.platform == "linux":
+            assert len(running_in(project)) == 2 and sockets(project) == []  # no port is open
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip().splitlines()[-1] == f"interrupted; {KEPT}"
@@ -258,11 +328,31 @@ def test_the_report_has_all_plots_and_loads_nothing(searched):
         ("--trials 0", "trials is '0'; it must be an integer of at least 1"),
         ("--minutes 0", "minutes is '0'; it must be a number above 0"),
         ("--top=-1", "top is '-1'; it must be an integer of at least 0"),
-        ("--heartbeat 0", "heartbeat is '0'; it must be an integer of at least 1"),
-        ("--study a/b", "study is 'a/b'; it must consist of letters, digits, _ and -"),
+        ("--heartbeat 0", "heartbeat is '0'; it must be an integer of at least 1 and at most 86,400"),
+        (
+            f"--heartbeat {'9' * 30}",
+            f"heartbeat is '{'9' * 30}'; it must be an integer of at least 1 and at most 86,400",
+        ),
+        ("--study a/b", "study is 'a/b'; it must consist of at most 100 letters, digits, _ and -"),
+        (f"--study {'a' * 101}", "it must consist of at most 100 letters, digits, _ and -"),
         ("--space none.yaml", "none.yaml: No such file or directory"),
         ("--top 0 --storage study.db", f"the storage is 'study.db'; it must be a URL such as {STORAGE}"),
         ("--top 0 --storage postgresql://me:secret@127.0.0.1:1/x", "postgresql://me:***@127.0.0.1:1/x: connection"),
+        ("--top 0 --storage postgres:/me:secret@h/x", "the storage is '***@h/x'; it must be a URL such as"),
+        ("--top 0 --storage postgresql://me:secret@h:abc/x", "the storage is '***@h:abc/x'; it must be a URL such as"),
+        (
+            "--top 0 --storage postgresql://me:s@e:secret@[::1/x",
+            "the storage is '***@[::1/x'; it must be a URL such as",
+        ),
+        (
+            "--top 0 --storage postgresql:/h/x?password=secret",
+            "the storage is 'postgresql:/h/x'; it must be a URL such",
+        ),
+        ("--top 0 --storage sqlite:///x.db?uri=a&x=secret", "sqlite:///x.db: String is not true/false: 'a'"),
+        ("--top 0 --storage sqlite:///x.db?timeout=abc", "sqlite:///x.db: could not convert string to float: 'abc'"),
+        ("--top 0 --storage postgresql://127.0.0.1:1/x?password=secret", "postgresql://127.0.0.1:1/x: connection"),
+        ("--top 0 --storage sqlite://me:secret@h/x", "sqlite://me:***@h/x: Invalid SQLite URL: sqlite://me:***@h/x"),
+        ("--top 0 --storage sqlite:///\udce9.db", "the storage is 'sqlite:///\\udce9.db'; it must be a URL such as"),
         ("--top 0 --storage sqlite:///no/folder/study.db", "sqlite:///no/folder/study.db: unable to open database"),
         ("--top 0 --storage oracle://x", "oracle://x needs oracledb, which is not installed"),
         ("", "experiments need a Git and DVC repository with a commit, or --top 0: "),

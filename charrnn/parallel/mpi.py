@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import Array
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.parallel.workers import Workers
 
@@ -67,7 +67,7 @@ def mpi_workers() -> Iterator[Workers | None]:
         yield None
         return
     world = _import_mpi(num_started).COMM_WORLD
-    with _ending_together(world), threadpool_limits(1, user_api="blas"):
+    with _ending_together(world), one_blas_thread():
         if world.size != num_started:
             raise InputError(
                 f"mpiexec has started {num_started} processes, but mpi4py sees {world.size}; it uses another MPI"

@@ -1,6 +1,8 @@
 """Make a model from hyperparameters and train it, for both the stage `train` and the search."""
 
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -11,6 +13,7 @@ import numpy as np
 from charrnn.calibration import require_scalable
 from charrnn.config import ModelConfig, TrainingConfig, Value, settings
 from charrnn.errors import InputError
+from charrnn.messages import counted
 from charrnn.model_file import load_model
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.parallel.workers import ALONE, Workers
@@ -49,6 +52,23 @@ def load_initial_weights(model: Model, vectorizer: TextVectorizer, path: Path) -
     if start.vectorizer != vectorizer or start.model.layers != model.layers:
         raise InputError(f"{path} has a different vocabulary or different layers than this run")
     model.parameters[...] = start.model.parameters
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def warn_of_workers(workers: int) -> None:
+    """Print a warning if there are more workers than cores."""
+    cores = available_cores()
+    if workers > cores:
+        print(
+            f"warning: workers is {workers}, but there {'is' if cores == 1 else 'are'} {counted(cores, 'core')}; "
+            "processes that share a core slow each other down",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def fit_with_params(
