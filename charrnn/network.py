@@ -12,6 +12,7 @@ from charrnn.arrays import Array, Arrays, HiddenState, aligned_empty
 from charrnn.errors import InputError
 from charrnn.layers import Layer
 from charrnn.layers.base import require_state_buffers
+from charrnn.preprocessing import require_ids
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,11 @@ class Network:
         """V, the number of different ids that the network can predict."""
         return self.layers[-1].output_dim
 
+    @property
+    def num_ids(self) -> int:
+        """The ids that the network can both read and predict are 0 … num_ids - 1."""
+        return min(self.input_dim, self.output_dim)
+
     def named_parameters(self) -> Iterator[tuple[str, Array]]:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
         for position, (layer, p) in enumerate(zip(self.layers, self.p)):
@@ -140,7 +146,14 @@ class Network:
         return Buffers(buffers, [None] * len(self.layers), output_steps=T)
 
     def forward(self, x: Array, buffers: Buffers, state: HiddenState | None = None) -> Array:
-        """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros."""
+        """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros.
+
+        Raises
+        ------
+        InputError
+            If the network does not know an id.
+        """
+        require_ids(x, self.input_dim, "ids")
         for i, (layer, p, own) in enumerate(zip(self.layers, self.p, buffers.layers)):
             for name in layer.state_dims:
                 vars(own)[name][0] = 0 if state is None else state[i][name]
@@ -168,7 +181,7 @@ class Network:
         The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
         them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
         is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
-        call overwrites the logits.
+        call overwrites the logits. The function raises InputError if the network does not know an id.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
@@ -184,14 +197,21 @@ class Network:
             elif x is not y_before:
                 steps.append(partial(np.copyto, x, y_before))
             steps.append(step_layer)
-        logits = y[1:].T
+        logits, V = y[1:].T, self.input_dim
         rows = list(table.T[..., None])
 
         def step(ids: Array | np.intp | int) -> Array:
-            if B == 1:
-                looked_up[...] = rows[ids]  # three times as fast as `take`
-            else:
+            if B > 1 or type(ids) is bool:
+                _require_step(ids, B, V)
                 table.take(ids, axis=-1, out=looked_up, mode="clip")
+            else:
+                try:
+                    if ids < 0:
+                        raise IndexError
+                    looked_up[...] = rows[ids]  # three times as fast as `take`
+                except (IndexError, TypeError, ValueError):
+                    _require_step(ids, B, V)
+                    looked_up[...] = rows[np.array(ids).item()]
             for step_layer in steps:
                 step_layer()
             return logits
@@ -210,3 +230,15 @@ class Network:
             x = layer.forward(self.p[first], x, layer.allocate(1, len(ids), self.dtype))
             first += 1
         return (ids if first == 0 else np.insert(x[0].T, 0, 1, axis=0)), first
+
+
+def _require_step(ids: Any, B: int, V: int) -> None:
+    """Raise InputError unless the ids of a step are (B,) integers in 0 … V-1, or a single one if B is 1."""
+    if type(ids) is np.ndarray and ids.shape == (B,) and ids.dtype.kind in "iu":
+        values = ids.tolist()  # of a few numbers, Python finds the least and the greatest sooner than NumPy
+        if min(values) >= 0 and max(values) < V:
+            return
+    ids = np.atleast_1d(ids)
+    require_ids(ids, V, "ids")
+    if ids.shape != (B,):
+        raise InputError(f"ids: the shape is {ids.shape}; it must be ({B},), one id for each sequence")

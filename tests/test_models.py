@@ -72,13 +72,13 @@ def test_predict_gives_one_distribution_for_each_sequence_where_only_the_last_st
     np.testing.assert_allclose(one, last.predict(ids)[:, 0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9,), (9, 2)])
-def test_predict_refuses_ids_that_the_model_does_not_know(shape, rng):
+@pytest.mark.parametrize(("shape", "place"), [((9,), "4"), ((9, 2), r"\(4, 0\)")])
+def test_predict_refuses_ids_that_the_model_does_not_know(shape, place, rng):
     model = create_char_rnn_model(V, rng, hidden_dim=8)
     ids = np.full(shape, V - 1)
     model.predict(ids)
     ids[4] = V
-    with pytest.raises(InputError, match=f"^ids range from [0-9] to {V}; the model knows only 0 to {V - 1}$"):
+    with pytest.raises(InputError, match=f"^ids: id {V} at position {place}; the model knows only 0 to {V - 1}$"):
         model.predict(ids)
 
 

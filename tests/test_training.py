@@ -270,7 +270,7 @@ def test_parameters_that_are_not_finite_are_divergence_even_if_the_validation_te
         (dict(num_epochs=0), "num_epochs is 0; it must be an integer of at least 1"),
         (dict(workers=0), "workers is 0; it must be an integer of at least 1 and at most 1,024"),
         (dict(weight_decay=1000), "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below 1"),
-        (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
+        (dict(validation_ids=TEXT[:1]), "the validation text has 1 character; it must have at least 2"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_by_name(options, message, rng):
