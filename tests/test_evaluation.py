@@ -50,6 +50,15 @@ def test_a_model_that_knows_nothing_scores_as_chance_does(ids):
     assert metrics["accuracy"] == (ids[1:] == 0).mean()
 
 
+def test_losses_are_summed_in_double_precision(model, ids):
+    """Every loss is the same number in float32, and so is their mean; their sum in float32 is rounded."""
+    model.parameters[...] = 0
+    expected = float(np.log(np.float32(5)))
+    for num_streams in (1, 7):
+        assert evaluate(model, ids, num_streams=num_streams)["loss"] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(context_curve(model, ids, window_size=2)["loss"], expected, rtol=1e-12)
+
+
 def test_evaluation_changes_nothing(model, ids):
     before = model.parameters.copy()
     evaluate(model, ids)

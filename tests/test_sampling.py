@@ -210,6 +210,26 @@ def test_top_p_keeps_the_fewest_with_that_probability(p, temperature, kept):
     np.testing.assert_array_equal(logits[logits > -np.inf], np.log(P)[logits > -np.inf])
 
 
+@pytest.mark.parametrize(("p", "kept"), [(0.25, 1), (0.2500001, 2), (0.5, 2), (0.75, 3), (0.7500001, 4), (1.0, 4)])
+def test_top_p_keeps_no_more_than_add_up_to_p_exactly(p, kept):
+    assert np.isfinite(nucleus(np.zeros((1, 4)), 1.0, p)).sum() == kept
+    np.testing.assert_array_equal(nucleus(np.zeros((1, 2)), 1.0, 0.5), [[0, -np.inf]])
+
+
+def test_of_equally_probable_characters_top_p_keeps_the_first():
+    logits = np.zeros((2, 256), np.float32)
+    logits[1, ::2] = -100
+    first, second = np.isfinite(nucleus(logits, 1.0, 0.25))
+    assert np.flatnonzero(first).tolist() == list(range(64))
+    assert np.flatnonzero(second).tolist() == list(range(1, 64, 2))
+
+
+@pytest.mark.parametrize(("temperature", "factor"), [(1e-3, 1e-3), (1e-20, 1e-20), (1e-40, 1e-30), (1e20, 1e20)])
+def test_the_noise_is_in_proportion_to_the_temperature(temperature, factor):
+    one, scaled = (next(scaled_noise((3, 5), t, np.random.default_rng(0))) for t in (1.0, temperature))
+    np.testing.assert_allclose(scaled, one * np.float32(factor), rtol=1e-6)
+
+
 def test_what_is_drawn_is_among_what_top_k_and_top_p_keep(model):
     for options in (dict(top_k=2), dict(top_p=0.5), dict(top_k=3, top_p=0.5)):
         written = "ab"

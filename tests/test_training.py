@@ -366,6 +366,16 @@ def test_weights_decay_by_their_share_of_the_current_learning_rate_and_biases_do
     np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
 
 
+def test_weights_decay_by_the_rate_of_the_same_batch(rng):
+    """Three batches of a warm-up over four, with an optimizer that does nothing."""
+    model, ids = small_model(), rng.integers(V, size=31)
+    start = model.parameters.copy()
+    options = dict(num_epochs=1, window_size=10, batch_size=1, weight_decay=0.4, warmup_batches=4)
+    fit(model, ids, ids, rng=rng, optimizer=Recorder(0.5, []), **options)
+    left = (1 - 0.4 * 0.125) * (1 - 0.4 * 0.25) * (1 - 0.4 * 0.375)
+    np.testing.assert_allclose(model.parameters, np.where(model.weight_decay_mask(), left, 1) * start, rtol=1e-5)
+
+
 def test_however_training_ends_the_model_is_that_of_the_best_epoch(rng, monkeypatch):
     evaluate_alike(monkeypatch, 2.0, 1.0, float("nan"))
     model, ids, after = small_model(), rng.integers(V, size=200), []
