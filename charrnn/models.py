@@ -33,7 +33,7 @@ class Model(Network):
     Raises
     ------
     InputError
-        If there is no layer, or the dimensions of two neighbours do not match.
+        If the layers do not fit together, see `charrnn.network.Network`, or one of them drops time steps.
 
     >>> rng = np.random.default_rng(42)
     >>> model = Model([Embedding(65, 16), GRU(16, 128), Dense(128, 65)], rng)
@@ -45,6 +45,15 @@ class Model(Network):
         super().__init__(layers, np.zeros(parameter_count(layers), dtype))
         for layer, p in zip(self.layers, self.p):
             layer.init(p, rng)
+
+    def _require_chain(self) -> None:
+        super()._require_chain()
+        for layer in self.layers:
+            if layer.output_steps(2) != 2:
+                raise InputError(
+                    f"the {type(layer).__name__} drops time steps, which only a training network may do; a model must "
+                    "predict at every step"
+                )
 
     @classmethod
     def from_parameters(cls, layers: Sequence[Layer], parameters: Array) -> "Model":

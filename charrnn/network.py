@@ -12,6 +12,7 @@ from charrnn.arrays import Array, Arrays, HiddenState, aligned_empty
 from charrnn.errors import InputError
 from charrnn.layers import Layer
 from charrnn.layers.base import require_state_buffers
+from charrnn.messages import quoted
 from charrnn.preprocessing import require_ids
 
 
@@ -28,7 +29,7 @@ def parameter_count(layers: Sequence[Layer]) -> int:
     """The number of parameters of these layers; raises InputError if one of them is not a layer."""
     for layer in layers:
         if not isinstance(layer, Layer):
-            raise InputError(f"{layer!r} is not a layer; it must be an instance of a subclass of charrnn.Layer")
+            raise InputError(f"{quoted(layer)} is not a layer; it must be an instance of a subclass of charrnn.Layer")
     return sum(prod(shape) for layer in layers for shape in layer.shapes().values())
 
 
@@ -53,7 +54,8 @@ class Network:
     Raises
     ------
     InputError
-        If there is no layer, the dimensions of two neighbours do not match, or the vector has the wrong length.
+        If there is no layer, the dimensions of two neighbours do not match, the first layer reads vectors or a later
+        one reads ids, or the vector has the wrong length.
     """
 
     def __init__(self, layers: Sequence[Layer], parameters: Array) -> None:
@@ -70,21 +72,35 @@ class Network:
     def _require_chain(self) -> None:
         if not self.layers:
             raise InputError("layers is empty; at least one layer is needed")
+        self._require_neighbours()
+        self._require_lenders()
+        first, *later = self.layers
+        if first.reads_ids is False:
+            raise InputError(f"the first layer is {type(first).__name__}, which reads vectors; it must read ids")
+        for layer in later:
+            if layer.reads_ids:
+                raise InputError(f"a later layer is {type(layer).__name__}, which reads ids; only the first one may")
+
+    def _require_neighbours(self) -> None:
         for before, after in zip(self.layers, self.layers[1:]):
             if before.output_dim != after.input_dim:
                 raise InputError(
-                    f"{type(after).__name__} has input_dim {after.input_dim}; it must be {before.output_dim}, "
-                    f"the output_dim of the {type(before).__name__} before it"
+                    f"{type(after).__name__} has input_dim {quoted(after.input_dim)}; it must be "
+                    f"{quoted(before.output_dim)}, the output_dim of the {type(before).__name__} before it"
                 )
+
+    def _require_lenders(self) -> None:
         first, *later = self.layers
         if first.borrows:
-            raise InputError(f"the {type(first).__name__} borrows {first.borrows}, but there is no layer before it")
+            raise InputError(
+                f"the {type(first).__name__} borrows {quoted(first.borrows)}, but there is no layer before it"
+            )
         if any(layer.lends for layer in later):
             raise InputError("a later layer lends parameters; only the first one may")
         borrowed = [layer.borrows for layer in later if layer.borrows]
         if borrowed != [first.lends] * bool(first.lends):
             raise InputError(
-                f"the {type(first).__name__} lends {first.lends}, and later layers borrow {borrowed}; "
+                f"the {type(first).__name__} lends {quoted(first.lends)}, and later layers borrow {quoted(borrowed)}; "
                 "exactly one later layer must borrow what the first one lends"
             )
 

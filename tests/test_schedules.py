@@ -41,7 +41,9 @@ def test_the_warm_up_is_linear_and_the_schedule_begins_after_it(schedule):
 @pytest.mark.parametrize("warmup_batches", [9, 10, 11, 50])
 def test_a_warm_up_may_last_as_long_as_training_or_longer(schedule, warmup_batches):
     ended = np.arange(1, 11) > warmup_batches
-    np.testing.assert_allclose(rates(schedule, 10, warmup_batches), np.where(ended, 1, np.arange(1, 11) / warmup_batches))
+    np.testing.assert_allclose(
+        rates(schedule, 10, warmup_batches), np.where(ended, 1, np.arange(1, 11) / warmup_batches)
+    )
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -19,6 +19,7 @@ from charrnn.training.network import training_network
 from charrnn.training.shard import Shard
 from tests.callbacks import Calls
 from tests.markov import MarkovChain
+from tests.networks import layer_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own words on an overflow
 V = 5
@@ -87,6 +88,20 @@ def test_last_trains_on_the_final_position_alone(rng):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     y[:-1] = 0
     assert last.loss_and_gradient(x, y)[0] == loss
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [[Embedding(V, V)], [Embedding(V, 4), GRU(4, V)], [Embedding(V, 4), GRU(4, 4), Dense(4, 3), Dense(3, V)]],
+    ids=layer_names,
+)
+def test_last_trains_on_the_final_position_whatever_the_last_layer_is(layers, rng):
+    model = Model(layers, rng)
+    model.parameters[...] = rng.normal(size=len(model.parameters))
+    x, y = rng.integers(V, size=(2, 7, 3))
+    loss, _ = shard(model, targets="last", dropout=0.0).loss_and_gradient(x, y)
+    expected = -np.log(model.predict(x)[-1, np.arange(3), y[-1]]).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_every_trains_on_all_positions(rng):
