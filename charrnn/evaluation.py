@@ -10,11 +10,13 @@ import numpy as np
 from charrnn.arrays import Array, Arrays, HiddenState
 from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.messages import counted
 from charrnn.network import Buffers, Network
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
+from charrnn.preprocessing import Batch, batches, require_text, streams, windows
 
 LN2 = log(2)
+TEXT = "text to evaluate"
 LARGEST_EXPONENT = log(sys.float_info.max)
 POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next limit bound the memory and do not affect results
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
@@ -38,7 +40,8 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not in 0 … V-1, or `num_streams` is below 1.
+        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1; with several
+        workers, in all of them.
 
     Returns
     -------
@@ -72,10 +75,11 @@ def logits_and_targets(
     Raises
     ------
     InputError
-        As in `evaluate`: at once for the length and `num_streams`, and on reading for the ids.
+        As in `evaluate`, at once.
     """
+    require_text(ids, network.num_ids, TEXT)
     if len(ids) < 2:
-        raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
+        raise InputError(f"the {TEXT} has {counted(len(ids), 'character')}; it must have at least 2")
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     columns = workers.shard(min(num_streams, len(ids) - 1))
@@ -94,6 +98,7 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
     InputError
         If the text is not longer than a window, or some ids are not in 0 … V-1.
     """
+    require_text(ids, network.num_ids, TEXT)
     loss, correct, num_windows = np.zeros(window_size), np.zeros(window_size), 0
     at_once = max(1, _positions_at_once(network) // window_size)
     every = windows(ids, window_size, stride=1)
@@ -133,8 +138,6 @@ def _predictions(
     buffers: Buffers | None = None
     state: HiddenState | None = None
     for batch in pairs:
-        for ids in batch:
-            require_ids(ids, network.output_dim)  # in all columns, so that every worker raises the error
         x, y = (ids[:, columns] for ids in batch)
         if not x.size:  # more workers than columns
             yield np.empty((*x.shape, network.output_dim), network.dtype), y

@@ -69,7 +69,7 @@ def read(network: Network, ids: Array) -> Reading:
     InputError
         If there are no ids, or some are not in 0 … V-1.
     """
-    require_ids(ids, network.input_dim)
+    require_ids(ids, network.input_dim, "ids")
     buffers = network.allocate(len(ids), 1)
     probabilities = softmax(network.forward(ids[:, None], buffers))[:, 0]
     states: dict[str, Array] = {}
@@ -163,7 +163,7 @@ def connectivity(network: Network, ids: Array, positions: Array, context: int) -
     InputError
         If the first layer is not an Embedding, a place has too little text before it, or ids are unknown.
     """
-    require_ids(ids, network.input_dim)
+    require_ids(ids, network.input_dim, "ids")
     if not isinstance(network.layers[0], Embedding):
         raise InputError(f"the first layer is {network.layers[0]}; to look back at characters, it must be an Embedding")
     if positions.min() < context - 1 or positions.max() >= len(ids):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import InputError
+from charrnn.messages import shown
 from charrnn.storage.files import atomic_write
 
 DESCRIPTION = "description"
@@ -70,14 +71,14 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
     if found != form:
-        raise InputError(f"{path}: the format is {found}; this version reads format {form}")
+        raise InputError(f"{shown(path)}: the format is {shown(found)}; this version reads format {form}")
     return description, arrays
 
 
 def damaged(path: str | Path, error: Exception) -> str:
     """The message for a damaged file; `error` is one of DAMAGE."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return f"{path} is not a charrnn file, or is damaged ({lines[0]})"
+    return f"{shown(path)} is not a charrnn file, or is damaged ({shown(lines[0])})"
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -85,7 +86,10 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError(f"{name} is not in version 1.0 of NumPy's format")
-    shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    try:
+        shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    except MemoryError:  # Python's parser calls its stack overflow so; a header is short
+        raise ValueError(f"{name} has a header that is nested too deeply") from None
     if dtype.hasobject or in_fortran_order:
         raise ValueError(f"{name} holds objects, or is not in C order")
     if file.tell() + prod(shape) * dtype.itemsize != len(content):

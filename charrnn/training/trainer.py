@@ -17,10 +17,11 @@ from charrnn.config import TrainingConfig
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
 from charrnn.layers import DropoutMasks
+from charrnn.messages import counted
 from charrnn.network import Network
 from charrnn.optimizers import Optimizer, clip_by_global_norm, create_optimizer, decay_weights
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import Batch, batches, stream_length, streams, windows
+from charrnn.preprocessing import Batch, batches, require_text, stream_length, streams, windows
 from charrnn.schedules import learning_rate
 from charrnn.training.callbacks import Callback
 from charrnn.training.network import training_network
@@ -70,11 +71,11 @@ def train(
     Raises
     ------
     InputError
-        If a text is too short.
+        If a text is too short, or some ids are not integers in 0 … V-1.
     DivergenceError
         As soon as a loss or a gradient is not finite. The network then has the parameters of the best epoch, if any.
     """
-    require_texts(train_ids, validation_ids, config)
+    require_texts(network, train_ids, validation_ids, config)
     text = _TrainingText(train_ids, config)
     optimizer = optimizer or create_optimizer(config)
     rate_at = partial(learning_rate, config=config, num_batches=config.num_epochs * text.num_batches)
@@ -127,10 +128,14 @@ def train(
     return now.history
 
 
-def require_texts(train_ids: Array, validation_ids: Array, config: TrainingConfig) -> None:
-    """Raise InputError unless both texts are long enough to train with these settings."""
+def require_texts(network: Network, train_ids: Array, validation_ids: Array, config: TrainingConfig) -> None:
+    """Raise InputError unless the network knows all ids, and both texts are long enough for these settings."""
+    require_text(train_ids, network.num_ids, "training text")
+    require_text(validation_ids, network.num_ids, "validation text")
     if len(validation_ids) < 2:
-        raise InputError(f"the validation text has {len(validation_ids)} characters; it must have at least 2")
+        raise InputError(
+            f"the validation text has {counted(len(validation_ids), 'character')}; it must have at least 2"
+        )
     windows(train_ids, config.window_size, config.stride)
 
 
