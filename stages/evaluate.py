@@ -1,16 +1,21 @@
 """Stage 4, evaluate: measure the trained model on the test text, which training never sees, or on any other text."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from charrnn.config import Value
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.memorisation import copying
+from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
 from stages.common import flags
+from stages.common.lock import sole_writer
 from stages.common.metrics_files import write_csv, write_json
-from stages.common.prepared import read_ids
+from stages.common.paths import Paths
 from stages.common.program import run
 from stages.common.scoring import in_words, print_score
-from stages.common.trained import load_trained, require_same_data
+from stages.common.trained import load_trained, read_same_text
 
 PARAMS = ("window_size", "seed")
 SAMPLE_SIZE = 20_000  # characters
@@ -35,8 +40,14 @@ def main() -> None:
     if args.text is not None:
         print_score(trained, args.text)
         return
-    require_same_data(trained, paths)
-    train_ids, test_ids = (read_ids(paths.processed / f"{part}.npy") for part in ("train", "test"))
+    with sole_writer(paths.metrics_dir / "evaluation.json"):
+        measure(trained, params, paths)
+
+
+def measure(trained: ModelFile, params: Mapping[str, Value], paths: Paths) -> None:
+    """Write and print how well the model predicts the test text, and how much it copies of the training text."""
+    prepared = read_same_text(trained, paths)
+    train_ids, test_ids = prepared.ids("train"), prepared.ids("test")
     metrics = evaluate(trained.model, test_ids)
     curve = context_curve(trained.model, test_ids, params["window_size"])
     start, rng = trained.vectorizer.decode(test_ids[:100]), np.random.default_rng(params["seed"])
