@@ -18,8 +18,10 @@ from charrnn.models import Model
 from charrnn.network import parameter_count
 from charrnn.preprocessing import TextVectorizer, code_points
 from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.training.checkpoint import FORMAT as CHECKPOINT
 
 FORMAT = 1
+OTHER_FORMATS = {CHECKPOINT: "the checkpoint of an unfinished run, not a model; finish training with the same command"}
 DTYPES = ("float32", "float64")
 LAYERS: tuple[type[Layer], ...] = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
 
@@ -65,7 +67,7 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
         If it can't be read.
     """
     known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
-    description, arrays = read_archive(path, FORMAT)
+    description, arrays = read_archive(path, FORMAT, OTHER_FORMATS)
     try:
         return _contents(description, arrays, known)
     except InputError as error:

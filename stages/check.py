@@ -12,7 +12,7 @@ from charrnn.preprocessing import TextVectorizer
 from charrnn.storage.files import atomic_write
 from stages.common import flags
 from stages.common.params import PARAMS_FILE, config_from, load_params
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.prepared import read_prepared
 from stages.common.program import run
 
 PARAMS: tuple[str, ...] = ()  # all of them, but from params.yaml only
@@ -21,12 +21,13 @@ LONGEST_EXAMPLE = 10  # characters
 
 def main() -> None:
     paths = flags.paths(flags.parser(__doc__, PARAMS).parse_args())
-    params, (vectorizer, _) = load_params(), read_vocabulary(paths.vocabulary)
-    texts = {part: read_ids(paths.processed / f"{part}.npy") for part in ("train", "validation", "test")}
+    params, prepared = load_params(), read_prepared(paths)
+    texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
 
     config_from(params, TrainingConfig)  # values may contradict each other
     require_longer_than_window(params, {part: len(ids) for part, ids in texts.items()})
-    require_known_start(params, vectorizer, example=vectorizer.decode(texts["train"][:LONGEST_EXAMPLE]))
+    example = prepared.vectorizer.decode(texts["train"][:LONGEST_EXAMPLE])
+    require_known_start(params, prepared.vectorizer, example)
 
     # Training depends on this file, so DVC checks first. It is always the same, so DVC does not train again.
     with atomic_write(paths.checked) as file:

@@ -4,6 +4,7 @@ import sys
 
 from charrnn.data.download import fetch
 from stages.common import flags
+from stages.common.lock import sole_writer
 from stages.common.metrics_files import write_json
 from stages.common.params import DownloadConfig, params_of
 from stages.common.program import run
@@ -16,14 +17,16 @@ def main() -> None:
     params = flags.values(args, PARAMS)
     sources = params["data_url"]
     paths = flags.paths(args)
+    metrics = paths.metrics_dir / "data.json"
 
-    about = fetch(
-        [sources] if isinstance(sources, str) else sources,
-        paths.raw,
-        warn=lambda message: print(f"warning: {message}", file=sys.stderr),
-        max_mb=params["max_corpus_mb"],
-    )
-    write_json(paths.metrics_dir / "data.json", about)
+    with sole_writer(paths.raw, metrics):
+        about = fetch(
+            [sources] if isinstance(sources, str) else sources,
+            paths.raw,
+            warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+            max_mb=params["max_corpus_mb"],
+        )
+        write_json(metrics, about)
     print(f"{about['characters']:,} characters from {about['source']}")
 
 

@@ -1,18 +1,23 @@
 """Stage 5, evaluate: measure the trained model on the test text, which training never sees, or on any other text."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 
+from charrnn.config import Value
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.memorisation import copying
 from charrnn.messages import counted
+from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
-from charrnn.storage.files import require_writable
 from stages.common import flags
+from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
-from stages.common.prepared import read_ids
+from stages.common.paths import Paths
 from stages.common.program import run
 from stages.common.scoring import in_words, print_score
-from stages.common.trained import load_trained, require_same_data
+from stages.common.trained import load_trained, read_same_text
 
 PARAMS = ("window_size", "seed")
 SAMPLE_SIZE = 20_000  # characters
@@ -38,11 +43,15 @@ def main() -> None:
     if args.text is not None:
         print_score(trained, args.text)
         return
-    evaluation, context = paths.metrics_dir / "evaluation.json", paths.metrics_dir / "context.csv"
-    for path in (evaluation, context):
-        require_writable(path)  # fail now rather than after the work
-    require_same_data(trained, paths)
-    train_ids, test_ids = (read_ids(paths.processed / f"{part}.npy") for part in ("train", "test"))
+    written = [paths.metrics_dir / name for name in ("evaluation.json", "context.csv")]
+    with sole_writer(*written):
+        measure(trained, params, paths, *written)
+
+
+def measure(trained: ModelFile, params: Mapping[str, Value], paths: Paths, evaluation: Path, context: Path) -> None:
+    """Write and print how well the model predicts the test text, and how much it copies of the training text."""
+    prepared = read_same_text(trained, paths)
+    train_ids, test_ids = prepared.ids("train"), prepared.ids("test")
     metrics = evaluate(trained.model, test_ids)
     curve = context_curve(trained.model, test_ids, params["window_size"])
     sample_size = min(SAMPLE_SIZE, LOGITS_OF_SAMPLE // trained.vectorizer.vocabulary_size)

@@ -15,9 +15,10 @@ from charrnn.parallel.workers import Workers
 from charrnn.training import History, best_epoch
 from stages.common import flags
 from stages.common.identity import identity, require_same_run
+from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.prepared import read_prepared
 from stages.common.program import run
 from stages.common.resumable import train_resumably
 from stages.common.training import PARAMS, fresh_model, load_initial_weights, warn_of_workers
@@ -36,17 +37,20 @@ def main() -> None:
         params = flags.values(args, PARAMS)
         if group and params["workers"] != group.size:
             raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec started")
-        train(params, flags.paths(args), seconds, group)
+        paths = flags.paths(args)
+        writes = (paths.model, paths.metrics_dir / "history.csv") if group is None or group.rank == 0 else ()
+        with sole_writer(*writes):
+            train(params, paths, seconds, group)
 
 
 def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, group: Workers | None) -> None:
     """Train alone, or as one of the processes that mpiexec has started; of these, only rank 0 prints and writes."""
-    texts = [read_ids(paths.processed / f"{part}.npy") for part in ("train", "validation")]
-    vectorizer, data = read_vocabulary(paths.vocabulary)
-    model, rng = fresh_model(params, vectorizer.vocabulary_size)
+    prepared = read_prepared(paths)
+    texts = [prepared.ids("train"), prepared.ids("validation")]
+    model, rng = fresh_model(params, prepared.vectorizer.vocabulary_size)
     if paths.weights_path:
-        load_initial_weights(model, vectorizer, paths.weights_path)
-    run = identity(params, data, paths)
+        load_initial_weights(model, prepared.vectorizer, paths.weights_path)
+    run = identity(params, prepared.data, paths)
     if group:
         require_same_run(group, run)
     else:
@@ -58,7 +62,7 @@ def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, 
         params, model, texts, run, paths, rng=rng, checkpoint_seconds=checkpoint_seconds, group=group
     )
     if is_first:
-        write_results(ModelFile(model, vectorizer, params, data), history, texts[1], paths)
+        write_results(ModelFile(model, prepared.vectorizer, params, prepared.data), history, texts[1], paths)
 
 
 def write_results(trained: ModelFile, history: History, validation_ids: Array, paths: Paths) -> None:

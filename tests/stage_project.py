@@ -5,6 +5,7 @@ import csv
 import hashlib
 import importlib
 import io
+import json
 import os
 import random
 import re
@@ -198,6 +199,15 @@ def change_param(name, value):
     return rewrite(
         "params.yaml", lambda text: re.sub(rf"(?m)^{name}: .*$", lambda _: f"{name}: {value}", text.decode()).encode()
     )
+
+
+def replace_part(folder, part, content):
+    """A change to a folder: with other content of a file of ids, which vocabulary.json takes for that of `prepare`."""
+    (folder / f"data/processed/{part}.npy").write_bytes(content)
+    path = folder / "data/processed/vocabulary.json"
+    about = json.loads(path.read_bytes())
+    about[f"{part}_sha256"] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(about), encoding="utf-8")
 
 
 def untrained(folder):

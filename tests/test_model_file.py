@@ -158,8 +158,8 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn file, or is damaged"),
         (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn file, or is damaged"),
         (
-            lambda path: rewrite(path, description=np.array('{"format": 2}')),
-            ": the format is 2; this version reads format 1",
+            lambda path: rewrite(path, description=np.array('{"format": 3}')),
+            ": the format is 3; this version reads format 1",
         ),
         (lambda path: rewrite(path, description=np.array("[]")), "its description is not a mapping"),
         (lambda path: rewrite(path, **{"2.dense.bias": None}), ": there are 183 parameters; the layers need 189"),

@@ -133,9 +133,14 @@ def test_a_worker_that_finds_something_wrong_ends_those_that_wait_for_it(project
         ("--workers", 2, "--data-dir", "elsewhere/data"): (1, "error: worker 1 differs from worker 0 in text"),
         ("--no-such-flag",): (2, "python -m stages.train: error: unrecognized arguments: --no-such-flag"),
     }
-    good = command("train", "--workers", 2)
+
+    def ends_with(case):
+        place, flags = case
+        good = command("train", "--workers", 2, "--model-dir", f"case{place}", "--metrics-dir", f"case{place}")
+        return result(project, mpiexec(good, command("train", *flags)))
+
     with ThreadPool(len(cases)) as pool:
-        ends = pool.map(lambda flags: result(project, mpiexec(good, command("train", *flags))), cases)
+        ends = pool.map(ends_with, enumerate(cases))
     last_lines = [(ended.returncode, ended.stderr.splitlines()[-1]) for ended in ends]
     assert last_lines == list(cases.values())
     assert [len(ended.stderr.splitlines()) for ended in ends[:-1]] == [1, 1, 1, 1]  # the last one shows all flags

@@ -1,6 +1,8 @@
 """The five stages as a user runs them, on a tiny text: what they read, print and write, and what their flags do."""
 
+import hashlib
 import importlib
+import io
 import json
 import os
 import re
@@ -30,6 +32,7 @@ from tests.stage_project import (
     command,
     files,
     printed_by,
+    replace_part,
     rows,
     run,
     set_up,
@@ -77,8 +80,15 @@ def test_download_copies_the_text_and_notes_where_from(finished, printed):
 def test_prepare_splits_the_text_in_order(finished, printed):
     processed = finished / "data/processed"
     about = json.loads((processed / "vocabulary.json").read_bytes())
-    assert about == {"vocabulary": "\n abcdfé€", "corpus_sha256": SHA256, "train_size": 0.8, "validation_size": 0.2}
-    parts = [np.load(processed / f"{part}.npy") for part in ("train", "validation", "test")]
+    names = ("train", "validation", "test")
+    assert about == {
+        "vocabulary": "\n abcdfé€",
+        "corpus_sha256": SHA256,
+        "train_size": 0.8,
+        "validation_size": 0.2,
+        **{f"{name}_sha256": hashlib.sha256((processed / f"{name}.npy").read_bytes()).hexdigest() for name in names},
+    }
+    parts = [np.load(processed / f"{name}.npy") for name in names]
     assert [len(part) for part in parts] == [1920, 480, 600]
     assert "".join(about["vocabulary"][i] for i in np.concatenate(parts)) == TEXT
     assert printed["prepare"] == "9 different characters\n1,920 for train, 480 for validation, 600 for test\n"
@@ -126,8 +136,8 @@ def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
 
 
 def test_evaluate_finds_what_the_model_has_copied(project):
-    ids = np.load(project / "data/processed/train.npy")
-    np.save(project / "data/processed/train.npy", np.tile(np.arange(9, dtype=ids.dtype), 200))
+    np.save(train_ids := io.BytesIO(), np.tile(np.arange(9, dtype=np.uint8), 200))
+    replace_part(project, "train", train_ids.getvalue())
     trained = load_model(project / "models/char_rnn.npz")
     parrot = Model([Embedding(9, 9), Dense(9, 9)], np.random.default_rng(0))  # after each character, the next id
     parrot.parameters[...] = np.concatenate(

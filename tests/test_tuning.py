@@ -17,7 +17,8 @@ import pytest
 from charrnn.parallel.processes import WorkerError
 from stages.common import training
 from stages.common.params import PARAMS, load_params
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.paths import Paths
+from stages.common.prepared import read_prepared
 from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
@@ -119,11 +120,11 @@ def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_di
     change_param("workers", 2)(project)
     call(project, "--trials", 2, "--top", 0)
     params = load_params(project / "params.yaml")
-    texts = [read_ids(project / f"data/processed/{part}.npy") for part in ("train", "validation")]
-    vectorizer, _ = read_vocabulary(project / "data/processed/vocabulary.json")
+    prepared = read_prepared(Paths(data_dir=project / "data"))
+    texts = [prepared.ids("train"), prepared.ids("validation")]
     for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
-        model, rng = fresh_model(tried, vectorizer.vocabulary_size)
+        model, rng = fresh_model(tried, prepared.vectorizer.vocabulary_size)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
         assert trial.value in losses
@@ -155,7 +156,11 @@ def test_minutes_end_a_search(project):
         (change_param("dropout", 0.1), (), "different dropout;"),
         (change_param("workers", 2), (), "different workers;"),
         (replace("search.yaml", "to: 12", "to: 13"), (), "different hidden_dim;"),
-        (replace("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "different corpus_sha256;"),
+        (
+            replace("data/processed/vocabulary.json", 'corpus_sha256": "', 'corpus_sha256": "0'),
+            (),
+            "different corpus_sha256;",
+        ),
         (lambda folder: None, ("--pareto",), "different objectives;"),
     ],
 )
@@ -376,7 +381,9 @@ def test_an_error_is_one_line_and_an_exit_code(project):
 
 def test_without_data_the_search_says_what_to_run(project):
     remove("data")(project)
-    with pytest.raises(SystemExit, match="^error: data/processed/train.npy is missing; run the earlier stages .*$"):
+    with pytest.raises(
+        SystemExit, match="^error: data/processed/vocabulary.json is missing; run the earlier stages .*$"
+    ):
         call(project, "--top", 0)
 
 

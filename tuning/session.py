@@ -7,7 +7,7 @@ from charrnn.storage.files import require_writable
 from stages.common import training
 from stages.common.params import load_params
 from stages.common.paths import Paths
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.prepared import read_prepared
 from stages.common.training import StopOnSignal, warn_of_workers
 from tuning.experiments import make_experiment, require_dvc
 from tuning.options import REPORT, TABLE, Options
@@ -33,21 +33,21 @@ def tune(options: Options) -> None:
     params = load_params()
     fixed = {name: params[name] for name in training.PARAMS}
     space, paths = load_search_space(options.space), Paths()
-    texts = read_ids(paths.processed / "train.npy"), read_ids(paths.processed / "validation.npy")
-    vectorizer, data = read_vocabulary(paths.vocabulary)
+    prepared = read_prepared(paths)
+    texts = prepared.ids("train"), prepared.ids("validation")
     if options.top:
         require_dvc()
     warn_of_workers(fixed["workers"])
     for path in (REPORT, TABLE):
         require_writable(path)
 
-    task = Task(space, fixed, texts, vectorizer.vocabulary_size)
+    task = Task(space, fixed, texts, prepared.vectorizer.vocabulary_size)
     url = parse_url(options.storage)
     with database_errors(url), StopOnSignal() as stop:
         study = open_study(
             open_storage(url, options.heartbeat, stop.should_stop),
             options.study,
-            subject_of(space, fixed, data, pareto=options.pareto),
+            subject_of(space, fixed, prepared.data, pareto=options.pareto),
             pareto=options.pareto,
             seed=fixed["seed"],
         )

@@ -10,7 +10,6 @@ from charrnn.errors import InputError
 from charrnn.models import Model
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.storage.files import require_writable
 from charrnn.training import Callback, History, TrainingState
 from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
 from stages.common.paths import Paths
@@ -48,7 +47,6 @@ def train_resumably(
     stop, resume = StopOnSignal(group or ALONE), None
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
-        require_writable(paths.model)  # fail now rather than when training is over
         resume = find_checkpoint(paths, run)
         callbacks = [
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
@@ -74,6 +72,8 @@ def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
     """The state that this run can resume from, if it has a checkpoint. Prints what it finds."""
     if not paths.checkpoint.exists():
         return None
+    if not paths.checkpoint.is_file():  # a pipe would be waited for
+        raise InputError(f"{paths.checkpoint} must be a file, the checkpoint of a run, or be missing; remove it")
     try:
         found = load_checkpoint(paths.checkpoint, run)
     except InputError as error:

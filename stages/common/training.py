@@ -20,8 +20,10 @@ from charrnn.parallel.workers import ALONE, Workers
 from charrnn.preprocessing import TextVectorizer
 from charrnn.training import Callback, History, TrainingState, fit, train
 from stages.common.params import RunConfig, config_from, params_of
+from stages.common.parent import DVCWatch
 
 PARAMS = params_of(ModelConfig, TrainingConfig, RunConfig)
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 KEPT = "progress is saved, and the same command resumes from there"
 
 
@@ -109,7 +111,10 @@ def fit_with_params(
 
 
 class StopOnSignal(Callback):
-    """A context manager in which Ctrl-C and SIGTERM stop training after the current batch, and a second one at once.
+    """A context manager in which Ctrl-C, SIGTERM and SIGHUP stop training after the current batch.
+
+    A second Ctrl-C or SIGTERM ends it at once. A terminal that closes may send several SIGHUP. A signal that the
+    process ignores, as under nohup, is still ignored. Training also stops once the DVC that has started it has ended.
 
     Attributes
     ----------
@@ -118,10 +123,11 @@ class StopOnSignal(Callback):
     """
 
     def __init__(self, group: Workers = ALONE) -> None:
-        self.group, self.received = group, False
+        self.group, self.received, self.dvc = group, False, DVCWatch()
 
     def __enter__(self) -> "StopOnSignal":
-        self.handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self.handlers = {number: signal.signal(number, self._receive) for number in heeded}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -129,13 +135,14 @@ class StopOnSignal(Callback):
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self.received and number in (signal.SIGINT, signal.SIGTERM):
             raise KeyboardInterrupt
         self.received = True
 
     def should_stop(self) -> bool:
-        return self.received
+        return self.received or self.dvc.has_ended()
 
     def on_stop(self, now: TrainingState) -> None:
         self.group.broadcast(None)  # the others wait until rank 0 has saved its checkpoint
-        raise KeyboardInterrupt(KEPT)
+        reasons = ["DVC, which started this stage, has ended"] if self.dvc.ended else []
+        raise KeyboardInterrupt(*reasons, KEPT)
