@@ -4,6 +4,7 @@ A run that was stopped or killed resumes from its last checkpoint when it is sta
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from charrnn.arrays import Array
 from charrnn.calibration import calibrate
@@ -14,6 +15,7 @@ from charrnn.parallel.mpi import mpi_workers
 from charrnn.parallel.workers import Workers
 from charrnn.training import History, best_epoch
 from stages.common import flags
+from stages.common.evolution import SAMPLE_EVERY, Evolution
 from stages.common.identity import identity, require_same_run
 from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
@@ -32,18 +34,22 @@ def main() -> None:
         parser = flags.parser(__doc__, PARAMS, weights_path="model file to start from instead of fresh weights")
         help = f"{CHECKPOINT_SECONDS.help} (default: {CHECKPOINT_SECONDS.default:g})"
         parser.add_argument("--checkpoint-seconds", default=CHECKPOINT_SECONDS.default, metavar="FLOAT", help=help)
+        help = f"{SAMPLE_EVERY.help} (default: {SAMPLE_EVERY.default})"
+        parser.add_argument("--sample-every", default=SAMPLE_EVERY.default, metavar="INT", help=help)
         args = parser.parse_args()
-        seconds = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds)
+        seconds, sample_every = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds), SAMPLE_EVERY.parse(args.sample_every)
         params = flags.values(args, PARAMS)
         if group and params["workers"] != group.size:
             raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec started")
         paths = flags.paths(args)
         writes = (paths.model, paths.metrics_dir / "history.csv") if group is None or group.rank == 0 else ()
         with sole_writer(*writes):
-            train(params, paths, seconds, group)
+            train(params, paths, seconds, sample_every, group)
 
 
-def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, group: Workers | None) -> None:
+def train(
+    params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, sample_every: int, group: Workers | None
+) -> None:
     """Train alone, or as one of the processes that mpiexec has started; of these, only rank 0 prints and writes."""
     prepared = read_prepared(paths)
     texts = [prepared.ids("train"), prepared.ids("validation")]
@@ -58,9 +64,9 @@ def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, 
     is_first = group is None or group.rank == 0
     if is_first:
         print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)
-    history = train_resumably(
-        params, model, texts, run, paths, rng=rng, checkpoint_seconds=checkpoint_seconds, group=group
-    )
+    evolution = Evolution(model, prepared.vectorizer, sample_every, paths.metrics_dir / "evolution.txt")
+    options: dict[str, Any] = dict(checkpoint_seconds=checkpoint_seconds, group=group, before_checkpoint=evolution)
+    history = train_resumably(params, model, texts, run, paths, rng=rng, **options)
     if is_first:
         write_results(ModelFile(model, prepared.vectorizer, params, prepared.data), history, texts[1], paths)
 

@@ -49,7 +49,7 @@ PREPARED = {
     f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json", "checked.txt")
 }
 MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
-TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
+TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv", "metrics/evolution.txt"}
 EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
 
 

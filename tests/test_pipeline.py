@@ -123,7 +123,7 @@ def test_the_program_that_worker_processes_run_is_found():
         ("charrnn/layers/gru.py", ["train", "evaluate", "sample"]),
         ("charrnn/training/trainer.py", ["train", "evaluate", "sample"]),  # `Model.fit` needs it
         ("charrnn/calibration.py", ["train"]),
-        ("charrnn/sampling.py", ["evaluate", "sample"]),
+        ("charrnn/sampling.py", ["train", "evaluate", "sample"]),
         ("charrnn/memorisation.py", ["evaluate"]),
         ("stages/check.py", ["check"]),
         ("stages/train.py", ["train"]),

@@ -181,6 +181,20 @@ def test_training_that_ends_worse_than_guessing_says_so(project):
     assert shown and max(map(len, shown)) <= 7
 
 
+def test_each_epoch_is_followed_by_a_sample_which_changes_nothing_else(project, printed):
+    written = (project / "metrics/evolution.txt").read_text(encoding="utf-8")
+    samples = re.findall(r"(?s)after epoch (\d+):\n(.{150})\n(?:\n|$)", written)
+    assert [int(epoch) for epoch, _ in samples] == [1, 2]
+    assert all(f"\n\n{sample}\n\n" in printed["train"] for _, sample in samples)
+    before = files(project)
+    for every, epochs in ((0, []), (2, ["2"])):
+        printed_by(project, "train", "--sample-every", every)
+        kept = (project / "metrics/evolution.txt").read_text(encoding="utf-8")
+        assert re.findall(r"after epoch (\d+)", kept) == epochs
+        assert {**files(project), "metrics/evolution.txt": b""} == {**before, "metrics/evolution.txt": b""}
+    assert kept.endswith(f"after epoch 2:\n{samples[1][1]}\n")
+
+
 def test_evaluate_any_text(finished, tmp_path):
     before = files(finished)
     (tmp_path / "text.txt").write_text("bad cab\nxé€ y¤x", encoding="utf-8")
@@ -388,7 +402,12 @@ def test_every_location_can_be_chosen(tmp_path):
     for stage in STAGES:
         printed_by(tmp_path, stage, *flags.split())
     moved = {name.replace("data/", "d/").replace("metrics/", "r/") for name in PREPARED | EVALUATED}
-    made = {"d/raw/text.txt", "r/data.json", "r/train.json", "r/history.csv", "m/n/model.npz"}
+    made = {
+        "d/raw/text.txt",
+        "r/data.json",
+        "m/n/model.npz",
+        *(name.replace("metrics/", "r/") for name in TRAINED - {MODEL}),
+    }
     assert set(files(tmp_path)) == {"corpus.txt", "params.yaml", *moved, *made}
 
 

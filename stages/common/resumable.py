@@ -27,6 +27,7 @@ def train_resumably(
     rng: np.random.Generator,
     checkpoint_seconds: float,
     group: Workers | None,
+    before_checkpoint: Callback,
 ) -> History:
     """Train in our own processes, or as one of a group, in which only rank 0 prints and writes.
 
@@ -36,6 +37,8 @@ def train_resumably(
         The training ids and the validation ids.
     run
         Identifies the run, see `stages.common.identity`.
+    before_checkpoint
+        A callback that may change the training state.
 
     Raises
     ------
@@ -45,18 +48,20 @@ def train_resumably(
         If a process died.
     """
     stop, resume = StopOnSignal(group or ALONE), None
+    progress = Progress(params["log_interval"], params["num_epochs"])
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
         resume = find_checkpoint(paths, run)
         callbacks = [
+            before_checkpoint,
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
             LearningCurve(paths.metrics_dir / "history.csv"),
-            Progress(params["log_interval"], params["num_epochs"]),
+            progress,
             stop,
         ]
     if group:
         resume = group.broadcast(resume)
-    with stop:
+    with stop, progress:
         try:
             history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
         except WorkerError as error:
