@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from charrnn.errors import InputError
 from charrnn.parallel.processes import WorkerError
 from stages.common import training
 from stages.common.params import PARAMS, load_params
@@ -419,6 +420,26 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     recorded = json.loads((repository / "metrics/train.json").read_bytes())["validation_loss"]
     assert recorded == float(f"{second.value:.6g}")
     assert load_params(repository / "params.yaml")["hidden_dim"] == second.user_attrs["params"]["hidden_dim"]
+
+
+def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repository, tmp_path, monkeypatch):
+    folder = shutil.move(repository, tmp_path / "война")
+    monkeypatch.chdir(folder)
+    with pytest.raises(
+        InputError, match="^DVC can't run experiments here, .*война/.dvc/cache: move it by `mv"
+    ) as caught:
+        experiments.require_dvc()
+    move, choose = (
+        command.replace("FOLDER", f"{tmp_path}/cache") for command in re.findall("`(.*?)`", str(caught.value))
+    )
+    run_in(folder, *move.split())
+    run_in(folder, *choose.split())
+    experiments.require_dvc()
+    assert experiments.run_experiment("a", {"hidden_dim": 9}) > 0
+    run_in(folder, "git", "config", "user.name", "Иван")
+    with pytest.raises(InputError, match="not user.name in .git/config: remove it by `git config --unset user.name`,"):
+        experiments.require_dvc()
+    run_in(folder, "dvc", "exp", "run", "--temp", "-S", "temperature=0.5", fails=True)  # else the check is out of date
 
 
 @pytest.mark.parametrize("top", [0, 3])
