@@ -147,15 +147,16 @@ def running_in(folder):
     return sorted(found)
 
 
-def sockets(folder):
-    """The sockets of the programs that run in a folder, except for their standard streams; Linux only."""
-    found = []
+def network_sockets(folder):
+    """The TCP and UDP sockets of the programs that run in a folder, as in /proc/net/tcp; Linux only."""
+    held = set()
     for process in running_in(folder):
         for path in Path(f"/proc/{process}/fd").iterdir():
             with contextlib.suppress(OSError):  # it has been closed
-                if int(path.name) > 2 and str(path.readlink()).startswith("socket:"):
-                    found.append((process, path.name))
-    return found
+                held.add(str(path.readlink()))
+    tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
+    lines = [line for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return [line for line in lines if f"socket:[{line.split()[9]}]" in held]
 
 
 def assert_none_left(folder):

@@ -60,6 +60,11 @@ def sampled(function, *arguments):
     return lambda model: list(function(model, VECTORIZER, "ab", *arguments, rng=np.random.default_rng(0)))
 
 
+def forward_and_backward(model):
+    buffers = model.allocate(5, 2)
+    model.backward(model.forward(IDS[:10].reshape(5, 2), buffers), buffers)
+
+
 USES = {
     "fit": lambda model: model.fit(
         IDS, IDS, rng=np.random.default_rng(0), window_size=5, stride=5, num_epochs=1, workers=1
@@ -71,6 +76,7 @@ USES = {
     "generate": sampled(generate, 2 * BLOCK + 1),
     "generate_streams": sampled(generate_streams, 9, 3),
     "gradient_check": lambda model: gradient_check(Recording(3, 2), np.random.default_rng(0)),
+    "forward and backward": forward_and_backward,
     "step by step": lambda model: model.stepper(1),
 }
 

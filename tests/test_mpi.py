@@ -26,6 +26,7 @@ from tests.stage_project import (
     command,
     figures,
     files,
+    network_sockets,
     printed_by,
     running_in,
     untrained,
@@ -97,6 +98,17 @@ def test_ranks_leave_the_same_bytes_twice(project):
     untrained(project)
     assert train(project, 3, *flags).returncode == 0
     assert files(project) == first
+
+
+@linux
+def test_gforker_and_shared_memory_open_no_port(project):
+    """As docs/scaling.md says."""
+    gforker = shutil.which(f"{MPIEXEC}.gforker")
+    if gforker is None:
+        pytest.skip("this MPI has no mpiexec.gforker")
+    environment = ENVIRONMENT | {"UCX_TLS": "sm,self"}
+    with begin(project, *ENDLESS, before=(gforker, "-n", "2"), environment=environment):
+        assert len(running_in(project)) == 3 and network_sockets(project) == []
 
 
 @pytest.mark.parametrize(("num_started", "workers"), [(2, 1), (2, 3), (3, 2)])

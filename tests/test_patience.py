@@ -95,6 +95,18 @@ def test_after_minutes_it_gives_up_and_does_not_wait_again(path, clock):
             assert clock[0] - start == quarters * MOST_SECONDS / 4
 
 
+def test_it_waits_as_long_for_the_next_lock(path, clock):
+    def release_in_the_end():
+        clock[0] += MOST_SECONDS - 1
+        locking.rollback()
+        return False
+
+    with connect(path, release_in_the_end) as connection:
+        for _ in range(2):
+            with locked(path) as locking:
+                connection.cursor().execute("SELECT x FROM t").fetchall()
+
+
 def test_a_user_who_wants_to_stop_does_not_wait(path):
     with locked(path), connect(path, lambda: True) as connection, pytest.raises(KeyboardInterrupt, match=KEPT):
         connection.cursor().execute("SELECT x FROM t")

@@ -47,6 +47,11 @@ def test_the_space_that_ships_is_allowed():
         assert params["dropout"] == 0 or params["hidden_dim"] >= 128
 
 
+@pytest.mark.parametrize("ends", ["1e-12, to: 1e12", "0, to: 1e-12", "1, to: 1.000002"])
+def test_these_ranges_are_just_allowed(tmp_path, ends):
+    assert read_space(tmp_path, f"weight_decay: {{from: {ends}}}").keys() == {"weight_decay"}
+
+
 def test_a_range_may_have_a_single_step_whatever_rounding_does_to_it(tmp_path):
     space = read_space(tmp_path, "dropout: {from: 0.2, to: 0.3, step: 0.1}")  # 0.3 - 0.2 < 0.1
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -1,6 +1,8 @@
 """The train stage with several processes on this machine: what they leave, what they print, and what they need."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 
@@ -17,10 +19,10 @@ from tests.stage_project import (
     command,
     figures,
     files,
+    network_sockets,
     printed_by,
     run,
     running_in,
-    sockets,
     untrained,
 )
 
@@ -95,7 +97,9 @@ def test_no_number_of_workers_on_this_machine_needs_mpi(workers, project):
 def test_workers_on_this_machine_open_no_port(project):
     untrained(project)
     with begin(project, "--workers", 2, "--num-epochs", 10**9):
-        assert len(running_in(project)) == 2 and sockets(project) == []
+        assert len(running_in(project)) == 2 and network_sockets(project) == []
+    with contextlib.chdir(project), socket.create_server(("127.0.0.1", 0)):
+        assert len(network_sockets(project)) == 1  # so they would have been seen
 
 
 @pytest.mark.parametrize(

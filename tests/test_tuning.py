@@ -11,9 +11,11 @@ import signal
 import sqlite3
 import sys
 from html.parser import HTMLParser
+from unittest import mock
 
 import pytest
 
+from charrnn.errors import InputError
 from charrnn.parallel.processes import WorkerError
 from stages.common import training
 from stages.common.params import PARAMS, load_params
@@ -26,11 +28,11 @@ from tests.stage_project import (
     ROOT,
     change_param,
     files,
+    network_sockets,
     printed_by,
     remove,
     rows,
     running_in,
-    sockets,
 )
 from tests.tuning_project import (
     COMPLETE,
@@ -237,6 +239,25 @@ def test_ctrl_c_ends_a_search_that_waits_for_its_database(project):
     assert (process.returncode, printed, errors) == (130, "", f"\ninterrupted; {KEPT}\n")
 
 
+def test_the_training_time_does_not_include_the_database(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(trials.time, "perf_counter", lambda: now[0])
+
+    def advance(seconds):
+        now[0] += seconds
+
+    trial = optuna.create_study().ask()
+    report = trials.EpochReport(trial, 3, lambda epoch, loss: advance(100))
+    state = mock.Mock(history=[])
+    for epoch in range(3):
+        advance(1)
+        state.history.append({"validation_loss": 3.0 - epoch})
+        report.on_epoch(state)
+        assert trial.user_attrs["seconds"] == epoch + 1
+    advance(1)
+    assert report.record_seconds() == 4
+
+
 def test_a_search_without_a_complete_trial_fails(project):
     (project / "search.yaml").write_text("window_size: [3, 4]\n")
     with pytest.raises(SystemExit, match="^error: no trial is complete; metrics/tuning.csv shows how each one ended$"):
@@ -286,7 +307,7 @@ def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(proje
         storage = f"sqlite:///{project}/tuning_results/study.db"
         wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in trials_under_way(storage)))
         if sys.platform == "linux":
-            assert len(running_in(project)) == 2 and sockets(project) == []  # no port is open
+            assert len(running_in(project)) == 2 and network_sockets(project) == []  # no port is open
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip().splitlines()[-1] == f"interrupted; {KEPT}"
@@ -426,6 +447,26 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     recorded = json.loads((repository / "metrics/train.json").read_bytes())["validation_loss"]
     assert recorded == float(f"{second.value:.6g}")
     assert load_params(repository / "params.yaml")["hidden_dim"] == second.user_attrs["params"]["hidden_dim"]
+
+
+def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repository, tmp_path, monkeypatch):
+    folder = shutil.move(repository, tmp_path / "война")
+    monkeypatch.chdir(folder)
+    with pytest.raises(
+        InputError, match="^DVC can't run experiments here, .*война/.dvc/cache: move it by `mv"
+    ) as caught:
+        experiments.require_dvc()
+    move, choose = (
+        command.replace("FOLDER", f"{tmp_path}/cache") for command in re.findall("`(.*?)`", str(caught.value))
+    )
+    run_in(folder, *move.split())
+    run_in(folder, *choose.split())
+    experiments.require_dvc()
+    assert experiments.run_experiment("a", {"hidden_dim": 9}) > 0
+    run_in(folder, "git", "config", "user.name", "Иван")
+    with pytest.raises(InputError, match="not user.name in .git/config: remove it by `git config --unset user.name`,"):
+        experiments.require_dvc()
+    run_in(folder, "dvc", "exp", "run", "--temp", "-S", "temperature=0.5", fails=True)  # else the check is out of date
 
 
 @pytest.mark.parametrize("top", [0, 3])
