@@ -1,18 +1,20 @@
 """A training run that can be stopped or killed at any time, and resumes from its checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from charrnn.arrays import Array
-from charrnn.config import Value
+from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
 from charrnn.models import Model
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.storage.files import require_writable
-from charrnn.training import Callback, History, TrainingState
+from charrnn.training import Callback, History, TrainingState, fresh_state
 from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
+from stages.common.params import config_from
 from stages.common.paths import Paths
 from stages.common.progress import LearningCurve, Progress
 from stages.common.training import KEPT, StopOnSignal, fit_with_params
@@ -49,7 +51,8 @@ def train_resumably(
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
         require_writable(paths.model)  # fail now rather than when training is over
-        resume = find_checkpoint(paths, run)
+        fresh = partial(fresh_state, model, texts[0], config_from(params, TrainingConfig), rng=rng)
+        resume = find_checkpoint(paths, run, fresh, rng)
         callbacks = [
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
             LearningCurve(paths.metrics_dir / "history.csv"),
@@ -70,12 +73,18 @@ def train_resumably(
     return history
 
 
-def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
-    """The state that this run can resume from, if it has a checkpoint. Prints what it finds."""
+def find_checkpoint(
+    paths: Paths, run: Run, fresh: Callable[[], TrainingState], rng: np.random.Generator
+) -> TrainingState | None:
+    """The state that this run can resume from, if it has a checkpoint. Prints what it finds.
+
+    `fresh()` is the state in which the run would begin.
+    """
     if not paths.checkpoint.exists():
         return None
+    beginning = fresh()
     try:
-        found = load_checkpoint(paths.checkpoint, run)
+        found = load_checkpoint(paths.checkpoint, run, beginning, rng)
     except InputError as error:
         print(f"not resuming from a checkpoint: {error}", flush=True)
         return None
