@@ -12,6 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from charrnn.model_file import load_model
+from charrnn.storage.archive import read_archive, write_archive
+from charrnn.training.checkpoint import FORMAT
 from tests.stage_project import (
     CHECKPOINT,
     ENVIRONMENT,
@@ -99,6 +102,17 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
     (project / CHECKPOINT).parent.mkdir(exist_ok=True)
     (project / CHECKPOINT).write_bytes(b"half")
     left_aside = f"not resuming from a checkpoint: {CHECKPOINT} is not a charrnn file"
+    assert left_aside in printed_by(project, "train")
+    assert files(project) == files(finished)
+
+
+def test_a_checkpoint_whose_arrays_do_not_fit_is_left_aside_with_a_word(interrupted, tmp_path, finished):
+    project = shutil.copytree(interrupted[0], tmp_path / "copy")
+    description, arrays = read_archive(project / CHECKPOINT, FORMAT)
+    description["run"]["num_epochs"] = load_model(finished / MODEL).params["num_epochs"]  # so that it is of this run
+    del description["format"]
+    write_archive(project / CHECKPOINT, FORMAT, description, arrays | {"parameters": arrays["parameters"][1:]})
+    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} is no checkpoint of this run: parameters is float32 ("
     assert left_aside in printed_by(project, "train")
     assert files(project) == files(finished)
 
