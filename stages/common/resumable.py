@@ -8,6 +8,7 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
+from charrnn.messages import counted
 from charrnn.models import Model
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
@@ -88,5 +89,6 @@ def find_checkpoint(
     except InputError as error:
         print(f"not resuming from a checkpoint: {error}", flush=True)
         return None
-    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {found.batch} batches done", flush=True)
+    done = counted(found.batch, "batch")
+    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {done} done", flush=True)
     return found
