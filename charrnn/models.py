@@ -120,8 +120,8 @@ class Model(Network):
         InputError
             If there are no ids, or some are not integers in 0 … V-1.
         """
-        if np.ndim(ids) not in (1, 2):
-            raise InputError(f"ids: the shape is {np.shape(ids)}; it must be (T,) or (T, B)")
+        if np.ndim(ids) not in (1, 2) or not np.size(ids):
+            raise InputError(f"ids: the shape is {np.shape(ids)}; it must be (T,) or (T, B), with at least one id")
         require_ids(ids, self.input_dim)
         columns = ids.reshape(len(ids), -1)
         probabilities = softmax(self.forward(columns, self.allocate(*columns.shape), state))

@@ -9,17 +9,15 @@ CHECKED_AT_ONCE = 1 << 20  # along the first axis, so that little of a memory ma
 
 
 def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
-    """Raise InputError unless `ids`, an array of any shape, holds integers in 0 … V-1, at least one, and nothing else.
+    """Raise InputError unless `ids`, an array of any shape, holds only integers in 0 … V-1; it may be empty.
 
     The message calls the ids `name`, and names the first wrong id and its position.
     """
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
         kind = f"dtype {ids.dtype}" if isinstance(ids, np.ndarray) else f"type {type(ids).__name__}"
         raise InputError(f"{name}: the {kind} is not allowed; ids must be an array of integers")
-    if not ids.size:
-        raise InputError(f"{name}: the shape is {ids.shape}; at least one id is needed")
     unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # a negative id is a huge one: one comparison is enough
-    for start in range(0, len(ids), CHECKED_AT_ONCE):
+    for start in range(0, len(ids) if ids.size else 0, CHECKED_AT_ONCE):
         chunk = unsigned[start : start + CHECKED_AT_ONCE]
         if chunk.max() >= V:
             first, *others = (int(i) for i in np.unravel_index(np.argmax(chunk >= V), chunk.shape))
@@ -30,8 +28,7 @@ def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
 
 
 def require_text(ids: np.ndarray, V: int, name: str) -> None:
-    """Raise InputError unless `ids` is a text (n,), which may be empty, of ids that `require_ids` allows."""
+    """Raise InputError unless `ids` is a text (n,) of ids that `require_ids` allows."""
     if np.ndim(ids) != 1:
         raise InputError(f"{name}: the shape is {np.shape(ids)}; it must be (n,), one id after another")
-    if len(ids):
-        require_ids(ids, V, name)
+    require_ids(ids, V, name)
