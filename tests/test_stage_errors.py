@@ -79,7 +79,7 @@ FLAGS = [
     ("download --max-corpus-mb 0", "max_corpus_mb is '0'; it must be a number above 0"),
     ("download --max-corpus-mb 1e-3", "'corpus.txt': it is larger than 0.001 MB, the limit that max_corpus_mb sets"),
     ("prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
-    ("prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
+    ("prepare --train-size 0.9999", "3,000 characters, which leaves 1 for test at train_size 0.9999"),
     ("train --cell lstn", "cell is 'lstn'; it must be one of gru, lstm, rnn"),
     ("train --num-layers 0", "num_layers is '0'; it must be an integer of at least 1"),
     ("train --num-layers 1001", "num_layers is '1001'; it must be an integer of at least 1 and at most 1,000"),
