@@ -120,9 +120,9 @@ class Model(Network):
         InputError
             If there are no ids, or some are not integers in 0 … V-1.
         """
-        require_ids(ids, self.input_dim, "ids")
-        if ids.ndim not in (1, 2) or not ids.size:
-            raise InputError(f"ids: the shape is {ids.shape}; it must be (T,) or (T, B), with at least one id")
+        if np.ndim(ids) not in (1, 2) or not np.size(ids):
+            raise InputError(f"ids: the shape is {np.shape(ids)}; it must be (T,) or (T, B), with at least one id")
+        require_ids(ids, self.input_dim)
         columns = ids.reshape(len(ids), -1)
         probabilities = softmax(self.forward(columns, self.allocate(*columns.shape), state))
         return probabilities if ids.ndim == 2 else probabilities[:, 0]

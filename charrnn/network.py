@@ -171,7 +171,7 @@ class Network:
         InputError
             If the network does not know an id.
         """
-        require_ids(x, self.input_dim, "ids")
+        require_ids(x, self.input_dim)
         for i, (layer, p, own) in enumerate(zip(self.layers, self.p, buffers.layers)):
             for name in layer.state_dims:
                 vars(own)[name][0] = 0 if state is None else state[i][name]
@@ -260,6 +260,6 @@ def _require_step(ids: Any, B: int, V: int) -> None:
         if min(values) >= 0 and max(values) < V:
             return
     ids = np.atleast_1d(ids)
-    require_ids(ids, V, "ids")
+    require_ids(ids, V)
     if ids.shape != (B,):
         raise InputError(f"ids: the shape is {ids.shape}; it must be ({B},), one id for each sequence")

@@ -16,6 +16,7 @@ import numpy as np
 
 from charrnn.config import TrainingConfig
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 
 Vector = np.ndarray
 BLOCK = 1 << 15  # numbers; with smaller blocks, the calls cost more than the arithmetic
@@ -64,7 +65,7 @@ def require_valid(optimizer: Optimizer) -> None:
         else:
             valid, allowed = isfinite(value) and value >= 0, "a finite number of at least 0"
         if not valid:
-            raise InputError(f"{type(optimizer).__name__}: {field.name} is {value!r}; it must be {allowed}")
+            raise InputError(f"{type(optimizer).__name__}: {field.name} is {quoted(value)}; it must be {allowed}")
 
 
 def in_blocks(*vectors: Vector) -> Iterator[tuple[Vector, ...]]:

@@ -90,6 +90,13 @@ def test_predict_refuses_ids_that_the_model_does_not_know(shape, place, rng):
         model.predict(ids)
 
 
+@pytest.mark.parametrize("shape", [(), (2, 3, 1), (0,), (0, 2), (2, 0)])
+def test_predict_reads_one_sequence_or_a_batch_of_them(shape, rng):
+    with pytest.raises(InputError) as error:
+        create_char_rnn_model(V, rng).predict(np.zeros(shape, int))
+    assert str(error.value) == f"ids: the shape is {shape}; it must be (T,) or (T, B), with at least one id"
+
+
 def test_an_unknown_cell_is_refused(rng):
     with pytest.raises(InputError, match="^cell is 'transformer'; it must be one of gru, lstm, rnn$"):
         create_char_rnn_model(V, rng, cell="transformer")

@@ -110,6 +110,7 @@ def test_nadam_follows_its_equations(momentum_decay, epsilon):
     [
         (lambda: SGD(learning_rate=0.0), "SGD: learning_rate is 0.0; it must be a finite number above 0"),
         (lambda: Nadam(learning_rate=float("nan")), "Nadam: learning_rate is nan; "),
+        (lambda: SGD(momentum=10**400), "SGD: momentum is 1000"),
         (lambda: Adam(beta_1=1.0), "Adam: beta_1 is 1.0; it must be at least 0 and below 1"),
         (lambda: Adam(beta_1=-0.1), "Adam: beta_1 is -0.1; it must be at least 0 and below 1"),
         (lambda: SGD(momentum=1.0), "SGD: momentum is 1.0; it must be at least 0 and below 1"),

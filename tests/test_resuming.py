@@ -12,6 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from charrnn.model_file import load_model
+from charrnn.storage.archive import read_archive, write_archive
+from charrnn.training.checkpoint import FORMAT
 from tests.stage_project import (
     CHECKPOINT,
     ENVIRONMENT,
@@ -103,6 +106,17 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
     assert files(project) == files(finished)
 
 
+def test_a_checkpoint_whose_arrays_do_not_fit_is_left_aside_with_a_word(interrupted, tmp_path, finished):
+    project = shutil.copytree(interrupted[0], tmp_path / "copy")
+    description, arrays = read_archive(project / CHECKPOINT, FORMAT)
+    description["run"]["num_epochs"] = load_model(finished / MODEL).params["num_epochs"]  # so that it is of this run
+    del description["format"]
+    write_archive(project / CHECKPOINT, FORMAT, description, arrays | {"parameters": arrays["parameters"][1:]})
+    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} is no checkpoint of this run: parameters is float32 ("
+    assert left_aside in printed_by(project, "train")
+    assert files(project) == files(finished)
+
+
 def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
     flags, expected, seconds = saved_often
     moments, kills = random.Random(8), 0
@@ -132,7 +146,9 @@ def test_training_that_was_asked_to_stop_resumes_within_the_epoch_to_the_same_by
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
     assert MODEL not in files(project)
-    resumed = re.search(rf"resuming from {CHECKPOINT}: epoch \d+, (\d+) batches done", run(project, "train", *flags))
+    resumed = re.search(
+        rf"resuming from {CHECKPOINT}: epoch \d+, (\d+) batch(?:es)? done", run(project, "train", *flags)
+    )
     assert int(resumed[1]) > 0
     assert files(project) == expected
 

@@ -8,8 +8,8 @@ from charrnn.preprocessing.memory_map import release
 CHECKED_AT_ONCE = 1 << 20  # along the first axis, so that little of a memory map is in memory
 
 
-def require_ids(ids: np.ndarray, V: int, name: str) -> None:
-    """Raise InputError unless `ids`, an array of any shape, holds only integers in 0 … V-1.
+def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
+    """Raise InputError unless `ids`, an array of any shape, holds only integers in 0 … V-1; it may be empty.
 
     The message calls the ids `name`, and names the first wrong id and its position.
     """
@@ -17,7 +17,7 @@ def require_ids(ids: np.ndarray, V: int, name: str) -> None:
         kind = f"dtype {ids.dtype}" if isinstance(ids, np.ndarray) else f"type {type(ids).__name__}"
         raise InputError(f"{name}: the {kind} is not allowed; ids must be an array of integers")
     unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # a negative id is a huge one: one comparison is enough
-    for start in range(0, ids.shape[0] if ids.size else 0, CHECKED_AT_ONCE):
+    for start in range(0, len(ids) if ids.size else 0, CHECKED_AT_ONCE):
         chunk = unsigned[start : start + CHECKED_AT_ONCE]
         if chunk.max() >= V:
             first, *others = (int(i) for i in np.unravel_index(np.argmax(chunk >= V), chunk.shape))

@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import InputError
+from charrnn.messages import shown
 from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
 from charrnn.training.callbacks import Callback
+from charrnn.training.resuming import require_resumable
 from charrnn.training.state import TrainingState
 
 FORMAT = 2
@@ -75,13 +77,14 @@ def save_checkpoint(path: str | Path, run: Run, now: TrainingState) -> None:
     write_archive(path, FORMAT, description, arrays)
 
 
-def load_checkpoint(path: str | Path, run: Run) -> TrainingState:
-    """The training state that was saved for the same `run`.
+def load_checkpoint(path: str | Path, run: Run, fresh: TrainingState, rng: np.random.Generator) -> TrainingState:
+    """The training state that was saved for the same `run`, which begins with `fresh` and trains with `rng`.
 
     Raises
     ------
     InputError
-        If it belongs to another run, in which case the message names what differs, or is damaged.
+        If it belongs to another run, in which case the message names what differs, can't be a state of this one, or is
+        damaged.
     OSError
         If it can't be read.
     """
@@ -91,20 +94,29 @@ def load_checkpoint(path: str | Path, run: Run) -> TrainingState:
         prefix = "optimizer."
         remembered = {name.removeprefix(prefix): a.copy() for name, a in arrays.items() if name.startswith(prefix)}
         hidden = description["hidden"]
-        return TrainingState(
+        state = TrainingState(
             parameters=arrays["parameters"].copy(),
             best_parameters=arrays["best_parameters"].copy(),
             optimizer_state=SimpleNamespace(**description["optimizer"], **remembered),
             hidden_state=hidden and [{h: arrays[f"hidden.{i}.{h}"] for h in names} for i, names in enumerate(hidden)],
-            **description["now"],
+            **{
+                field.name: description["now"][field.name]
+                for field in fields(TrainingState)
+                if field.name not in ARRAYS
+            },
         )
     except InputError:
         raise
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
+    try:
+        require_resumable(state, fresh, rng)
+    except InputError as error:
+        raise InputError(f"{shown(path)} is no checkpoint of this run: {error}") from None
+    return state
 
 
 def _require_same_run(path: str | Path, saved: Run, run: Run) -> None:
     differing = [name for name in sorted(run.keys() | saved.keys()) if run.get(name) != saved.get(name)]
     if differing:
-        raise InputError(f"{path} belongs to a run with different {', '.join(differing)}")
+        raise InputError(f"{shown(path)} belongs to a run with different {shown(', '.join(differing))}")

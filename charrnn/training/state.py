@@ -8,7 +8,8 @@ import numpy as np
 
 from charrnn.arrays import HiddenState
 
-History = list[dict[str, float]]  # a row for each epoch, see `charrnn.training.train`
+FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate", "gradient_norm")
+History = list[dict[str, float]]  # a row for each epoch with FIGURES, see `charrnn.training.train`
 
 
 @dataclass
@@ -24,7 +25,7 @@ class TrainingState:
     rng_state
         The state of the random generator at the start of the epoch.
     history
-        A row for each finished epoch.
+        A row for each finished epoch, with FIGURES.
     epoch, batch, num_batches
         The current epoch, from 1; the number of batches done in it; the number of batches it has.
     hidden_state

@@ -25,6 +25,7 @@ from charrnn.preprocessing import Batch, batches, require_text, stream_length, s
 from charrnn.schedules import learning_rate
 from charrnn.training.callbacks import Callback
 from charrnn.training.network import training_network
+from charrnn.training.resuming import require_resumable
 from charrnn.training.shard import Shard
 from charrnn.training.state import History, TrainingState, best_epoch
 
@@ -71,7 +72,7 @@ def train(
     Raises
     ------
     InputError
-        If a text is too short, or some ids are not integers in 0 … V-1.
+        If a text is too short, some ids are not integers in 0 … V-1, or `resume` is no state of this run.
     DivergenceError
         As soon as a loss or a gradient is not finite. The network then has the parameters of the best epoch, if any.
     """
@@ -82,14 +83,10 @@ def train(
     masks = DropoutMasks(seed=int(rng.spawn(1)[0].integers(2**63)))
     trainee = training_network(network, config, masks)
     shard, decayed = Shard(trainee, workers), network.weight_decay_mask()
-    now = resume or TrainingState(
-        parameters=network.parameters,
-        best_parameters=network.parameters.copy(),
-        optimizer_state=optimizer.state(network.parameters),
-        rng_state=rng.bit_generator.state,
-        history=[],
-        num_batches=text.num_batches,
-    )
+    now = fresh = fresh_state(network, train_ids, config, rng=rng, optimizer=optimizer)
+    if resume:
+        require_resumable(resume, fresh, rng)
+        now = resume
     rng.bit_generator.state = now.rng_state
     network.parameters[...] = now.parameters
     now.parameters = network.parameters
@@ -126,6 +123,35 @@ def train(
         if now.history:
             network.parameters[...] = now.best_parameters
     return now.history
+
+
+def fresh_state(
+    network: Network,
+    train_ids: Array,
+    config: TrainingConfig,
+    *,
+    rng: np.random.Generator,
+    optimizer: Optimizer | None = None,
+) -> TrainingState:
+    """The state in which `train` begins, given the same arguments."""
+    return TrainingState(
+        parameters=network.parameters,
+        best_parameters=network.parameters.copy(),
+        optimizer_state=(optimizer or create_optimizer(config)).state(network.parameters),
+        rng_state=rng.bit_generator.state,
+        history=[],
+        num_batches=_TrainingText(train_ids, config).num_batches,
+        hidden_state=_zero_state(network, config, len(train_ids)) if config.carry_state else None,
+    )
+
+
+def _zero_state(network: Network, config: TrainingConfig, num_ids: int) -> HiddenState:
+    """The hidden state before the first batch, for the layers of the training network."""
+    B = min(config.batch_size, num_ids - 1)
+    return [
+        {name: np.zeros((B, H), network.dtype) for name, H in layer.state_dims.items()}
+        for layer in training_network(network, config, DropoutMasks(seed=0)).layers
+    ]
 
 
 def require_texts(network: Network, train_ids: Array, validation_ids: Array, config: TrainingConfig) -> None:

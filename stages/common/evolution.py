@@ -37,5 +37,6 @@ class Evolution(Callback):
             rng = np.random.default_rng(SEED)
             drawn = generate(self.network, self.vectorizer, self.start, LENGTH, rng=rng, temperature=TEMPERATURE)
             now.samples.append((epoch, "".join(drawn)))
+        written = "\n".join(f"after epoch {epoch}:\n{sample}\n" for epoch, sample in now.samples)
         with atomic_write(self.path) as file:
-            file.write("\n".join(f"after epoch {epoch}:\n{sample}\n" for epoch, sample in now.samples).encode())
+            file.write(written.encode(errors="backslashreplace"))  # a checkpoint may hold anything

@@ -1,17 +1,20 @@
 """A training run that can be stopped or killed at any time, and resumes from its checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from charrnn.arrays import Array
-from charrnn.config import Value
+from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
+from charrnn.messages import counted
 from charrnn.models import Model
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.training import Callback, History, TrainingState
+from charrnn.training import Callback, History, TrainingState, fresh_state
 from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
+from stages.common.params import config_from
 from stages.common.paths import Paths
 from stages.common.progress import LearningCurve, Progress
 from stages.common.training import KEPT, StopOnSignal, fit_with_params
@@ -51,7 +54,8 @@ def train_resumably(
     progress = Progress(params["log_interval"], params["num_epochs"])
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
-        resume = find_checkpoint(paths, run)
+        fresh = partial(fresh_state, model, texts[0], config_from(params, TrainingConfig), rng=rng)
+        resume = find_checkpoint(paths, run, fresh, rng)
         callbacks = [
             before_checkpoint,
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
@@ -73,16 +77,23 @@ def train_resumably(
     return history
 
 
-def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
-    """The state that this run can resume from, if it has a checkpoint. Prints what it finds."""
+def find_checkpoint(
+    paths: Paths, run: Run, fresh: Callable[[], TrainingState], rng: np.random.Generator
+) -> TrainingState | None:
+    """The state that this run can resume from, if it has a checkpoint. Prints what it finds.
+
+    `fresh()` is the state in which the run would begin.
+    """
     if not paths.checkpoint.exists():
         return None
     if not paths.checkpoint.is_file():  # a pipe would be waited for
         raise InputError(f"{paths.checkpoint} must be a file, the checkpoint of a run, or be missing; remove it")
+    beginning = fresh()
     try:
-        found = load_checkpoint(paths.checkpoint, run)
+        found = load_checkpoint(paths.checkpoint, run, beginning, rng)
     except InputError as error:
         print(f"not resuming from a checkpoint: {error}", flush=True)
         return None
-    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {found.batch} batches done", flush=True)
+    done = counted(found.batch, "batch")
+    print(f"resuming from {paths.checkpoint}: epoch {found.epoch}, {done} done", flush=True)
     return found
