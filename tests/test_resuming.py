@@ -32,6 +32,7 @@ from tests.stage_project import (
 KEPT = "progress is saved, and the same command resumes from there"
 INTERRUPTED = f"interrupted; {KEPT}"
 ENDLESS = ("--num-epochs", 10**9, "--checkpoint-seconds", 1000)
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can't send these signals to one process")
 
@@ -139,7 +140,7 @@ def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project,
     assert files(project) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANG_UP])
 def test_training_that_was_asked_to_stop_resumes_within_the_epoch_to_the_same_bytes(number, project, saved_seldom):
     flags, expected = saved_seldom
     with begin(project, *flags, shown="epoch 2/") as process:
@@ -229,7 +230,7 @@ def test_several_sighup_are_one(project):
     assert CHECKPOINT in files(project)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, HANG_UP])
 def test_a_signal_that_is_ignored_as_under_nohup_does_not_stop_training(number, project, saved_seldom):
     flags, expected = saved_seldom
     ignoring = f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); "
