@@ -68,21 +68,23 @@ def write(text: Iterable[str], path: Path | None) -> None:
     Raises
     ------
     OSError
-        If they can't be printed and there is no file, or the file can't be written.
+        If they can't be printed (when the file has been written), or the file can't be written.
     """
     if path is None:
         for piece in text:
             print(piece, end="", flush=True)
         return
-    printing = True
+    unprinted = None
     with sole_writer(path), atomic_write(path) as file:
         for piece in text:
             file.write(piece.encode())
-            if printing:
+            if unprinted is None:
                 try:
                     print(piece, end="", flush=True)
-                except OSError:  # `run` reports it in the end
-                    printing = False
+                except OSError as error:
+                    unprinted = error
+    if unprinted:
+        raise unprinted
 
 
 if __name__ == "__main__":

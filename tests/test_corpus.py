@@ -170,6 +170,21 @@ def test_ids_are_stored_in_the_smallest_unsigned_type(path, vocabulary_size, dty
     np.testing.assert_array_equal(np.concatenate(parts), np.arange(vocabulary_size))
 
 
+def test_the_hash_of_each_part_is_that_of_its_file(path):
+    path.write_text(TEXT, encoding="utf-8", newline="")
+    parts = [(path.parent / f"part{i}.npy", length) for i, length in enumerate((4, 1, len(TEXT) - 5))]
+    hashes = vectorize(path, TextVectorizer.fit(TEXT), parts)
+    assert hashes == [hashlib.sha256(part.read_bytes()).hexdigest() for part, _ in parts]
+
+
+@pytest.mark.parametrize("length", [6, 8])
+def test_a_text_that_has_changed_since_it_was_counted_is_refused(tmp_path, length):
+    text = tmp_path / "text.txt"
+    text.write_text("abcabca")
+    with in_chunks(2), pytest.raises(InputError, match="text.txt has changed since its characters were counted"):
+        vectorize(text, TextVectorizer("abc"), [(tmp_path / "part.npy", length)])
+
+
 def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
     text, part = tmp_path / "text.txt", tmp_path / "part.npy"
     text.write_text("abcabcx")

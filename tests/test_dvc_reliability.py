@@ -108,6 +108,49 @@ def test_killed_between_epochs_the_next_repro_resumes(repository):
     assert contents(repository, OUTS) == left
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+@pytest.mark.parametrize("number", [getattr(signal, "SIGKILL", None), signal.SIGTERM])
+@pytest.mark.parametrize("shell", ["/bin/sh", sys.executable], ids=["sh", "a shell that stays"])
+def test_training_whose_dvc_has_gone_ends_with_its_checkpoint(
+    shell, number, repository, first_outs, monkeypatch, tmp_path
+):
+    """DVC alone is killed, not what it has started; what comes next is not mixed with what that had begun."""
+    if shell == sys.executable:  # `sh -c` may replace itself by the command
+        shell = tmp_path / "shell"
+        shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')
+        shell.chmod(0o755)
+    monkeypatch.setenv("SHELL", str(shell))
+    set_params(repository, num_epochs=10**6)
+    with begin_repro(repository, "epoch 2/") as process:
+        os.kill(process.pid, number)
+        _, errors = process.communicate(timeout=60)  # ends when the stage does, which has the same standard error
+    assert process.returncode == -number
+    assert errors.count("interrupted; DVC, which started this stage, has ended; progress is saved") == 1
+    assert_none_left(repository)
+    assert (repository / CHECKPOINT).exists() and not (repository / MODEL).exists()
+    set_params(repository, num_epochs=1)
+    assert "belongs to a run with different num_epochs" in run(repository, "dvc", "repro", "-f", "train").stdout
+    run(repository, "dvc", "repro")
+    assert contents(repository, OUTS) == first_outs
+
+
+def test_while_a_stage_runs_on_without_dvc_the_next_one_is_refused(repository):
+    """DVC is killed and its stage is stopped, so that it can't notice."""
+    set_params(repository, num_epochs=10**6)
+    with begin_repro(repository, "epoch 2/") as process:
+        stage = int((repository / "models/.char_rnn.npz.lock").read_text().split()[1])
+        os.kill(stage, signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        before = (repository / "dvc.lock").read_bytes()
+        set_params(repository, num_epochs=1)
+        errors = run(repository, "dvc", "repro", fails=True).stderr
+        assert f"error: {MODEL} is being written by process {stage} on " in errors
+        assert (repository / "dvc.lock").read_bytes() == before
+        os.kill(stage, signal.SIGCONT)
+        process.communicate(timeout=60)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_training_is_no_success_and_resumes(number, clone, first_outs):
     """Ctrl-C in a terminal reaches DVC and the stage."""

@@ -28,12 +28,14 @@ from tests.stage_project import (
     printed_by,
     run,
     running_in,
+    start,
     untrained,
 )
 
 KEPT = "progress is saved, and the same command resumes from there"
 INTERRUPTED = f"interrupted; {KEPT}"
 ENDLESS = ("--num-epochs", 10**9, "--checkpoint-seconds", 1000)
+HANG_UP = getattr(signal, "SIGHUP", None)  # Windows has none
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows can't send these signals to one process")
 
@@ -46,14 +48,12 @@ def project(project):
 
 
 def uninterrupted(finished, folder, *flags):
-    """Flags for a training, the files that it leaves if nothing stops it, and the seconds that it takes."""
+    """Flags for a training, and the files that it leaves if nothing stops it."""
     shutil.copytree(finished, folder)
     untrained(folder)
-    began = time.monotonic()
     run(folder, "train", *flags)
-    seconds = time.monotonic() - began
     assert CHECKPOINT not in files(folder)
-    return flags, files(folder), seconds
+    return flags, files(folder)
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -117,18 +117,34 @@ def test_a_checkpoint_whose_arrays_do_not_fit_is_left_aside_with_a_word(interrup
     assert files(project) == files(finished)
 
 
+KILLED_AT_AN_EVENT = """
+import os, signal, sys
+from stages import train
+from stages.common.program import run
+
+remaining = int(sys.argv.pop(1))
+
+def count(event, args):
+    global remaining
+    remaining -= event in ("open", "os.listdir", "os.rename", "os.remove", "subprocess.Popen")
+    if remaining == 0:
+        remaining = -1  # to kill is an event too
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(count)
+run(train.main)
+"""
+
+
 def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
-    flags, expected, seconds = saved_often
+    """The moments are events, most of them before a file is created, renamed or removed."""
+    flags, expected = saved_often
     moments, kills = random.Random(8), 0
-    while kills < 20 / 2:  # for each number of workers; where the machine is suddenly faster, training may end first
-        with subprocess.Popen(
-            command("train", *flags), cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL
-        ) as process:
-            try:
-                process.wait(timeout=moments.uniform(0.2, 1.0) * seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        kills += process.returncode != 0
+    while kills < 20 / 2:  # for each number of workers
+        program = ["-c", KILLED_AT_AN_EVENT, str(moments.randint(1, 300)), *map(str, flags)]
+        ended = subprocess.run([sys.executable, *program], cwd=project, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+        assert ended.returncode in (0, -signal.SIGKILL)
+        kills += ended.returncode != 0
         (project / MODEL).unlink(missing_ok=True)  # as DVC would before it starts again
     if sys.platform == "linux":
         assert_none_left(project)
@@ -138,9 +154,9 @@ def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project,
     assert files(project) == expected
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, HANG_UP])
 def test_training_that_was_asked_to_stop_resumes_within_the_epoch_to_the_same_bytes(number, project, saved_seldom):
-    flags, expected, _ = saved_seldom
+    flags, expected = saved_seldom
     with begin(project, *flags, shown="epoch 2/") as process:
         os.killpg(process.pid, number)  # as a terminal does
         _, errors = process.communicate(timeout=60)
@@ -177,7 +193,7 @@ def test_training_asked_to_stop_after_its_last_batch_fails_too(workers, project)
 @linux
 @pytest.mark.parametrize("saved_seldom", [2], indirect=True)
 def test_a_worker_that_dies_ends_all_in_one_line_and_the_same_command_resumes(project, saved_seldom):
-    flags, expected, _ = saved_seldom
+    flags, expected = saved_seldom
     with begin(project, *flags) as process:
         first, second = running_in(project)
         assert first == process.pid
@@ -200,6 +216,61 @@ def test_sigterm_to_every_process_stops_training_as_to_the_first_one(project):
     assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
     assert_none_left(project)
     assert CHECKPOINT in files(project)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_terminal_that_closes_leaves_a_checkpoint(workers, project):
+    """It sends SIGHUP, and nothing can be written to it any more."""
+    import pty
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(project)
+        os.execve(sys.executable, command("train", *ENDLESS, "--workers", workers), ENVIRONMENT)
+    shown = b""
+    while b"epoch 1/" not in shown:
+        shown += os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) in (1, 130)  # 1 if it has just printed a line
+    if sys.platform == "linux":
+        assert_none_left(project)
+    assert CHECKPOINT in files(project) and MODEL not in files(project)
+
+
+def test_several_sighup_are_one(project):
+    with begin(project, *ENDLESS) as process:
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.strip()) == (130, INTERRUPTED)
+    assert CHECKPOINT in files(project)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, HANG_UP])
+def test_a_signal_that_is_ignored_as_under_nohup_does_not_stop_training(number, project, saved_seldom):
+    flags, expected = saved_seldom
+    ignoring = f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); "
+    before = [sys.executable, "-c", ignoring + "os.execv(sys.argv[1], sys.argv[1:])"]
+    with begin(project, *flags, before=before) as process:
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert files(project) == expected
+
+
+def test_a_second_training_of_the_same_model_is_refused(project):
+    with begin(project, *ENDLESS) as process:
+        before = files(project)
+        for flags in ((), ("--metrics-dir", "elsewhere"), ("--model-dir", "elsewhere")):
+            refused = start(project, "train", *flags)
+            assert refused.returncode == 1 and refused.stdout == ""
+            assert f" is being written by process {process.pid} on " in refused.stderr
+            assert len(refused.stderr.splitlines()) == 1
+        run(project, "train", "--metrics-dir", "elsewhere", "--model-dir", "elsewhere")
+        run(project, "evaluate", "--model-dir", "elsewhere")
+        assert MODEL not in before and CHECKPOINT in files(project)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=60)[1].strip() == INTERRUPTED
 
 
 @linux

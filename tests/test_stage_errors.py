@@ -2,15 +2,21 @@
 
 import errno
 import os
+import signal
 import subprocess
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from charrnn.errors import InputError
+from charrnn.training import TrainingState
+from charrnn.training.checkpoint import save_checkpoint
 from stages.common import program
 from tests.stage_project import (
     CHECKPOINT,
@@ -326,6 +332,69 @@ def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, proje
     if stage == "prepare":  # so that it doesn't lie beside ids that it does not belong to
         del before["data/processed/vocabulary.json"]
     assert files(project) == before
+
+
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from stages import prepare
+from stages.common.program import run
+
+rename, remaining = os.replace, int(sys.argv.pop(1))
+
+def rename_or_die(source, target):
+    global remaining
+    remaining -= 1
+    if remaining == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+
+os.replace = rename_or_die
+run(prepare.main)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_what_a_killed_prepare_leaves_is_refused(number, project):
+    """It is killed before one of its renames."""
+    rewrite("data/raw/input.txt", lambda text: text.decode()[::-1].replace("é", "E").encode())(project)
+    before = files(project)
+    killed = subprocess.run([sys.executable, "-c", KILLED_AT_A_RENAME, str(number)], cwd=project, env=ENVIRONMENT)
+    assert killed.returncode == -signal.SIGKILL
+    for stage in ("train", "evaluate"):
+        assert_one_line(call(project, stage), "data/processed/vocabulary.json is missing; run the earlier stages first")
+    if number > 1:  # even if the old vocabulary is put back
+        (project / "data/processed/vocabulary.json").write_bytes(before["data/processed/vocabulary.json"])
+        for stage in ("train", "evaluate"):
+            assert_one_line(call(project, stage), f"data/processed/train.npy {NOT_OF_THIS_TEXT}")
+    printed_by(project, "prepare")
+    assert not list(project.rglob("*.partial")) and not list(project.rglob(".*.lock"))
+    printed_by(project, "train")
+    printed_by(project, "evaluate")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")
+@pytest.mark.parametrize(
+    ("path", "stage", "message"),
+    [
+        (MODEL, "sample", f"error: {MODEL} is not a regular file, but a pipe or a device"),
+        (MODEL, f"train --weights-path {MODEL}", f"error: {MODEL} is not a regular file, but a pipe or a device"),
+        (CHECKPOINT, "train", f"error: {CHECKPOINT} must be a file, the checkpoint of a run, or be missing; remove it"),
+        ("data/processed/train.npy", "train", "(data/processed/train.npy is not a regular file, but a pipe or a devi"),
+        ("data/processed/vocabulary.json", "evaluate", "(data/processed/vocabulary.json is not a regular file, but a "),
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(path, stage, message, project):
+    (project / path).unlink(missing_ok=True)
+    os.mkfifo(project / path)
+    assert_one_line(call(project, *stage.split()), message)
+
+
+@pytest.mark.parametrize("stage", ["sample", "evaluate", "train"])
+def test_a_checkpoint_is_not_called_a_damaged_model(stage, project):
+    save_checkpoint(project / "run.checkpoint", {}, TrainingState(*[np.zeros(1)] * 2, SimpleNamespace(), {}, [], 1))
+    message = "error: run.checkpoint is the checkpoint of an unfinished run, not a model; finish training with the same"
+    assert_one_line(call(project, stage, "--weights-path", "run.checkpoint"), message)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from charrnn.errors import InputError
 from charrnn.storage.archive import read_archive, write_archive
-from charrnn.storage.files import atomic_write, require_writable
+from charrnn.storage.files import atomic_write, open_regular, require_writable
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "ids": np.array([1, 255], np.uint8), "none": np.zeros(0)}
 
@@ -220,3 +220,40 @@ def test_a_folder_that_can_not_be_written_to_is_an_error(tmp_path):
     with pytest.raises(PermissionError) as error:
         require_writable(tmp_path / "file")
     assert error.value.filename == str(tmp_path)
+
+
+def test_the_group_of_a_file_is_kept(path):
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("only root can give files to any group")
+    os.chown(path, 0, 12345)
+    path.chmod(0o660)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (12345, 0o660, b"new")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a name of an open file")
+def test_a_name_of_an_open_file_that_has_been_removed_is_written_into(path):
+    with open(path, "r+b") as file:
+        path.unlink()
+        with atomic_write(f"/proc/self/fd/{file.fileno()}") as output:
+            output.write(b"new")
+        assert file.read() == b"new"
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")
+def test_a_pipe_is_not_opened_to_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is not a regular file, but a pipe or a device"):
+        open_regular(tmp_path / "pipe")
+
+
+def test_a_folder_that_can_not_be_listed_can_be_written_to(path, monkeypatch):
+    def fail(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "iterdir", fail)
+    with atomic_write(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
