@@ -22,7 +22,7 @@ from charrnn.data.credentials import public, without_credentials
 from charrnn.errors import InputError
 from charrnn.messages import quoted, shown
 
-CHUNK = 1 << 16  # bytes
+CHUNK = 1 << 20  # bytes
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is the length of the text
 BUSY = {429, *range(500, 600)}  # statuses that may pass
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
