@@ -1,8 +1,10 @@
 """Corpora: reading and vectorizing a file in chunks gives the same as doing it at once."""
 
+import argparse
 import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from charrnn.data import corpus
 from charrnn.data.corpus import describe, describe_chunks, read_text, vectorize
 from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
+from stages.common.prompt import start_string
 
 BOM = b"\xef\xbb\xbf"
 TEXT = "a é € 🎭\r\nb\n\rc\r"  # characters of 1 to 4 bytes, and every line end
@@ -210,3 +213,22 @@ def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
         vectorize(text, TextVectorizer("abc"), [(part, 7)])
     assert part.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.npy", "text.txt"]
+
+
+@pytest.mark.parametrize("content", ["ab\n", "\ufeffab\r\n"])
+def test_a_prompt_file_is_read_like_a_corpus(tmp_path, content):
+    (tmp_path / "prompt.txt").write_bytes(content.encode())
+    assert prompt_in(tmp_path / "prompt.txt") == "ab"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_prompt_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"ab\n",))
+    writer.start()
+    assert prompt_in(tmp_path / "pipe") == "ab"
+    writer.join()
+
+
+def prompt_in(path):
+    return start_string(argparse.Namespace(start=None, start_string=None, prompt_file=str(path)))
