@@ -622,6 +622,15 @@ def test_a_destination_that_can_not_be_written_is_not_blamed_on_the_source(tmp_p
     assert contents(tmp_path) == {"local.txt": TEXT}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_destination_that_is_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "local.txt").write_bytes(TEXT)
+    os.mkfifo(tmp_path / "input.txt")
+    with pytest.raises(InputError) as caught:
+        fetch_quietly([str(tmp_path / "local.txt")], tmp_path / "input.txt")
+    assert str(caught.value) == f"{tmp_path / 'input.txt'} is a pipe; a corpus must be a regular file"
+
+
 def test_a_full_disk_is_not_blamed_on_the_source(tmp_path, monkeypatch):
     (tmp_path / "local.txt").write_bytes(TEXT)
 

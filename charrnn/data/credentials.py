@@ -69,6 +69,7 @@ def _secrets(source: str) -> set[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as an error's text may contain it."""
-    decoded = unquote(secret)
-    return {secret, decoded, unquote_plus(secret), quote(decoded, errors="replace"), repr(decoded)[1:-1]}
+    """A secret as an error's text may contain it: decoded or not, and as it is or as `repr` writes it."""
+    decoded = {secret, unquote(secret), unquote_plus(secret)}
+    escaped = {repr(text)[1:-1] for text in decoded} | {repr(text + "'\"")[1:-4] for text in decoded}  # \' or '
+    return decoded | escaped | {quote(text, errors="replace") for text in decoded}

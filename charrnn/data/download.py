@@ -51,10 +51,12 @@ def fetch(
     Raises
     ------
     InputError
-        If no source could be read, with the reason for each.
+        If no source could be read, with the reason for each, or `destination` is not a regular file.
     OSError
         If `destination` can't be written.
     """
+    if os.path.exists(destination):
+        require_regular(destination)  # a pipe would be waited for
     failures: list[str] = []
     for source in sources:
         name = quoted(public(source))
