@@ -767,7 +767,13 @@ def test_the_stage_writes_no_password(tmp_path, web):
 
 def test_a_program_ends_although_a_server_holds_its_thread(tmp_path, web):
     set_up(tmp_path)
-    web.pages["/page"] = lambda handler: handler.wfile.write(b"HTTP/1.0 200 OK\r\n\r\nab") and fall_silent(handler)
+
+    def answer_slowly(handler):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\nServer: ")
+        with contextlib.suppress(OSError):  # the program has ended
+            trickle(handler)
+
+    web.pages["/page"] = answer_slowly
     code = (
         "from charrnn.data.download import fetch; from charrnn.data.web import Limits\n"
         f"fetch(['{web.url}/page', 'corpus.txt'], 'text', warn=print, announce=print, limits=Limits(stall=0.2))"
