@@ -52,8 +52,14 @@ class Setting:
         """
         parsed = self._convert(value)
         if parsed is None or not self._in_range(parsed):
-            raise InputError(f"{self.name} is {quoted(value)}; it must be {self.allowed}")
+            raise InputError(f"{self.name} is {quoted(self._faulty(value))}; it must be {self.allowed}")
         return parsed
+
+    def _faulty(self, value: object) -> object:
+        """A value without the items that are allowed, because one of those may be a URL with a password."""
+        if isinstance(self.default, list) and isinstance(value, list):
+            return [item for item in value if not (isinstance(item, str) and item)]
+        return value
 
     def _convert(self, value: object) -> Value | None:
         kind = type(self.default)

@@ -1,8 +1,15 @@
 """Stage 1, download: fetch the corpus into data/raw/input.txt, and record its source in metrics/data.json."""
 
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
 
 from charrnn.data.download import fetch
+from charrnn.errors import InputError
+from charrnn.messages import counted, shown
 from stages.common import flags
 from stages.common.lock import sole_writer
 from stages.common.metrics_files import write_json
@@ -10,24 +17,43 @@ from stages.common.params import DownloadConfig, params_of
 from stages.common.program import run
 
 PARAMS = params_of(DownloadConfig)
+TEMPORARY = Path(".dvc/tmp/exps")  # where DVC runs the experiments of --temp and --queue
+LATER = "`dvc repro --force download` tries all sources again"
 
 
 def main() -> None:
     args = flags.parser(__doc__, PARAMS).parse_args()
     params = flags.values(args, PARAMS)
-    sources = params["data_url"]
+    sources = [params["data_url"]] if isinstance(params["data_url"], str) else params["data_url"]
     paths = flags.paths(args)
-    metrics = paths.metrics_dir / "data.json"
+    metrics, hint = paths.metrics_dir / "data.json", _hint(sources)
 
     with sole_writer(paths.raw, metrics):
-        about = fetch(
-            [sources] if isinstance(sources, str) else sources,
-            paths.raw,
-            warn=lambda message: print(f"warning: {message}", file=sys.stderr),
-            max_mb=params["max_corpus_mb"],
-        )
+        try:
+            about = fetch(
+                sources,
+                paths.raw,
+                warn=lambda message: _say(f"warning: {message}; {LATER}{hint}"),
+                announce=_say,
+                max_mb=params["max_corpus_mb"],
+            )
+        except InputError as error:
+            raise InputError(f"{error}{hint}") from None
         write_json(metrics, about)
-    print(f"{about['characters']:,} characters from {about['source']}")
+    print(f"{counted(about['characters'], 'character')} from {shown(about['source'])}")
+
+
+def _say(message: str) -> None:
+    tqdm.write(message, file=sys.stderr)  # clears a progress bar first
+
+
+def _hint(sources: Sequence[str]) -> str:
+    """What may help if a path in `sources` is missing only in DVC's temporary folder."""
+    in_temporary_folder = f"/{TEMPORARY.as_posix()}/" in Path.cwd().as_posix()
+    relative = [source for source in sources if "://" not in source and not os.path.isabs(source)]
+    if not in_temporary_folder or all(map(os.path.exists, relative)):
+        return ""
+    return "; with --temp or --queue, a text in the project is seen only if it is tracked or its path is absolute"
 
 
 if __name__ == "__main__":

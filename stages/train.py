@@ -64,7 +64,7 @@ def train(
     is_first = group is None or group.rank == 0
     if is_first:
         print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)
-    evolution = Evolution(model, prepared.vectorizer, sample_every, paths.metrics_dir / "evolution.txt")
+    evolution = Evolution(model, prepared.vectorizer, sample_every)
     options: dict[str, Any] = dict(checkpoint_seconds=checkpoint_seconds, group=group, before_checkpoint=evolution)
     history = train_resumably(params, model, texts, run, paths, rng=rng, **options)
     if is_first:

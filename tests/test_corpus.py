@@ -1,7 +1,10 @@
 """Corpora: reading and vectorizing a file in chunks gives the same as doing it at once."""
 
+import argparse
 import contextlib
 import hashlib
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +13,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from charrnn.data import corpus
-from charrnn.data.corpus import describe, read_text, vectorize
+from charrnn.data.corpus import describe, describe_chunks, read_text, vectorize
 from charrnn.errors import InputError
 from charrnn.preprocessing import TextVectorizer
+from stages.common.prompt import start_string
 
+BOM = b"\xef\xbb\xbf"
 TEXT = "a é € 🎭\r\nb\n\rc\r"  # characters of 1 to 4 bytes, and every line end
-TEXTS = st.text(st.sampled_from(sorted(set(TEXT))) | st.characters(codec="utf-8"), min_size=1)
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\ufeff")  # which is dropped at the beginning
+TEXTS = st.text(st.sampled_from(sorted(set(TEXT))) | CHARACTERS, min_size=1)
 CHUNK_SIZES = st.integers(1, 9)
 
 
@@ -63,6 +69,8 @@ def test_an_empty_file_has_no_text(path):
         (b"ab\xed\xb0\x80", "invalid continuation byte at byte 2"),
         (b"a\xc0\x80", "invalid start byte at byte 1"),  # a NUL of two bytes
         ("ab".encode("utf-16"), "invalid start byte at byte 0"),
+        (BOM + b"abc\xff", "invalid start byte at byte 6"),
+        (BOM[:2], "unexpected end of data at byte 0"),
         ("aé".encode("utf-16-le"), "invalid continuation byte at byte 2"),
     ],
 )
@@ -72,7 +80,7 @@ def test_the_first_byte_that_is_not_utf8_is_named(path, content, why, size):
         with pytest.raises(InputError) as by_path:
             list(read_text(path))
         with pytest.raises(InputError) as by_name:
-            describe(path, name="the text")
+            describe_chunks([content[i : i + size] for i in range(0, len(content), size)], "the text")
     assert str(by_path.value) == f"{path} is not UTF-8: {why}"
     assert str(by_name.value) == f"the text is not UTF-8: {why}"
 
@@ -91,6 +99,24 @@ def test_chunks_do_not_change_where_utf8_ends(path, before, broken, after, size)
         list(read_text(path))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 1 << 20])
+@pytest.mark.parametrize("text", ["ab", "\ufeffab", "a\ufeffb"])
+def test_a_byte_order_mark_at_the_beginning_is_no_character(path, text, size):
+    content = BOM + text.encode()
+    path.write_bytes(content)
+    with in_chunks(size):
+        assert "".join(read_text(path)) == text
+        about, vectorizer = describe(path)
+        vectorize(path, vectorizer, [(path.with_name("ids.npy"), len(text))])
+    assert vectorizer.vocabulary == "".join(sorted(set(text)))
+    assert about == {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "characters": len(text),
+    }
+    assert vectorizer.decode(np.load(path.with_name("ids.npy"))) == text
+
+
 @given(TEXTS.filter(lambda text: len(set(text)) > 1), CHUNK_SIZES)
 @example(TEXT, 3)
 def test_a_text_is_described_by_its_hash_and_sizes(path, text, size):
@@ -106,18 +132,28 @@ def test_a_text_is_described_by_its_hash_and_sizes(path, text, size):
     }
 
 
-@pytest.mark.parametrize("name", [None, "the text"])
-def test_an_empty_file_is_no_corpus(path, name):
-    path.write_bytes(b"")
-    with pytest.raises(InputError, match="is empty; a corpus must have characters") as caught:
-        describe(path, name)
-    assert str(caught.value).startswith(f"{name or path} is empty")
+@pytest.mark.parametrize("content", [b"", BOM])
+def test_an_empty_file_is_no_corpus(path, content):
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        describe(path)
+    assert str(caught.value) == f"{path} is empty; a corpus must have characters"
 
 
 @pytest.mark.parametrize("read", [describe, lambda path: list(read_text(path))])
 def test_a_missing_file_is_an_os_error(tmp_path, read):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_what_is_no_regular_file_is_no_corpus(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    kinds = {"pipe": "a pipe", "/dev/zero": "a device", ".": "a folder"}
+    for name, kind in kinds.items():
+        with pytest.raises(InputError) as caught:
+            describe(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name} is {kind}; a corpus must be a regular file"
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a Linux file that can be opened but not read")
@@ -129,10 +165,9 @@ def test_a_file_that_can_not_be_read_is_named(name, shown):
 
 
 @pytest.mark.parametrize("content", ["x", "aaaa", "🎭" * 9, "\n\n"])
-def test_one_and_the_same_character_is_no_corpus(path, content):
-    path.write_bytes(content.encode())
+def test_one_and_the_same_character_is_no_corpus(content):
     with pytest.raises(InputError) as caught:
-        describe(path, "the text")
+        describe_chunks([content.encode()], "the text")
     only = f"no character but {content[0]!r}"
     assert str(caught.value) == f"the text has {only}; a corpus must have at least two different ones"
 
@@ -193,3 +228,22 @@ def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
         vectorize(text, TextVectorizer("abc"), [(part, 7)])
     assert part.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.npy", "text.txt"]
+
+
+@pytest.mark.parametrize("content", ["ab\n", "\ufeffab\r\n"])
+def test_a_prompt_file_is_read_like_a_corpus(tmp_path, content):
+    (tmp_path / "prompt.txt").write_bytes(content.encode())
+    assert prompt_in(tmp_path / "prompt.txt") == "ab"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_a_prompt_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"ab\n",))
+    writer.start()
+    assert prompt_in(tmp_path / "pipe") == "ab"
+    writer.join()
+
+
+def prompt_in(path):
+    return start_string(argparse.Namespace(start=None, start_string=None, prompt_file=str(path)))

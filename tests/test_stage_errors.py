@@ -95,7 +95,7 @@ def replace_by_folder(name):
 
 FLAGS = [
     ("download --data-url nowhere.txt", "'nowhere.txt': No such file or directory"),
-    ("download --data-url data", f"'data': {OF_A_FOLDER}"),
+    ("download --data-url data", "'data': it is a folder; a corpus must be a regular file"),
     (f"download --data-url {MODEL}", f"'{MODEL}': the text is not UTF-8: "),
     ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or"),
     ("download --data-url http://[::1", "'http://[::1': Invalid IPv6 URL"),
@@ -166,7 +166,7 @@ FLAGS = [
 ]  # fmt: skip
 
 PARAMS_FILES = [
-    *((append(b"hiden_dim: 8\n"), stage, "'hiden_dim' is not a hyperparameter; did you mean hidden_dim?") for stage in STAGES),
+    *((append(b"hiden_dim: 8\n"), stage, "'hiden_dim' is not a hyperparameter; did you mean") for stage in STAGES),
     (append(b"seed: 1\n"), "sample", "column 1: duplicate key 'seed'"),
     (append(b"\xff"), "train", "column 1: not UTF-8"),
     (append(b"#" * 70_000), "train", "params.yaml has more than 65,536 characters"),
@@ -195,7 +195,7 @@ PARAMS_FILES = [
 OTHER_SPLIT = f"{MODEL} was trained on another text, or another split of it, than the one in data/processed"
 OTHER_FILES = [
     (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the earlier stages first"),
-    (replace_by_folder("data/raw/input.txt"), "prepare", f"error: data/raw/input.txt: {OF_A_FOLDER}"),
+    (replace_by_folder("data/raw/input.txt"), "prepare", "error: data/raw/input.txt is a folder; a corpus must"),
     (corpus(b""), "prepare", "data/raw/input.txt is empty"),
     (corpus(TEXT.encode() + b"\xff"), "prepare", f"is not UTF-8: invalid start byte at byte {len(TEXT.encode())}"),
     (corpus(b"x"), "prepare", "has no character but 'x'; a corpus must have at least two different ones"),

@@ -3,7 +3,9 @@
 import codecs
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,19 +13,19 @@ from typing import Any
 import numpy as np
 
 from charrnn.errors import InputError
+from charrnn.messages import quoted, shown
 from charrnn.preprocessing import TextVectorizer
 from charrnn.storage.files import atomic_write
 
 CHUNK = 1 << 20  # bytes read at a time
+BYTE_ORDER_MARK = "\ufeff"
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
-def read_text(
-    path: str | Path | int, name: str | None = None, on_chunk: Callable[[bytes], object] | None = None
-) -> Iterator[str]:
-    """Yield the text of a UTF-8 file in chunks, with its line ends unchanged.
+def read_text(path: str | Path | int, name: str | None = None) -> Iterator[str]:
+    """Yield the text of a UTF-8 file in chunks, with its line ends unchanged, but without a byte-order mark.
 
-    The path may be the descriptor of an open file. Error messages call the file `name`, by default its path. `on_chunk`
-    is called with the bytes of each chunk before they are decoded; the last chunk is empty.
+    The path may be the descriptor of an open file. Error messages call the file `name`, by default its path.
 
     Raises
     ------
@@ -32,18 +34,67 @@ def read_text(
     OSError
         If the file can't be read.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    offset = 0
-    for chunk in chain(_chunks(path, str(name or path)), [b""]):
-        if on_chunk:
-            on_chunk(chunk)
-        pending = len(decoder.getstate()[0])  # bytes of a character that began in the previous chunk
-        try:
-            yield decoder.decode(chunk, final=not chunk)
-        except UnicodeDecodeError as error:
-            position = offset - pending + error.start
-            raise InputError(f"{name or path} is not UTF-8: {error.reason} at byte {position}") from None
-        offset += len(chunk)
+    return _decoded(_chunks(path, str(name or path)), str(name or path))
+
+
+def describe(path: str | Path) -> tuple[dict[str, Any], TextVectorizer]:
+    """Read a corpus once, and return what identifies it and the vectorizer of all its characters.
+
+    It is identified by the `sha256` and size in `bytes` of the file, and its number of `characters`.
+
+    Raises
+    ------
+    InputError
+        If the file is not a regular file or not UTF-8, or has fewer than two different characters, from which nothing
+        can be learned.
+    OSError
+        If the file can't be read.
+    """
+    require_regular(path)
+    return describe_chunks(_chunks(path, str(path)), str(path))
+
+
+def describe_chunks(chunks: Iterable[bytes], name: str) -> tuple[dict[str, Any], TextVectorizer]:
+    """The same as `describe` for the bytes of a corpus, which error messages call `name`."""
+    digest, num_bytes, num_characters = hashlib.sha256(), 0, 0
+
+    def hashed() -> Iterator[bytes]:
+        nonlocal num_bytes
+        for chunk in chunks:
+            digest.update(chunk)
+            num_bytes += len(chunk)
+            yield chunk
+
+    def counted() -> Iterator[str]:
+        nonlocal num_characters
+        for text in _decoded(hashed(), name):
+            num_characters += len(text)
+            yield text
+        if not num_characters:
+            raise InputError(f"{shown(name)} is empty; a corpus must have characters")
+
+    vectorizer = TextVectorizer.fit(counted())
+    if vectorizer.vocabulary_size < 2:
+        only = f"no character but {quoted(vectorizer.vocabulary)}"
+        raise InputError(f"{shown(name)} has {only}; a corpus must have at least two different ones")
+    return {"sha256": digest.hexdigest(), "bytes": num_bytes, "characters": num_characters}, vectorizer
+
+
+def require_regular(path: str | Path, name: str | None = None) -> None:
+    """Check that a path leads to a regular file, which, unlike a pipe, has an end and can be read twice.
+
+    Raises
+    ------
+    InputError
+        If it leads to something else. The message calls it `name`, by default its path.
+    OSError
+        If there is nothing.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise InputError(
+            f"{name or shown(path)} is {KINDS.get(kind, 'a special file')}; a corpus must be a regular file"
+        )
 
 
 def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
@@ -56,39 +107,19 @@ def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
         raise
 
 
-def describe(path: str | Path | int, name: str | None = None) -> tuple[dict[str, Any], TextVectorizer]:
-    """Read a corpus once, and return what identifies it and the vectorizer of all its characters.
-
-    It is identified by the `sha256` and size in `bytes` of the file, and its number of `characters`. Error messages
-    call the file `name`, by default its path.
-
-    Raises
-    ------
-    InputError
-        If the file is not UTF-8, or has fewer than two different characters, from which nothing can be learned.
-    OSError
-        If the file can't be read.
-    """
-    digest, num_bytes, num_characters = hashlib.sha256(), 0, 0
-
-    def hash_and_count(chunk: bytes) -> None:
-        nonlocal num_bytes
-        digest.update(chunk)
-        num_bytes += len(chunk)
-
-    def counted(chunks: Iterator[str]) -> Iterator[str]:
-        nonlocal num_characters
-        for chunk in chunks:
-            num_characters += len(chunk)
-            yield chunk
-        if not num_characters:
-            raise InputError(f"{name or path} is empty; a corpus must have characters")
-
-    vectorizer = TextVectorizer.fit(counted(read_text(path, name, hash_and_count)))
-    if vectorizer.vocabulary_size < 2:
-        only = f"no character but {vectorizer.vocabulary!r}"
-        raise InputError(f"{name or path} has {only}; a corpus must have at least two different ones")
-    return {"sha256": digest.hexdigest(), "bytes": num_bytes, "characters": num_characters}, vectorizer
+def _decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset, at_start = 0, True
+    for chunk in chain(chunks, [b""]):
+        pending = len(decoder.getstate()[0])  # bytes of a character that began in the previous chunk
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            position = offset - pending + error.start
+            raise InputError(f"{shown(name)} is not UTF-8: {error.reason} at byte {position}") from None
+        yield text.removeprefix(BYTE_ORDER_MARK) if at_start else text
+        at_start = at_start and not text
+        offset += len(chunk)
 
 
 def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tuple[Path, int]]) -> list[str]:

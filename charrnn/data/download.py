@@ -1,137 +1,133 @@
 """Fetch the corpus from the first of several sources, on the web or on disk, that has a readable text."""
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import inf
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import requests
-from requests.adapters import HTTPAdapter
 from tqdm import tqdm
-from urllib3.util import Retry
 
-from charrnn.data.corpus import describe
+from charrnn.data.corpus import describe_chunks, require_regular
+from charrnn.data.credentials import public
+from charrnn.data.web import LIMITS, Limits, open_page, reason
 from charrnn.errors import InputError
+from charrnn.messages import quoted, shown
 from charrnn.storage.files import atomic_write
 
-TIMEOUTS = (5, 30)  # seconds: to connect, and between two chunks of the body
-RETRIES = Retry(total=3, backoff_factor=0.5, status_forcelist=range(500, 600), raise_on_status=False)
-UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is the length of the text
 CHUNK = 1 << 16  # bytes
-LONGEST_REASON = 500  # characters
 
 
 def fetch(
-    sources: Sequence[str], destination: str | Path, warn: Callable[[str], None], max_mb: float = inf
-) -> dict[str, str | int]:
+    sources: Sequence[str],
+    destination: str | Path,
+    warn: Callable[[str], object],
+    announce: Callable[[str], object],
+    max_mb: float = inf,
+    limits: Limits = LIMITS,
+) -> dict[str, Any]:
     """Copy the first source that has a readable text to `destination`, atomically.
 
     Parameters
     ----------
     sources
-        Each an http:// or https:// URL, a file:// URL, or a path.
+        Each an http:// or https:// URL, a file:// URL, or the path of a regular file.
     warn
         Called with one line for each source that fails if there is another one to try.
+    announce
+        Called with one line about each wait of more than a few seconds.
     max_mb
         Size limit in millions of bytes. A larger source fails as soon as its size is known.
+    limits
+        How long to wait for a web server.
 
     Returns
     -------
     dict
-        `source`, `sha256`, `bytes` and `characters` of the text.
+        `source`, `sha256`, `bytes` and `characters` of the text. A URL has no credentials here, nor in any message.
 
     Raises
     ------
     InputError
-        If no source could be read, with the reason for each.
+        If no source could be read, with the reason for each, or `destination` is not a regular file.
     OSError
         If `destination` can't be written.
     """
+    if os.path.exists(destination):
+        require_regular(destination)  # a pipe would be waited for
     failures: list[str] = []
     for source in sources:
+        name = quoted(public(source))
         if failures:
-            warn(f"can't read {failures[-1]}; trying {source!r}")
+            warn(f"can't read {failures[-1]}; trying {name}")
         try:
             with atomic_write(destination) as file:
-                _copy(source, file, max_mb)
-                file.seek(0)
-                about, _ = describe(os.dup(file.fileno()), name="the text")
-            return {"source": source, **about}
-        except ValueError as error:  # an InputError, or urllib's error about a malformed URL or path
-            failures.append(f"{source!r}: {_line(error)}")
+                chunks = _readable(source, _chunks(source, announce, max_mb, limits), max_mb)
+                about, _ = describe_chunks(_saved(chunks, file), name="the text")
+            return {"source": public(source), **about}
+        except InputError as error:  # an OSError is about the destination
+            failures.append(f"{name}: {error}")
     raise InputError(f"data_url: no source could be read: {'; '.join(failures)}")
 
 
-def _line(error: ValueError) -> str:
-    """The printable characters of an error, on one line: a server may answer with anything."""
-    return "".join(c if c.isprintable() else " " for c in str(error))[:LONGEST_REASON]
-
-
-def _copy(source: str, target: BinaryIO, max_mb: float) -> None:
+def _readable(source: str, chunks: Iterator[bytes], max_mb: float) -> Iterator[bytes]:
+    """The same chunks. Whatever goes wrong while they are read becomes an InputError."""
     size = 0
-    for chunk in _chunks(source, max_mb):
-        size += len(chunk)
-        _require_at_most(max_mb, size)
-        target.write(chunk)
+    try:
+        for chunk in chunks:
+            size += len(chunk)
+            _require_at_most(max_mb, size)
+            yield chunk
+    except Exception as error:
+        raise InputError(reason(error, source)) from None
 
 
-def _chunks(source: str, max_mb: float) -> Iterator[bytes]:
+def _saved(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
+    for chunk in chunks:
+        file.write(chunk)
+        yield chunk
+
+
+def _chunks(source: str, announce: Callable[[str], object], max_mb: float, limits: Limits) -> Iterator[bytes]:
     parts = urlsplit(source)
     if parts.scheme in ("http", "https"):
-        return _page_chunks(source, max_mb)
-    if parts.scheme == "file":
-        return _file_chunks(url2pathname(parts.path), max_mb)
-    if len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
-        return _file_chunks(source, max_mb)
-    raise InputError(f"{parts.scheme}:// is not supported; a source is an http, https or file URL, or a path")
+        yield from _page_chunks(source, announce, max_mb, limits)
+    elif parts.scheme == "file":
+        if parts.netloc.lower() not in ("", "localhost"):
+            raise InputError("a file URL has no host but localhost")
+        if parts.query or parts.fragment:
+            raise InputError("a file URL has no query or fragment; a ? in a path is %3F, a # is %23")
+        yield from _file_chunks(url2pathname(parts.path), max_mb)
+    elif len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
+        yield from _file_chunks(source, max_mb)
+    else:
+        scheme = shown(parts.scheme)
+        raise InputError(f"{scheme}:// is not supported; a source is an http, https or file URL, or a path")
 
 
 def _file_chunks(path: str, max_mb: float) -> Iterator[bytes]:
     try:
+        require_regular(path, "it")
         with open(path, "rb") as file:
             _require_at_most(max_mb, os.fstat(file.fileno()).st_size)
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:
-        raise InputError(error.strerror) from None
+        raise InputError(error.strerror) from None  # without the path, which is named anyway
 
 
-def _page_chunks(url: str, max_mb: float) -> Iterator[bytes]:
-    with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=RETRIES))
-        session.mount("https://", HTTPAdapter(max_retries=RETRIES))
-        try:
-            with session.get(url, stream=True, timeout=TIMEOUTS, headers=UNCOMPRESSED) as response:
-                if not response.ok:
-                    raise InputError(f"HTTP {response.status_code} {response.reason}")
-                if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-                    raise InputError("it is an HTML page; a corpus must be plain text")
-                size = response.headers.get("Content-Length", "")
-                total = int(size) if size.isdecimal() else None
-                _require_at_most(max_mb, total or 0)
-                # disable=None: no bar where the output is not a terminal
-                with tqdm(total=total, unit="B", unit_scale=True, desc="download", disable=None) as bar:
-                    for chunk in response.iter_content(CHUNK):
-                        yield chunk
-                        bar.update(len(chunk))
-        except requests.RequestException as error:
-            raise InputError(_reason(error)) from None
+def _page_chunks(url: str, announce: Callable[[str], object], max_mb: float, limits: Limits) -> Iterator[bytes]:
+    with open_page(url, announce, limits) as (size, chunks):
+        _require_at_most(max_mb, size or 0)
+        # disable=None: no bar where the output is not a terminal
+        with tqdm(total=size, unit="B", unit_scale=True, desc="download", disable=None) as bar:
+            for chunk in chunks:
+                yield chunk
+                bar.update(len(chunk))
 
 
 def _require_at_most(max_mb: float, size: int) -> None:
     if size > max_mb * 1e6:
         raise InputError(f"it is larger than {max_mb:g} MB, the limit that max_corpus_mb sets")
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The cause of the error, without the exceptions that wrap it."""
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {TIMEOUTS[0]} s to connect or {TIMEOUTS[1]} s to read"
-    cause = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", cause)  # urllib3 wraps what ended the last retry
-    text = str(cause.args[0] if getattr(cause, "args", ()) else cause)
-    return re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", text)

@@ -20,14 +20,14 @@ SEED = 0
 
 
 class Evolution(Callback):
-    """Adds a sample to the training state after every `sample_every` epochs, and writes all of them to a file.
+    """Adds a sample to the training state after every `sample_every` epochs.
 
     Its random generator is its own, so the model is the same without it. It must be called before a checkpoint is
     saved, so that a run which resumes has all samples.
     """
 
-    def __init__(self, network: Network, vectorizer: TextVectorizer, sample_every: int, path: Path) -> None:
-        self.network, self.vectorizer, self.sample_every, self.path = network, vectorizer, sample_every, path
+    def __init__(self, network: Network, vectorizer: TextVectorizer, sample_every: int) -> None:
+        self.network, self.vectorizer, self.sample_every = network, vectorizer, sample_every
         # A sample begins with a line, or where a text has no lines, with its first character in the vocabulary.
         self.start = "\n" if "\n" in vectorizer.vocabulary else vectorizer.vocabulary[0]
 
@@ -37,6 +37,15 @@ class Evolution(Callback):
             rng = np.random.default_rng(SEED)
             drawn = generate(self.network, self.vectorizer, self.start, LENGTH, rng=rng, temperature=TEMPERATURE)
             now.samples.append((epoch, "".join(drawn)))
+
+
+class EvolutionFile(Callback):
+    """Writes all samples to a file after each epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_epoch(self, now: TrainingState) -> None:
         written = "\n".join(f"after epoch {epoch}:\n{sample}\n" for epoch, sample in now.samples)
         with atomic_write(self.path) as file:
             file.write(written.encode(errors="backslashreplace"))  # a checkpoint may hold anything

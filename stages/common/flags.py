@@ -8,6 +8,7 @@ from pathlib import Path
 
 from charrnn.config import Setting, Value
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from stages.common.params import PARAMS, load_params
 from stages.common.paths import Paths
 
@@ -72,7 +73,7 @@ def source(path: str) -> tuple[int | str, str]:
     """
     if path != "-":
         if not os.path.exists(path):  # Path("") would be this folder
-            raise InputError(f"{path!r} is not a file")
+            raise InputError(f"{quoted(path)} is not a file")
         return path, path
     if sys.stdin is None:
         raise InputError("standard input is closed; it must be open to be read")

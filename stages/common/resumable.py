@@ -14,6 +14,7 @@ from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.training import Callback, History, TrainingState, fresh_state
 from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
+from stages.common.evolution import EvolutionFile
 from stages.common.params import config_from
 from stages.common.paths import Paths
 from stages.common.progress import LearningCurve, Progress
@@ -60,6 +61,7 @@ def train_resumably(
             before_checkpoint,
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
             LearningCurve(paths.metrics_dir / "history.csv"),
+            EvolutionFile(paths.metrics_dir / "evolution.txt"),
             progress,
             stop,
         ]
