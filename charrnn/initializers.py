@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from charrnn.blas import one_blas_thread
+
 Shape = tuple[int, ...]
 Initializer = Callable[[Shape, np.random.Generator], np.ndarray]
 
@@ -35,6 +37,7 @@ def glorot_normal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     return rng.normal(0, np.sqrt(2 / (fan_in + fan_out)), shape)
 
 
+@one_blas_thread()
 def orthogonal(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     """Matrices with orthonormal rows or columns (whichever are fewer), float64 (Saxe, McClelland and Ganguli 2013).
 

@@ -89,6 +89,13 @@ def test_every_product_runs_on_one_thread(use):
     assert SEEN and set(SEEN) == {1}
 
 
+def test_initial_weights_are_drawn_on_one_thread(monkeypatch):
+    seen, qr = [], np.linalg.qr
+    monkeypatch.setattr(np.linalg, "qr", lambda a: (seen.extend(threads()), qr(a))[1])
+    Model([Embedding(4, 3), GRU(3, 5), Dense(5, 4)], np.random.default_rng(0))
+    assert seen and set(seen) == {1}
+
+
 def test_between_two_characters_the_caller_has_its_threads():
     model = Model([Embedding(4, 3), GRU(3, 5), Dense(5, 4)], np.random.default_rng(0))
     for _ in generate(model, VECTORIZER, "ab", BLOCK + 2, rng=np.random.default_rng(0)):

@@ -102,7 +102,7 @@ def test_it_waits_as_long_for_the_next_lock(path, clock):
         return False
 
     with connect(path, release_in_the_end) as connection:
-        for _ in range(2):
+        for _ in range(3):
             with locked(path) as locking:
                 connection.cursor().execute("SELECT x FROM t").fetchall()
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import subprocess
 import sys
 from html.parser import HTMLParser
 from unittest import mock
@@ -25,6 +26,7 @@ from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_mo
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
 from tests.stage_project import (
+    ENVIRONMENT,
     ROOT,
     change_param,
     files,
@@ -223,6 +225,33 @@ def test_a_search_waits_while_another_program_has_locked_its_database_and_loses_
     assert (process.returncode, errors.replace(WAITING, "")) == (0, "")
     assert [line.split()[:2] for line in printed.splitlines()[:-1]] == [["trial", "0"], ["trial", "1"]]
     assert {row["outcome"] for row in table(project)} <= {"complete", "pruned"} and len(table(project)) == 2
+
+
+def test_a_search_uses_one_blas_thread(project):
+    """Although the program loads NumPy late."""
+    code = (
+        "import sys, threadpoolctl\n"
+        "from stages.common.program import run\n"
+        "from tuning.__main__ import main\n"
+        "assert 'numpy' not in sys.modules\n"
+        "def record(self):\n"
+        "    print([pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'])\n"
+        "    raise SystemExit\n"
+        "def patched():\n"
+        "    from tuning.search import Search\n"
+        "    Search.run = record\n"
+        "    main()\n"
+        "run(patched)"
+    )
+    several = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "--top", "0"],
+        cwd=project,
+        env=ENVIRONMENT | several,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert set(json.loads(ended.stdout)) <= {1}, ended.stderr
 
 
 def test_a_search_with_more_workers_than_cores_warns_once(project, monkeypatch, capsys):

@@ -44,7 +44,7 @@ class Patience:
             try:
                 result = action(*arguments)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
                     raise
                 now = time.monotonic()
                 self.since = self.since or now

@@ -2,6 +2,7 @@
 
 import time
 
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.storage.files import require_writable
 from stages.common import training
@@ -20,6 +21,7 @@ from tuning.table import write_table
 from tuning.trials import Task
 
 
+@one_blas_thread()  # again: NumPy was not loaded yet when `stages.common.program.run` limited BLAS
 def tune(options: Options) -> None:
     """Search, write the table and the report, and turn the best trials into DVC experiments.
 
