@@ -32,8 +32,7 @@ def run(main: Callable[[], None]) -> None:
             print("\n" + shown("; ".join(["interrupted", *interrupt.args]), LONGEST_LINE), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError as error:
-        # `python -m stages.sample | head` needs no word
-        sys.exit(1 if error.filename == STANDARD_OUTPUT else error_line(error))
+        sys.exit(1 if error.filename == STANDARD_OUTPUT else error_line(error))  # `| head` needs no word
     except (CharRNNError, OSError, MemoryError) as error:
         sys.exit(error_line(error))
 
@@ -42,8 +41,8 @@ def error_line(error: Exception) -> str:
     """What is said of an error."""
     text = str(error)
     if isinstance(error, OSError):
-        text = f"{error.filename}: " if error.filename else ""
-        text += str(error.strerror or error)
+        place = f"{error.filename}: " if error.filename else ""
+        text = f"{place}{error.strerror or error}"
     elif isinstance(error, MemoryError):
         text = f"out of memory: {error}"
     return shown(f"error: {text}", LONGEST_LINE)
