@@ -120,7 +120,7 @@ def ngram_figures(order: int, corpus: Corpus) -> Figures:
         "seconds": seconds,
         "loss": float(losses[-1].mean()),
         "accuracy": float(hits.mean()) if order else None,  # the uniform model has no most probable character
-        **window_losses(ngrams.context_curve(losses, max(WINDOW_SIZES))),
+        **window_losses(ngrams.context_curve(losses, max(WINDOW_SIZES), model.V)),
     }
 
 

@@ -1,20 +1,26 @@
 """How well a network predicts a text: loss, bits per character, perplexity and accuracy."""
 
+import sys
 from collections.abc import Iterable, Iterator
-from math import exp, log
+from itertools import chain
+from math import ceil, exp, inf, log
 
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, HiddenState
 from charrnn.errors import InputError
 from charrnn.losses import SparseCategoricalCrossentropy
+from charrnn.messages import counted
 from charrnn.network import Buffers, Network
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import Batch, batches, require_ids, streams, windows
+from charrnn.preprocessing import Batch, batches, require_text, streams, windows
 
 LN2 = log(2)
+TEXT = "text to evaluate"
+LARGEST_EXPONENT = log(sys.float_info.max)
 POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next limit bound the memory and do not affect results
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
+LOGITS_OF_CURVE = 1 << 31
 
 
 def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Workers = ALONE) -> dict[str, float]:
@@ -34,13 +40,14 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not in 0 … V-1, or `num_streams` is below 1.
+        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1; with several
+        workers, in all of them.
 
     Returns
     -------
     dict
-        `loss` in nats per character, `bits_per_char`, `perplexity`, `accuracy`, and the number of `characters`
-        predicted.
+        `loss` in nats per character, `bits_per_char`, `perplexity` (infinite if it exceeds float64), `accuracy`, and
+        the number of `characters` predicted.
     """
     totals, figures = np.zeros(3), np.zeros(3)
     for losses, hits in _scores(logits_and_targets(network, ids, num_streams, workers)):
@@ -52,7 +59,7 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     return {
         "loss": loss,
         "bits_per_char": loss / LN2,
-        "perplexity": exp(min(loss, 700.0)),  # above that it would overflow
+        "perplexity": exp(loss) if loss < LARGEST_EXPONENT else inf,
         "accuracy": correct / characters,
         "characters": characters,
     }
@@ -68,10 +75,11 @@ def logits_and_targets(
     Raises
     ------
     InputError
-        As in `evaluate`: at once for the length and `num_streams`, and on reading for the ids.
+        As in `evaluate`, at once.
     """
+    require_text(ids, network.num_ids, TEXT)
     if len(ids) < 2:
-        raise InputError(f"the text to evaluate has {len(ids)} characters; it must have at least 2")
+        raise InputError(f"the {TEXT} has {counted(len(ids), 'character')}; it must have at least 2")
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     columns = workers.shard(min(num_streams, len(ids) - 1))
@@ -83,16 +91,40 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
     The figures are means over windows that each start from a zero state: at the first position the network has seen
-    one character, at the last `window_size`. A window starts every eighth of a window, because with fewer windows the
-    curve is too noisy to read.
+    one character, at the last `window_size`.
+
+    Raises
+    ------
+    InputError
+        If the text is not longer than a window, or some ids are not in 0 … V-1.
     """
-    loss, correct = np.zeros(window_size), np.zeros(window_size)
-    cut = windows(ids, window_size, stride=max(1, window_size // 8))
-    pairs = batches(cut, max(1, _positions_at_once(network) // window_size))
+    require_text(ids, network.num_ids, TEXT)
+    loss, correct, num_windows = np.zeros(window_size), np.zeros(window_size), 0
+    at_once = max(1, _positions_at_once(network) // window_size)
+    every = windows(ids, window_size, stride=1)
+    runs = context_runs(len(every), window_size, network.output_dim)
+    pairs = chain.from_iterable(batches(every[run], at_once) for run in runs)
     for losses, hits in _scores(_predictions(network, pairs, slice(None), carry_state=False)):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
-    return {"loss": loss / len(cut), "accuracy": correct / len(cut)}
+        num_windows += losses.shape[1]
+    return {"loss": loss / num_windows, "accuracy": correct / num_windows}
+
+
+def context_runs(num_windows: int, window_size: int, V: int) -> list[slice]:
+    """The windows that `context_curve` reads, of all `num_windows` in a text: equally long runs of consecutive ones.
+
+    In consecutive windows, all positions meet nearly the same characters, so the curve shows the effect of context and
+    not which characters happen to be at a position. (Windows a fixed stride apart give a curve with that period.) The
+    runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer where V,
+    the size of the vocabulary, would make them take minutes.
+    """
+    wanted = min(8 * num_windows, LOGITS_OF_CURVE // V) // window_size
+    length = min(max(wanted // 2, window_size), 10 * window_size)
+    num_runs = max(2, ceil(wanted / length))
+    if num_runs * length >= num_windows:
+        return [slice(0, num_windows)]
+    return [slice(start, start + length) for start in np.linspace(0, num_windows - length, num_runs, dtype=int)]
 
 
 def _positions_at_once(network: Network) -> int:
@@ -106,8 +138,6 @@ def _predictions(
     buffers: Buffers | None = None
     state: HiddenState | None = None
     for batch in pairs:
-        for ids in batch:
-            require_ids(ids, network.output_dim)  # in all columns, so that every worker raises the error
         x, y = (ids[:, columns] for ids in batch)
         if not x.size:  # more workers than columns
             yield np.empty((*x.shape, network.output_dim), network.dtype), y

@@ -6,6 +6,7 @@ from math import prod
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, Shapes
+from charrnn.blas import one_blas_thread
 from charrnn.errors import CharRNNError
 from charrnn.layers import Layer
 from charrnn.layers.base import require_state_buffers
@@ -18,6 +19,7 @@ class GradientError(CharRNNError, AssertionError):
     """A gradient differs from central differences."""
 
 
+@one_blas_thread()
 def gradient_check(layer: Layer, rng: np.random.Generator, *, T: int = 5, B: int = 3, ids: bool = False) -> None:
     """Check the gradients of Σ R ∘ y, with R random, with respect to a layer's parameters, input and incoming states.
 

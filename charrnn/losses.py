@@ -9,6 +9,7 @@ probability that has underflowed to zero (Goodfellow, Bengio and Courville 2016,
 import numpy as np
 
 from charrnn.arrays import Arrays, aligned_empty
+from charrnn.preprocessing import require_ids
 
 
 class SparseCategoricalCrossentropy:
@@ -29,7 +30,14 @@ class SparseCategoricalCrossentropy:
         )
 
     def forward(self, logits: np.ndarray, targets: np.ndarray, buffers: Arrays) -> np.ndarray:
-        """The loss at each position (T, B) in nats, in a buffer."""
+        """The loss at each position (T, B) in nats, in a buffer.
+
+        Raises
+        ------
+        InputError
+            If a target is not an integer in 0 … V-1.
+        """
+        require_ids(targets, logits.shape[-1], "targets")
         exp, row, losses, target_logit = buffers.exp, buffers.row, buffers.losses, buffers.target
         buffers.target_index[...] = targets
         buffers.target_index += buffers.starts

@@ -1,4 +1,4 @@
-"""How messages show foreign text, such as a file's content or a server's reply, and numbers of things.
+"""How messages show foreign text, such as a file's content or a server's reply, numbers of things, and figures.
 
 Foreign text may be long and may contain control characters that change a terminal's colours or hide other text.
 """
@@ -30,7 +30,7 @@ def quoted(value: object) -> str:
         return "a number with too many digits"
 
 
-def counted(n: int, noun: str) -> str:
+def counted(n: float, noun: str) -> str:
     """A number of things in words: "1 batch", "2,000 batches".
 
     >>> counted(1, "character"), counted(2000, "batch")
@@ -38,6 +38,15 @@ def counted(n: int, noun: str) -> str:
     """
     ending = "" if n == 1 else "es" if noun.endswith(("ch", "sh", "s", "x")) else "s"
     return f"{n:,} {noun}{ending}"
+
+
+def figure(value: float, decimals: int = 4) -> str:
+    """A loss or another figure with some decimals, but at most six significant digits.
+
+    >>> figure(1.81559), figure(7281.123)
+    ('1.8156', '7281.12')
+    """
+    return f"{value:.{decimals}f}" if abs(value) < 10 ** (6 - decimals) else f"{value:.6g}"
 
 
 def _printable(character: str) -> str:

@@ -7,18 +7,21 @@ hyperparameters, and what identifies the training text. Equal models give byte-i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, Layer, SimpleRNN, TiedDense
+from charrnn.messages import counted, quoted, shown
 from charrnn.models import Model
 from charrnn.network import parameter_count
 from charrnn.preprocessing import TextVectorizer, code_points
 from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.training.checkpoint import FORMAT as CHECKPOINT
 
 FORMAT = 1
+OTHER_FORMATS = {CHECKPOINT: "the checkpoint of an unfinished run, not a model; finish training with the same command"}
 DTYPES = ("float32", "float64")
 LAYERS: tuple[type[Layer], ...] = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
 
@@ -58,16 +61,17 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     ------
     InputError
         If the file is not a model file, is damaged, has another format version or parameters that are not finite, or
-        contains an unknown layer.
+        contains an unknown layer or layers that do not make a model. What is returned can evaluate, predict and
+        generate.
     OSError
         If it can't be read.
     """
     known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
-    description, arrays = read_archive(path, FORMAT)
+    description, arrays = read_archive(path, FORMAT, OTHER_FORMATS)
     try:
         return _contents(description, arrays, known)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{shown(path)}: {error}") from None
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
 
@@ -76,28 +80,35 @@ def _contents(
     description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Layer]]
 ) -> ModelFile:
     if description["dtype"] not in DTYPES:
-        raise InputError(f"the dtype is {description['dtype']!r}; it must be one of {', '.join(DTYPES)}")
+        raise InputError(f"the dtype is {quoted(description['dtype'])}; it must be one of {', '.join(DTYPES)}")
     vocabulary = description["vocabulary"]
     code_points(vocabulary)
     vectorizer = TextVectorizer(vocabulary)
     layers = [_layer(described, known) for described in description["layers"]]
     size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
     if size != stored_size:
-        raise InputError(f"there are {stored_size} parameters; the layers need {size}")
+        raise InputError(f"there are {stored_size} parameters; the layers need {quoted(size)}")
     model = Model.from_parameters(layers, np.empty(size, description["dtype"]))
     for name, view in model.named_parameters():
         stored = arrays[name]
         if (stored.dtype, stored.shape) != (view.dtype, view.shape):
             raise InputError(
-                f"{name} has dtype {stored.dtype} and shape {stored.shape}; "
+                f"{name} has dtype {shown(stored.dtype)} and shape {shown(stored.shape)}; "
                 f"its layer needs {view.dtype} and {view.shape}"
             )
         view[...] = stored
     if not layers[0].input_dim == layers[-1].output_dim == vectorizer.vocabulary_size:
-        raise InputError(f"the vocabulary has {vectorizer.vocabulary_size} characters; the layers do not fit it")
+        characters = counted(vectorizer.vocabulary_size, "character")
+        raise InputError(f"the vocabulary has {characters}; the layers do not fit it")
     if not np.isfinite(model.parameters).all():
         raise InputError("some parameters are not finite")
-    return ModelFile(model, vectorizer, dict(description["params"]), dict(description["data"]))
+    return ModelFile(model, vectorizer, _mapping(description, "params"), _mapping(description, "data"))
+
+
+def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:
+    if not isinstance(description[name], dict):
+        raise InputError(f"its {name} are {quoted(description[name])}; they must be a mapping")
+    return description[name]
 
 
 def _describe(layer: Any) -> dict[str, Any]:
@@ -111,5 +122,8 @@ def _describe(layer: Any) -> dict[str, Any]:
 def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:
     name, settings = description["class"], {key: value for key, value in description.items() if key != "class"}
     if name not in known:
-        raise InputError(f"unknown layer {name!r}; known are {', '.join(known)}")
+        raise InputError(f"unknown layer {quoted(name)}; known are {', '.join(known)}")
+    for field in fields(cast(Any, known[name])):
+        if callable(field.default) and field.name in settings:
+            raise InputError(f"{name}: {field.name} is {quoted(settings[field.name])}; a file can't store it")
     return known[name](**settings)

@@ -9,6 +9,7 @@ import numpy as np
 from charrnn.activations import softmax
 from charrnn.arrays import Array, DType, HiddenState
 from charrnn.config import ModelConfig, TrainingConfig
+from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.layers import CELLS, Dense, Embedding, Layer, TiedDense
 from charrnn.network import Network, parameter_count
@@ -32,7 +33,7 @@ class Model(Network):
     Raises
     ------
     InputError
-        If there is no layer, or the dimensions of two neighbours do not match.
+        If the layers do not fit together, see `charrnn.network.Network`, or one of them drops time steps.
 
     >>> rng = np.random.default_rng(42)
     >>> model = Model([Embedding(65, 16), GRU(16, 128), Dense(128, 65)], rng)
@@ -44,6 +45,15 @@ class Model(Network):
         super().__init__(layers, np.zeros(parameter_count(layers), dtype))
         for layer, p in zip(self.layers, self.p):
             layer.init(p, rng)
+
+    def _require_chain(self) -> None:
+        super()._require_chain()
+        for layer in self.layers:
+            if layer.output_steps(2) != 2:
+                raise InputError(
+                    f"the {type(layer).__name__} drops time steps, which only a training network may do; a model must "
+                    "predict at every step"
+                )
 
     @classmethod
     def from_parameters(cls, layers: Sequence[Layer], parameters: Array) -> "Model":
@@ -86,7 +96,7 @@ class Model(Network):
         Raises
         ------
         InputError
-            If a setting is not allowed or a text is too short.
+            If a setting is not allowed, a text is too short, or some ids are not integers in 0 … V-1.
         DivergenceError
             As soon as a loss or a gradient is not finite.
         WorkerError
@@ -108,9 +118,11 @@ class Model(Network):
         Raises
         ------
         InputError
-            If there are no ids, or some are not in 0 … V-1.
+            If there are no ids, or some are not integers in 0 … V-1.
         """
-        require_ids(ids, self.input_dim)
+        require_ids(ids, self.input_dim, "ids")
+        if ids.ndim not in (1, 2) or not ids.size:
+            raise InputError(f"ids: the shape is {ids.shape}; it must be (T,) or (T, B), with at least one id")
         columns = ids.reshape(len(ids), -1)
         probabilities = softmax(self.forward(columns, self.allocate(*columns.shape), state))
         return probabilities if ids.ndim == 2 else probabilities[:, 0]

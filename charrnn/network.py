@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, HiddenState, aligned_empty
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.layers import Layer
 from charrnn.layers.base import require_state_buffers
+from charrnn.messages import quoted
+from charrnn.preprocessing import require_ids
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ def parameter_count(layers: Sequence[Layer]) -> int:
     """The number of parameters of these layers; raises InputError if one of them is not a layer."""
     for layer in layers:
         if not isinstance(layer, Layer):
-            raise InputError(f"{layer!r} is not a layer; it must be an instance of a subclass of charrnn.Layer")
+            raise InputError(f"{quoted(layer)} is not a layer; it must be an instance of a subclass of charrnn.Layer")
     return sum(prod(shape) for layer in layers for shape in layer.shapes().values())
 
 
@@ -52,7 +55,8 @@ class Network:
     Raises
     ------
     InputError
-        If there is no layer, the dimensions of two neighbours do not match, or the vector has the wrong length.
+        If there is no layer, the dimensions of two neighbours do not match, the first layer reads vectors or a later
+        one reads ids, or the vector has the wrong length.
     """
 
     def __init__(self, layers: Sequence[Layer], parameters: Array) -> None:
@@ -69,21 +73,35 @@ class Network:
     def _require_chain(self) -> None:
         if not self.layers:
             raise InputError("layers is empty; at least one layer is needed")
+        self._require_neighbours()
+        self._require_lenders()
+        first, *later = self.layers
+        if first.reads_ids is False:
+            raise InputError(f"the first layer is {type(first).__name__}, which reads vectors; it must read ids")
+        for layer in later:
+            if layer.reads_ids:
+                raise InputError(f"a later layer is {type(layer).__name__}, which reads ids; only the first one may")
+
+    def _require_neighbours(self) -> None:
         for before, after in zip(self.layers, self.layers[1:]):
             if before.output_dim != after.input_dim:
                 raise InputError(
-                    f"{type(after).__name__} has input_dim {after.input_dim}; it must be {before.output_dim}, "
-                    f"the output_dim of the {type(before).__name__} before it"
+                    f"{type(after).__name__} has input_dim {quoted(after.input_dim)}; it must be "
+                    f"{quoted(before.output_dim)}, the output_dim of the {type(before).__name__} before it"
                 )
+
+    def _require_lenders(self) -> None:
         first, *later = self.layers
         if first.borrows:
-            raise InputError(f"the {type(first).__name__} borrows {first.borrows}, but there is no layer before it")
+            raise InputError(
+                f"the {type(first).__name__} borrows {quoted(first.borrows)}, but there is no layer before it"
+            )
         if any(layer.lends for layer in later):
             raise InputError("a later layer lends parameters; only the first one may")
         borrowed = [layer.borrows for layer in later if layer.borrows]
         if borrowed != [first.lends] * bool(first.lends):
             raise InputError(
-                f"the {type(first).__name__} lends {first.lends}, and later layers borrow {borrowed}; "
+                f"the {type(first).__name__} lends {quoted(first.lends)}, and later layers borrow {quoted(borrowed)}; "
                 "exactly one later layer must borrow what the first one lends"
             )
 
@@ -113,6 +131,11 @@ class Network:
         """V, the number of different ids that the network can predict."""
         return self.layers[-1].output_dim
 
+    @property
+    def num_ids(self) -> int:
+        """The ids that the network can both read and predict are 0 … num_ids - 1."""
+        return min(self.input_dim, self.output_dim)
+
     def named_parameters(self) -> Iterator[tuple[str, Array]]:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
         for position, (layer, p) in enumerate(zip(self.layers, self.p)):
@@ -139,8 +162,16 @@ class Network:
             T = layer.output_steps(T)
         return Buffers(buffers, [None] * len(self.layers), output_steps=T)
 
+    @one_blas_thread()
     def forward(self, x: Array, buffers: Buffers, state: HiddenState | None = None) -> Array:
-        """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros."""
+        """The logits (T, B, V) for ids x (T, B), in a buffer. Sequences start from `state`, by default from zeros.
+
+        Raises
+        ------
+        InputError
+            If the network does not know an id.
+        """
+        require_ids(x, self.input_dim, "ids")
         for i, (layer, p, own) in enumerate(zip(self.layers, self.p, buffers.layers)):
             for name in layer.state_dims:
                 vars(own)[name][0] = 0 if state is None else state[i][name]
@@ -155,6 +186,7 @@ class Network:
             for layer, own in zip(self.layers, buffers.layers)
         ]
 
+    @one_blas_thread()
     def backward(self, dlogits: Array, buffers: Buffers) -> Array:
         """The gradient of the loss for all parameters (P,), given `dlogits`, its gradient for the last logits."""
         dy: Any = dlogits
@@ -162,13 +194,15 @@ class Network:
             dy = self.layers[i].backward(self.p[i], self.grad[i], buffers.inputs[i], dy, buffers.layers[i])
         return self.gradient
 
+    @one_blas_thread()
     def stepper(self, B: int, state: HiddenState | None = None) -> Callable[[Array | np.intp | int], Array]:
         """A function for sampling: it reads the next id of each of B sequences, and returns the logits (B, V).
 
         The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
         them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
         is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
-        call overwrites the logits.
+        call overwrites the logits. To limit BLAS in each step would take longer than a small step: the caller does it.
+        The function raises InputError if the network does not know an id.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
@@ -184,14 +218,21 @@ class Network:
             elif x is not y_before:
                 steps.append(partial(np.copyto, x, y_before))
             steps.append(step_layer)
-        logits = y[1:].T
+        logits, V = y[1:].T, self.input_dim
         rows = list(table.T[..., None])
 
         def step(ids: Array | np.intp | int) -> Array:
-            if B == 1:
-                looked_up[...] = rows[ids]  # three times as fast as `take`
-            else:
+            if B > 1 or type(ids) is bool:
+                _require_step(ids, B, V)
                 table.take(ids, axis=-1, out=looked_up, mode="clip")
+            else:
+                try:
+                    if ids < 0:
+                        raise IndexError
+                    looked_up[...] = rows[ids]  # three times as fast as `take`
+                except (IndexError, TypeError, ValueError):
+                    _require_step(ids, B, V)
+                    looked_up[...] = rows[np.array(ids).item()]
             for step_layer in steps:
                 step_layer()
             return logits
@@ -210,3 +251,15 @@ class Network:
             x = layer.forward(self.p[first], x, layer.allocate(1, len(ids), self.dtype))
             first += 1
         return (ids if first == 0 else np.insert(x[0].T, 0, 1, axis=0)), first
+
+
+def _require_step(ids: Any, B: int, V: int) -> None:
+    """Raise InputError unless the ids of a step are (B,) integers in 0 … V-1, or a single one if B is 1."""
+    if type(ids) is np.ndarray and ids.shape == (B,) and ids.dtype.kind in "iu":
+        values = ids.tolist()  # of a few numbers, Python finds the least and the greatest sooner than NumPy
+        if min(values) >= 0 and max(values) < V:
+            return
+    ids = np.atleast_1d(ids)
+    require_ids(ids, V, "ids")
+    if ids.shape != (B,):
+        raise InputError(f"ids: the shape is {ids.shape}; it must be ({B},), one id for each sequence")

@@ -13,12 +13,16 @@ import numpy as np
 
 from charrnn.activations import softmax
 from charrnn.arrays import HiddenState
+from charrnn.blas import on_one_blas_thread
 from charrnn.config import SamplingConfig
 from charrnn.errors import InputError
+from charrnn.messages import counted, quoted
 from charrnn.network import Network
 from charrnn.preprocessing import TextVectorizer
 
 NOISE_AT_ONCE = 1 << 14  # numbers
+READ_AT_ONCE = 1 << 11  # characters of the start string; this and the next limit bound the memory
+LOGITS_AT_ONCE = 1 << 22  # numbers; fewer characters are read at once with a large vocabulary
 LEAST_UNIFORM = 2.0**-25  # replaces 0, whose noise would be -∞, the score of characters that top_k and top_p exclude
 
 Ids = np.intp | np.ndarray  # an integer for one stream, (B,) for several
@@ -57,7 +61,7 @@ def generate(
     >>> "".join(generate(model, vectorizer, "ROMEO:", 100, rng=np.random.default_rng(42), temperature=0.8))
     """
     drawn = _draw(network, vectorizer, start_string, 1, rng, SamplingConfig(**settings))
-    return map(vectorizer.vocabulary.__getitem__, islice(drawn, num_to_generate))
+    return map(vectorizer.vocabulary.__getitem__, on_one_blas_thread(islice(drawn, num_to_generate)))
 
 
 def generate_streams(
@@ -77,7 +81,7 @@ def generate_streams(
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     drawn = _draw(network, vectorizer, start_string, num_streams, rng, SamplingConfig(**settings))
-    ids = np.array(list(islice(drawn, num_to_generate)), np.intp).reshape(-1, num_streams)
+    ids = np.array(list(on_one_blas_thread(islice(drawn, num_to_generate))), np.intp).reshape(-1, num_streams)
     return [vectorizer.decode(stream) for stream in ids.T]
 
 
@@ -95,10 +99,10 @@ def _draw(
     try:
         ids = vectorizer.encode(start_string)
     except InputError as error:
-        raise InputError(f"start_string is {start_string!r}: {error}") from None
+        raise InputError(f"start_string is {quoted(start_string)}: {error}") from None
     if vectorizer.vocabulary_size != network.output_dim:
         raise InputError(
-            f"the vocabulary has {vectorizer.vocabulary_size} characters; "
+            f"the vocabulary has {counted(vectorizer.vocabulary_size, 'character')}; "
             f"the network predicts {network.output_dim}, but the two must be equal"
         )
     return _draw_without_end(network, ids, num_streams, rng, config)
@@ -121,9 +125,17 @@ def _draw_without_end(
 
 
 def _read(network: Network, ids: np.ndarray) -> tuple[np.ndarray, HiddenState]:
-    """The logits (1, V) after reading the ids (T,), and the hidden state."""
+    """The logits (1, V) after reading the ids (T,), and the hidden state. Memory does not grow with T."""
+    length = max(1, min(READ_AT_ONCE, LOGITS_AT_ONCE // network.output_dim))
+    logits, state = _read_piece(network, ids[:length], None)
+    for start in range(length, len(ids), length):
+        logits, state = _read_piece(network, ids[start : start + length], state)
+    return logits, state
+
+
+def _read_piece(network: Network, ids: np.ndarray, state: HiddenState | None) -> tuple[np.ndarray, HiddenState]:
     buffers = network.allocate(len(ids), 1)
-    return network.forward(ids[:, None], buffers)[-1].copy(), network.final_state(buffers)
+    return network.forward(ids[:, None], buffers, state)[-1].copy(), network.final_state(buffers)
 
 
 def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 
 def init_parameters(K, D, H, rng, dtype=np.float32):
@@ -160,4 +161,5 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(1, user_api="blas"):  # several would wait for each other if other programs are busy
+        main()

@@ -1,1 +1,8 @@
 """One small program for each stage of the DVC pipeline, run as `python -m stages.NAME`."""
+
+import sys
+
+from stages.common.interrupts import end_on_ctrl_c
+
+if sys.argv[:1] == ["-m"]:  # Python has not found the program yet, which this package is imported for
+    end_on_ctrl_c()

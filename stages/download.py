@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -11,6 +12,7 @@ from charrnn.data.download import fetch
 from charrnn.errors import InputError
 from charrnn.messages import counted, shown
 from stages.common import flags
+from stages.common.lock import sole_writer
 from stages.common.metrics_files import write_json
 from stages.common.params import DownloadConfig, params_of
 from stages.common.program import run
@@ -25,20 +27,26 @@ def main() -> None:
     params = flags.values(args, PARAMS)
     sources = [params["data_url"]] if isinstance(params["data_url"], str) else params["data_url"]
     paths = flags.paths(args)
-    hint = _hint(sources)
+    metrics = paths.metrics_dir / "data.json"
 
+    with sole_writer(paths.raw, metrics):
+        about = _fetch(sources, paths.raw, params["max_corpus_mb"])
+        write_json(metrics, about)
+    print(f"{counted(about['characters'], 'character')} from {shown(about['source'])}")
+
+
+def _fetch(sources: Sequence[str], destination: Path, max_mb: float) -> dict[str, Any]:
+    hint = _hint(sources)
     try:
-        about = fetch(
+        return fetch(
             sources,
-            paths.raw,
+            destination,
             warn=lambda message: _say(f"warning: {message}; {LATER}{hint}"),
             announce=_say,
-            max_mb=params["max_corpus_mb"],
+            max_mb=max_mb,
         )
     except InputError as error:
         raise InputError(f"{error}{hint}") from None
-    write_json(paths.metrics_dir / "data.json", about)
-    print(f"{counted(about['characters'], 'character')} from {shown(about['source'])}")
 
 
 def _say(message: str) -> None:

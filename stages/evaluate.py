@@ -1,19 +1,27 @@
-"""Stage 4, evaluate: measure the trained model on the test text, which training never sees, or on any other text."""
+"""Stage 5, evaluate: measure the trained model on the test text, which training never sees, or on any other text."""
+
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from charrnn.config import Value
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.memorisation import copying
+from charrnn.messages import counted
+from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
 from stages.common import flags
-from stages.common.metrics_files import write_csv, write_json
-from stages.common.prepared import read_ids
+from stages.common.lock import sole_writer
+from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
+from stages.common.paths import Paths
 from stages.common.program import run
 from stages.common.scoring import in_words, print_score
-from stages.common.trained import load_trained, require_same_data
+from stages.common.trained import load_trained, read_same_text
 
 PARAMS = ("window_size", "seed")
 SAMPLE_SIZE = 20_000  # characters
+LOGITS_OF_SAMPLE = 10**8  # a larger vocabulary than 5,000 gets a shorter sample, or it would take minutes
 PASSAGES = (10, 20, 40)  # characters
 
 
@@ -35,26 +43,32 @@ def main() -> None:
     if args.text is not None:
         print_score(trained, args.text)
         return
-    require_same_data(trained, paths)
-    train_ids, test_ids = (read_ids(paths.processed / f"{part}.npy") for part in ("train", "test"))
+    written = [paths.metrics_dir / name for name in ("evaluation.json", "context.csv")]
+    with sole_writer(*written):
+        measure(trained, params, paths, *written)
+
+
+def measure(trained: ModelFile, params: Mapping[str, Value], paths: Paths, evaluation: Path, context: Path) -> None:
+    """Write and print how well the model predicts the test text, and how much it copies of the training text."""
+    prepared = read_same_text(trained, paths)
+    train_ids, test_ids = prepared.ids("train"), prepared.ids("test")
     metrics = evaluate(trained.model, test_ids)
     curve = context_curve(trained.model, test_ids, params["window_size"])
+    sample_size = min(SAMPLE_SIZE, LOGITS_OF_SAMPLE // trained.vectorizer.vocabulary_size)
     start, rng = trained.vectorizer.decode(test_ids[:100]), np.random.default_rng(params["seed"])
-    sample = "".join(generate(trained.model, trained.vectorizer, start, SAMPLE_SIZE, rng=rng))
+    sample = "".join(generate(trained.model, trained.vectorizer, start, sample_size, rng=rng))
     copies = copying(trained.vectorizer.encode(sample), train_ids, PASSAGES)
 
-    write_json(paths.metrics_dir / "evaluation.json", metrics | copies)
+    write_json(evaluation, metrics | copies)
     rows = enumerate(zip(curve["loss"], curve["accuracy"]), start=1)
-    write_csv(
-        paths.metrics_dir / "context.csv",
-        [{"position": position, "loss": loss, "accuracy": accuracy} for position, (loss, accuracy) in rows],
-    )
+    write_csv(context, [{"position": i, "loss": loss, "accuracy": accuracy} for i, (loss, accuracy) in rows])
     print(f"test {in_words(metrics)}")
     print(
-        f"in a sample of {SAMPLE_SIZE:,} characters, the longest passage copied from the training text has "
-        f"{copies['longest_copy']} characters; {copies[f'new_{PASSAGES[-1]}_grams']:.2%} of the passages of "
+        f"in a sample of {sample_size:,} characters, the longest passage copied from the training text has "
+        f"{counted(copies['longest_copy'], 'character')}; {copies[f'new_{PASSAGES[-1]}_grams']:.2%} of the passages of "
         f"{PASSAGES[-1]} characters are new"
     )
+    warn_if_worse_than_guessing(metrics["loss"], trained.vectorizer.vocabulary_size)
 
 
 if __name__ == "__main__":

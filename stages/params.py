@@ -10,9 +10,8 @@ import argparse
 from pathlib import Path
 
 from charrnn.errors import InputError
-from charrnn.messages import quoted
 from charrnn.storage.files import atomic_write
-from stages.common.params import HEADING, PARAMS, as_yaml, default_file, params_file
+from stages.common.params import HEADING, PARAMS, as_yaml, default_file, params_file, unknown_param
 from stages.common.program import run
 from stages.common.yaml_file import read_yaml
 
@@ -55,7 +54,7 @@ def bring_up_to_date(path: Path) -> None:
     given = read_yaml(path)
     for name in given:
         if name not in PARAMS:
-            raise InputError(f"{path}: {quoted(name)} is not a hyperparameter")
+            raise InputError(f"{path}: {unknown_param(name)}")
     try:
         values = {name: param.parse(given.get(name, param.default)) for name, param in PARAMS.items()}
     except InputError as error:

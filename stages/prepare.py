@@ -3,7 +3,9 @@
 from charrnn.data.corpus import describe, vectorize
 from charrnn.preprocessing import split_sizes
 from stages.common import flags
+from stages.common.lock import sole_writer
 from stages.common.params import SplitConfig, params_of
+from stages.common.paths import made_by_earlier_stages
 from stages.common.prepared import write_vocabulary
 from stages.common.program import run
 
@@ -15,10 +17,14 @@ def main() -> None:
     params = flags.values(args, PARAMS)
     paths = flags.paths(args)
 
-    about, vectorizer = describe(paths.raw)
-    sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
-    vectorize(paths.raw, vectorizer, [(paths.processed / f"{part}.npy", size) for part, size in sizes.items()])
-    write_vocabulary(paths.vocabulary, vectorizer, {"corpus_sha256": about["sha256"], **params})
+    with sole_writer(paths.vocabulary):
+        with made_by_earlier_stages():
+            about, vectorizer = describe(paths.raw)
+        sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
+        paths.vocabulary.unlink(missing_ok=True)  # it never lies beside ids that it does not belong to
+        hashes = vectorize(paths.raw, vectorizer, [(paths.part(name), size) for name, size in sizes.items()])
+        data = {"corpus_sha256": about["sha256"], **params}
+        write_vocabulary(paths.vocabulary, vectorizer, data, dict(zip(sizes, hashes)))
 
     print(f"{vectorizer.vocabulary_size} different characters")
     print(", ".join(f"{size:,} for {part}" for part, size in sizes.items()))

@@ -1,15 +1,18 @@
-"""Stage 5, sample: generate text with the trained model, from a start string."""
+"""Stage 6, sample: generate text with the trained model, from a start string."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from charrnn.config import SamplingConfig, Setting
 from charrnn.errors import InputError
+from charrnn.model_file import ModelFile
 from charrnn.sampling import generate, generate_streams, until
 from charrnn.storage.files import atomic_write
 from stages.common import flags, prompt
+from stages.common.lock import sole_writer
 from stages.common.params import PromptConfig, params_of
 from stages.common.program import run
 from stages.common.trained import load_trained
@@ -36,25 +39,50 @@ def main() -> None:
         args.temperature = temperature
         settings.append(flags.values(args, PARAMS))
 
-    trained, written = load_trained(flags.paths(args)), []
+    trained = load_trained(flags.paths(args))
+    with_headings = args.temperatures is not None
+    text = pieces(trained, settings, with_headings=with_headings, num_samples=num_samples, stop=args.stop)
+    write(text, args.output)
+
+
+def pieces(
+    trained: ModelFile, settings: Sequence[dict[str, Any]], *, with_headings: bool, num_samples: int, stop: str
+) -> Iterator[str]:
+    """The samples at each of these settings, piece by piece, with what stands between them."""
     for i, params in enumerate(settings):
         rng, start = np.random.default_rng(params.pop("seed")), params["start_string"]
-        heading = f"temperature {params['temperature']:g}:\n" if args.temperatures else ""
+        heading = f"temperature {params['temperature']:g}:\n" if with_headings else ""
         if num_samples == 1:
             samples: Iterable[Iterable[str]] = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
         else:
             samples = generate_streams(trained.model, trained.vectorizer, num_streams=num_samples, rng=rng, **params)
         for j, continuation in enumerate(samples):
-            written.append((BETWEEN_SAMPLES if i or j else "") + heading + start)
-            print(written[-1], end="", flush=True)
-            for character in until(continuation, args.stop):
-                written.append(character)
-                print(character, end="", flush=True)
-    print()
+            yield (BETWEEN_SAMPLES if i or j else "") + heading + start
+            yield from until(continuation, stop)
+    yield "\n"
 
-    if args.output:
-        with atomic_write(args.output) as file:
-            file.write("".join([*written, "\n"]).encode())
+
+def write(text: Iterable[str], path: Path | None) -> None:
+    """Print the pieces of a text as they come, and write all of them to the file, even if nobody reads what is printed.
+
+    Raises
+    ------
+    OSError
+        If they can't be printed and there is no file, or the file can't be written.
+    """
+    if path is None:
+        for piece in text:
+            print(piece, end="", flush=True)
+        return
+    printing = True
+    with sole_writer(path), atomic_write(path) as file:
+        for piece in text:
+            file.write(piece.encode())
+            if printing:
+                try:
+                    print(piece, end="", flush=True)
+                except OSError:  # `run` reports it in the end
+                    printing = False
 
 
 if __name__ == "__main__":

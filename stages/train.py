@@ -1,9 +1,10 @@
-"""Stage 3, train: fit a model to the training text, and write it with its learning curve.
+"""Stage 4, train: fit a model to the training text, and write it with its learning curve.
 
 A run that was stopped or killed resumes from its last checkpoint when it is started again with the same params.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from charrnn.arrays import Array
 from charrnn.calibration import calibrate
@@ -14,13 +15,15 @@ from charrnn.parallel.mpi import mpi_workers
 from charrnn.parallel.workers import Workers
 from charrnn.training import History, best_epoch
 from stages.common import flags
+from stages.common.evolution import SAMPLE_EVERY, Evolution
 from stages.common.identity import identity, require_same_run
-from stages.common.metrics_files import write_csv, write_json
+from stages.common.lock import sole_writer
+from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.prepared import read_prepared
 from stages.common.program import run
 from stages.common.resumable import train_resumably
-from stages.common.training import PARAMS, fresh_model, load_initial_weights
+from stages.common.training import PARAMS, fresh_model, load_initial_weights, warn_of_workers
 
 CHECKPOINT_SECONDS = Setting(30.0, "seconds between two checkpoints within an epoch", "checkpoint_seconds", at_least=0)
 FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
@@ -31,32 +34,41 @@ def main() -> None:
         parser = flags.parser(__doc__, PARAMS, weights_path="model file to start from instead of fresh weights")
         help = f"{CHECKPOINT_SECONDS.help} (default: {CHECKPOINT_SECONDS.default:g})"
         parser.add_argument("--checkpoint-seconds", default=CHECKPOINT_SECONDS.default, metavar="FLOAT", help=help)
+        help = f"{SAMPLE_EVERY.help} (default: {SAMPLE_EVERY.default})"
+        parser.add_argument("--sample-every", default=SAMPLE_EVERY.default, metavar="INT", help=help)
         args = parser.parse_args()
-        seconds = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds)
+        seconds, sample_every = CHECKPOINT_SECONDS.parse(args.checkpoint_seconds), SAMPLE_EVERY.parse(args.sample_every)
         params = flags.values(args, PARAMS)
         if group and params["workers"] != group.size:
             raise InputError(f"workers is {params['workers']}; it must be {group.size}, as many as mpiexec started")
-        train(params, flags.paths(args), seconds, group)
+        paths = flags.paths(args)
+        writes = (paths.model, paths.metrics_dir / "history.csv") if group is None or group.rank == 0 else ()
+        with sole_writer(*writes):
+            train(params, paths, seconds, sample_every, group)
 
 
-def train(params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, group: Workers | None) -> None:
+def train(
+    params: Mapping[str, Value], paths: Paths, checkpoint_seconds: float, sample_every: int, group: Workers | None
+) -> None:
     """Train alone, or as one of the processes that mpiexec has started; of these, only rank 0 prints and writes."""
-    texts = [read_ids(paths.processed / f"{part}.npy") for part in ("train", "validation")]
-    vectorizer, data = read_vocabulary(paths.vocabulary)
-    model, rng = fresh_model(params, vectorizer.vocabulary_size)
+    prepared = read_prepared(paths)
+    texts = [prepared.ids("train"), prepared.ids("validation")]
+    model, rng = fresh_model(params, prepared.vectorizer.vocabulary_size)
     if paths.weights_path:
-        load_initial_weights(model, vectorizer, paths.weights_path)
-    run = identity(params, data, paths)
+        load_initial_weights(model, prepared.vectorizer, paths.weights_path)
+    run = identity(params, prepared.data, paths)
     if group:
         require_same_run(group, run)
+    else:
+        warn_of_workers(params["workers"])
     is_first = group is None or group.rank == 0
     if is_first:
         print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)
-    history = train_resumably(
-        params, model, texts, run, paths, rng=rng, checkpoint_seconds=checkpoint_seconds, group=group
-    )
+    evolution = Evolution(model, prepared.vectorizer, sample_every, paths.metrics_dir / "evolution.txt")
+    options: dict[str, Any] = dict(checkpoint_seconds=checkpoint_seconds, group=group, before_checkpoint=evolution)
+    history = train_resumably(params, model, texts, run, paths, rng=rng, **options)
     if is_first:
-        write_results(ModelFile(model, vectorizer, params, data), history, texts[1], paths)
+        write_results(ModelFile(model, prepared.vectorizer, params, prepared.data), history, texts[1], paths)
 
 
 def write_results(trained: ModelFile, history: History, validation_ids: Array, paths: Paths) -> None:
@@ -69,6 +81,7 @@ def write_results(trained: ModelFile, history: History, validation_ids: Array, p
         print(f"calibration: the logits are multiplied by {figures['calibration']:.2f}", flush=True)
     write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
     save_model(paths.model, trained)
+    warn_if_worse_than_guessing(best["validation_loss"], trained.vectorizer.vocabulary_size)
     paths.checkpoint.unlink()
     if best is not history[-1]:
         print(f"the model is from epoch {best['epoch']}, which had the lowest validation loss", flush=True)

@@ -5,6 +5,7 @@ import csv
 import hashlib
 import importlib
 import io
+import json
 import os
 import random
 import re
@@ -23,7 +24,7 @@ from stages.common import program
 from stages.common.params import default_file
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("download", "prepare", "train", "evaluate", "sample")
+STAGES = ("download", "prepare", "check", "train", "evaluate", "sample")
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "PYTHONUTF8": "1",
@@ -44,9 +45,11 @@ TINY = {
     "workers": 1,
     "start_string": '"a"',
 }
-PREPARED = {f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json")}
+PREPARED = {
+    f"data/processed/{name}" for name in ("train.npy", "validation.npy", "test.npy", "vocabulary.json", "checked.txt")
+}
 MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
-TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv"}
+TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv", "metrics/evolution.txt"}
 EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
 
 
@@ -64,7 +67,7 @@ def start(folder, stage, *flags, **environment):
 def run(folder, stage, *flags, **environment):
     """What a stage prints, as a program; it must succeed and have no complaint."""
     ended = start(folder, stage, *flags, **environment)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended.stderr)) == (0, "")
     return ended.stdout
 
 
@@ -95,10 +98,15 @@ def call(folder, stage, *flags):
     return subprocess.CompletedProcess(arguments, code or 0, *shown)
 
 
+def complaints(errors):
+    """What a program has written to standard error, without the warning that this machine has few cores."""
+    return re.sub(r"(?m)^warning: workers is .* cores?; .*\n", "", errors)
+
+
 def printed_by(folder, stage, *flags):
     """What a stage prints, in this process; it must succeed and have no complaint."""
     ended = call(folder, stage, *flags)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended.stderr)) == (0, "")
     return ended.stdout
 
 
@@ -137,6 +145,18 @@ def running_in(folder):
             if path.readlink() == folder:
                 found.append(int(path.parent.name))
     return sorted(found)
+
+
+def network_sockets(folder):
+    """The TCP and UDP sockets of the programs that run in a folder, as in /proc/net/tcp; Linux only."""
+    held = set()
+    for process in running_in(folder):
+        for path in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it has been closed
+                held.add(str(path.readlink()))
+    tables = [Path("/proc/net", name) for name in ("tcp", "tcp6", "udp", "udp6")]
+    lines = [line for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return [line for line in lines if f"socket:[{line.split()[9]}]" in held]
 
 
 def assert_none_left(folder):
@@ -180,6 +200,15 @@ def change_param(name, value):
     return rewrite(
         "params.yaml", lambda text: re.sub(rf"(?m)^{name}: .*$", lambda _: f"{name}: {value}", text.decode()).encode()
     )
+
+
+def replace_part(folder, part, content):
+    """A change to a folder: with other content of a file of ids, which vocabulary.json takes for that of `prepare`."""
+    (folder / f"data/processed/{part}.npy").write_bytes(content)
+    path = folder / "data/processed/vocabulary.json"
+    about = json.loads(path.read_bytes())
+    about[f"{part}_sha256"] = hashlib.sha256(content).hexdigest()
+    path.write_text(json.dumps(about), encoding="utf-8")
 
 
 def untrained(folder):

@@ -72,6 +72,25 @@ def test_training_killed_after_any_batch_or_epoch_ends_as_if_it_had_not_been(tmp
     assert num_events >= 2 * 6
 
 
+def test_seconds_go_on_from_those_before_the_kill(tmp_path):
+    path, seen = tmp_path / "checkpoint", []
+
+    def fit(callback, resume=None):
+        model = create_char_rnn_model(V, np.random.default_rng(3), embedding_dim=3, hidden_dim=6)
+        options = dict(num_epochs=2, batch_size=5, window_size=10, stride=10, workers=1)
+        model.fit(TEXT, TEXT[:50], rng=np.random.default_rng(3), callbacks=[callback], resume=resume, **options)
+
+    def save_after_an_hour(now):
+        now.seconds += 3600
+        save_checkpoint(path, RUN, now)
+        raise Killed
+
+    with pytest.raises(Killed):
+        fit(Calls(epoch=save_after_an_hour))
+    fit(Calls(batch=lambda now, loss: seen.append(now.seconds)), load_checkpoint(path, RUN))
+    assert 3600 < seen[0] < 2 * 3600 and seen == sorted(seen)
+
+
 def test_training_killed_again_and_again_gets_done(tmp_path):
     expected, path, times = trained(dropout=0.3, stride=7), tmp_path / "checkpoint", 0
     while True:

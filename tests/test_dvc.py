@@ -1,9 +1,13 @@
 """The pipeline under the real DVC, in a copy of the repository: what is rerun, restored, compared and reproduced."""
 
 import json
+import shutil
 
-from tests.dvc_project import MODEL, OUTS, PIPELINE, STAGES, contents, run, set_params, stages_run
+import pytest
 
+from tests.dvc_project import MODEL, OUTS, PIPELINE, ROOT, STAGES, contents, run, set_params, stages_run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 UP_TO_DATE = "Data and pipelines are up to date."
 
 
@@ -37,13 +41,29 @@ def test_a_change_to_the_gru_reruns_no_stage_before_training(repository):
     assert changed_stages(repository) == sorted(STAGES)
 
 
-def test_temperature_reruns_only_sample(repository):
-    assert stages_run(run(repository, "dvc", "exp", "run", "-S", "temperature=0.5")) == ["sample"]
+def test_temperature_reruns_only_the_check_and_sample(repository):
+    assert stages_run(run(repository, "dvc", "exp", "run", "-S", "temperature=0.5")) == ["check", "sample"]
+
+
+def test_a_name_that_is_no_hyperparameter_fails_although_no_stage_reads_it(repository):
+    """DVC itself advises `+` for a misspelt name; it then adds the name to params.yaml and finds nothing to run."""
+    for command in (("exp", "run", "-S", "+hiden_dim=64"), ("repro",)):
+        failed = run(repository, "dvc", *command, fails=True)
+        assert stages_run(failed) == ["check"]
+        assert "error: params.yaml: 'hiden_dim' is not a hyperparameter; did you mean hidden_dim?" in failed.stderr
+
+
+def test_what_sampling_would_refuse_is_refused_before_training(repository):
+    (repository / "ru.txt").write_text("Жили-были старик со старухой. " * 200, encoding="utf-8")
+    run(repository, "git", "add", "ru.txt")
+    failed = run(repository, "dvc", "exp", "run", "--temp", "-S", 'data_url="ru.txt"', fails=True)
+    assert stages_run(failed) == ["download", "prepare", "check"]
+    assert "which begins with 'Жили-были '" in failed.stderr
 
 
 def test_hidden_dim_reruns_training_and_what_follows_and_metrics_are_compared(repository):
     experiment = run(repository, "dvc", "exp", "run", "-S", "hidden_dim=9")
-    assert sorted(stages_run(experiment)) == ["evaluate", "sample", "train"]
+    assert sorted(stages_run(experiment)) == ["check", "evaluate", "sample", "train"]
 
     changes = json.loads(run(repository, "dvc", "metrics", "diff", "--json").stdout)["metrics/train.json"]
     assert changes["parameters"]["old"] < changes["parameters"]["new"]
@@ -70,7 +90,7 @@ def test_same_seed_in_a_fresh_clone_gives_the_same_bytes(first_run, first_outs, 
 
 def test_another_seed_gives_another_model(repository, first_outs):
     set_params(repository, seed=43)
-    assert stages_run(run(repository, "dvc", "repro", "train")) == ["train"]
+    assert stages_run(run(repository, "dvc", "repro", "train")) == ["check", "train"]
     assert (repository / MODEL).read_bytes() != first_outs[MODEL]
 
 
@@ -101,6 +121,15 @@ def test_plots_have_points_and_the_graph_names_every_stage(first_run):
 
     graph = run(folder, "dvc", "dag").stdout
     assert all(name in graph for name in STAGES)
+
+
+@pytest.mark.parametrize("command", ["git init", "dvc config --local core.no_scm true"])
+def test_a_folder_from_a_zip_file_needs_one_command(repository, command):
+    shutil.rmtree(repository / ".git")
+    assert "is not a git repository" in run(repository, "dvc", "repro", fails=True).stderr
+    run(repository, *command.split())
+    assert stages_run(run(repository, "dvc", "repro")) == []
+    assert command in README
 
 
 def test_a_recipe_is_a_params_file(repository):

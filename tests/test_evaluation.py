@@ -1,11 +1,13 @@
 """Evaluation: one streamed pass gives what reading the whole text at once gives, and figures that belong together."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 
 from charrnn import evaluation
 from charrnn.errors import InputError
-from charrnn.evaluation import context_curve, evaluate
+from charrnn.evaluation import context_curve, context_runs, evaluate
 from charrnn.models import create_char_rnn_model
 
 
@@ -50,6 +52,15 @@ def test_a_model_that_knows_nothing_scores_as_chance_does(ids):
     assert metrics["accuracy"] == (ids[1:] == 0).mean()
 
 
+def test_losses_are_summed_in_double_precision(model, ids):
+    """Every loss is the same number in float32, and so is their mean; their sum in float32 is rounded."""
+    model.parameters[...] = 0
+    expected = float(np.log(np.float32(5)))
+    for num_streams in (1, 7):
+        assert evaluate(model, ids, num_streams=num_streams)["loss"] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(context_curve(model, ids, window_size=2)["loss"], expected, rtol=1e-12)
+
+
 def test_evaluation_changes_nothing(model, ids):
     before = model.parameters.copy()
     evaluate(model, ids)
@@ -59,9 +70,8 @@ def test_evaluation_changes_nothing(model, ids):
 def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, monkeypatch):
     monkeypatch.setattr(evaluation, "POSITIONS_AT_ONCE", 150)
     curve = context_curve(model, ids, window_size=20)
-    starts = range(0, 281, 2)
     losses, hits = [], []
-    for start in starts:
+    for start in chain(range(56), range(225, 281)):  # see `context_runs`
         window, p = ids[start : start + 21], model.predict(ids[start : start + 20])
         losses.append(-np.log(p[np.arange(20), window[1:]]))
         hits.append(p.argmax(axis=1) == window[1:])
@@ -69,22 +79,51 @@ def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, mon
     np.testing.assert_allclose(curve["accuracy"], np.mean(hits, axis=0))
 
 
-def test_a_hopeless_model_has_a_perplexity_all_the_same(model):
+def test_windows_of_the_context_curve_come_in_long_runs_spread_over_the_text():
+    runs = context_runs(100_000, window_size=100, V=65)
+    assert runs[0].start == 0 and runs[-1].stop == 100_000
+    assert {run.stop - run.start for run in runs} == {1000}
+    assert len(runs) == 8  # so 8,000 windows are read
+    steps = np.diff([run.start for run in runs])
+    assert steps.max() - steps.min() <= 1
+    assert sum(run.stop - run.start for run in context_runs(100_000, window_size=100, V=70_000)) == 306
+    assert context_runs(100, window_size=20, V=65) == [slice(0, 20), slice(80, 100)]
+    assert context_runs(30, window_size=20, V=65) == [slice(0, 30)]
+
+
+def test_context_curve_of_a_memoryless_source_is_flat_to_its_standard_error():
+    """With windows a fixed stride apart, the curve had the stride as its period."""
+    rng = np.random.default_rng(7)
+    p = np.array([0.9, 0.05, 0.03, 0.015, 0.005])
+    ids = rng.choice(5, size=30_000, p=p).astype(np.uint8)
+    model = create_char_rnn_model(5, rng, embedding_dim=2, hidden_dim=2)
     model.parameters[...] = 0
-    model.parameters[-5] = 1e4  # the bias of id 0
+    model.parameters[-5:] = np.log(p)
+    curve = context_curve(model, ids, window_size=100)["loss"]
+    num_windows = sum(run.stop - run.start for run in context_runs(len(ids) - 100, 100, V=5))
+    deviation = np.sqrt((p * np.log(p) ** 2).sum() - (p * np.log(p)).sum() ** 2)
+    assert np.abs(curve - curve.mean()).max() < 3 * deviation / np.sqrt(num_windows)
+    noise = curve - curve.mean()
+    assert abs(np.corrcoef(noise[:-12], noise[12:])[0, 1]) < 0.9
+
+
+@pytest.mark.parametrize(("loss", "perplexity"), [(700.0, np.exp(700)), (1e4, np.inf)])
+def test_perplexity_is_never_cut(model, loss, perplexity):
+    model.parameters[...] = 0
+    model.parameters[-5] = loss  # the bias of id 0
     metrics = evaluate(model, np.ones(9, np.uint8))
-    assert metrics["loss"] == 1e4
-    assert 1e300 < metrics["perplexity"] < np.inf
+    assert metrics["loss"] == loss
+    assert metrics["perplexity"] == pytest.approx(perplexity)
 
 
 @pytest.mark.parametrize("place", [0, 150, 300])
 def test_an_unknown_id_is_refused(model, ids, place):
     ids[place] = 5
-    with pytest.raises(InputError, match="^ids range from [0-9] to 5; the model knows only 0 to 4$"):
+    with pytest.raises(InputError, match=f"^text to evaluate: id 5 at position {place}; the model knows only 0 to 4$"):
         evaluate(model, ids)
 
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_text_without_anything_to_predict_is_refused(model, ids, n):
-    with pytest.raises(InputError, match=f"^the text to evaluate has {n} characters; it must have at least 2$"):
+    with pytest.raises(InputError, match=f"^the text to evaluate has {n} characters?; it must have at least 2$"):
         evaluate(model, ids[:n])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charrnn.gradient_checking import LayerProbe
+from charrnn.gradient_checking import LayerProbe, gradient_check
 from charrnn.layers import GRU
 from charrnn.layers.column_blocks import column_blocks
 
@@ -46,6 +46,11 @@ def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
     assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (3, 3, 48, 16)
     for in_blocks, whole in zip(results(probe), expected):
         np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_gradients_are_those_of_central_differences(reset_after, rng):
+    gradient_check(GRU(3, 5, reset_after=reset_after), rng)
 
 
 def test_an_open_update_gate_keeps_the_state(rng):

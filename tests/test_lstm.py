@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from charrnn.gradient_checking import LayerProbe
+from charrnn.gradient_checking import LayerProbe, gradient_check
 from charrnn.layers import LSTM
 from charrnn.layers.column_blocks import column_blocks
 
@@ -39,6 +39,10 @@ def test_blocks_of_columns_change_nothing(rng, monkeypatch):
     assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (4, 3, 48, 16)
     for in_blocks, whole in zip(results(probe), expected):
         np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
+
+
+def test_gradients_are_those_of_central_differences(rng):
+    gradient_check(LSTM(3, 5), rng)
 
 
 def test_a_cell_that_forgets_nothing_and_lets_nothing_in_is_kept(rng):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from charrnn.messages import LONGEST_QUOTE, counted, quoted, shown
+from charrnn.messages import LONGEST_QUOTE, counted, figure, quoted, shown
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,19 @@ def test_a_quoted_value_is_what_python_would_write():
 )
 def test_counted_nouns(n, noun, expected):
     assert counted(n, noun) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "expected"),
+    [
+        (1.81559, 4, "1.8156"),
+        (99.99994, 4, "99.9999"),
+        (7281.1234, 4, "7281.12"),
+        (6.14525, 3, "6.145"),
+        (69060.123, 3, "69060.1"),
+        (1e305, 3, "1e+305"),
+        (-7281.1234, 4, "-7281.12"),
+    ],
+)
+def test_a_figure_has_at_most_six_significant_digits(value, decimals, expected):
+    assert figure(value, decimals) == expected

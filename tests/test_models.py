@@ -1,5 +1,7 @@
 """Models: the standard network, its predictions, and a layer of one's own that is trained and stored."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from charrnn.gradient_checking import gradient_check
 from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, TiedDense
 from charrnn.model_file import ModelFile, load_model, save_model
 from charrnn.models import Model, create_char_rnn_model
+from charrnn.network import parameter_count
 from charrnn.preprocessing import TextVectorizer
 from tests.networks import LeakyAverage
 
@@ -61,24 +64,29 @@ def test_predict_gives_distributions_for_one_sequence_or_many(rng):
     np.testing.assert_allclose(model.predict(ids[:, 0]), many[:, 0], rtol=1e-5)
 
 
-def test_predict_gives_one_distribution_for_each_sequence_where_only_the_last_step_is_kept(rng):
-    layers = [Embedding(V, 3), GRU(3, 4), Dense(4, V)]
-    model = Model(layers, rng)
-    last = Model.from_parameters([*layers[:2], LastStep(4), layers[2]], model.parameters)
-    ids = rng.integers(V, size=(9, 2))
-    np.testing.assert_array_equal(last.predict(ids), model.predict(ids)[-1:])
-    one = last.predict(ids[:, 0])
-    assert one.shape == (1, V)
-    np.testing.assert_allclose(one, last.predict(ids)[:, 0], rtol=1e-5)
+@dataclass(frozen=True)
+class EverySecond(LastStep):
+    def output_steps(self, T):
+        return T // 2
 
 
-@pytest.mark.parametrize("shape", [(9,), (9, 2)])
-def test_predict_refuses_ids_that_the_model_does_not_know(shape, rng):
+@pytest.mark.parametrize("dropping", [LastStep(4), EverySecond(4)])
+def test_a_layer_that_drops_time_steps_is_refused(dropping, rng):
+    message = f"^the {type(dropping).__name__} drops time steps, which only a training network may do; a model must"
+    for layers in ([Embedding(V, 4), dropping, Dense(4, V)], [Embedding(V, 4), dropping]):
+        with pytest.raises(InputError, match=message):
+            Model(layers, rng)
+        with pytest.raises(InputError, match=message):
+            Model.from_parameters(layers, np.zeros(parameter_count(layers)))
+
+
+@pytest.mark.parametrize(("shape", "place"), [((9,), "4"), ((9, 2), r"\(4, 0\)")])
+def test_predict_refuses_ids_that_the_model_does_not_know(shape, place, rng):
     model = create_char_rnn_model(V, rng, hidden_dim=8)
     ids = np.full(shape, V - 1)
     model.predict(ids)
     ids[4] = V
-    with pytest.raises(InputError, match=f"^ids range from [0-9] to {V}; the model knows only 0 to {V - 1}$"):
+    with pytest.raises(InputError, match=f"^ids: id {V} at position {place}; the model knows only 0 to {V - 1}$"):
         model.predict(ids)
 
 

@@ -26,6 +26,7 @@ from tests.stage_project import (
     command,
     figures,
     files,
+    network_sockets,
     printed_by,
     running_in,
     untrained,
@@ -99,6 +100,17 @@ def test_ranks_leave_the_same_bytes_twice(project):
     assert files(project) == first
 
 
+@linux
+def test_gforker_and_shared_memory_open_no_port(project):
+    """As docs/scaling.md says."""
+    gforker = shutil.which(f"{MPIEXEC}.gforker")
+    if gforker is None:
+        pytest.skip("this MPI has no mpiexec.gforker")
+    environment = ENVIRONMENT | {"UCX_TLS": "sm,self"}
+    with begin(project, *ENDLESS, before=(gforker, "-n", "2"), environment=environment):
+        assert len(running_in(project)) == 3 and network_sockets(project) == []
+
+
 @pytest.mark.parametrize(("num_started", "workers"), [(2, 1), (2, 3), (3, 2)])
 def test_mpiexec_must_start_as_many_as_there_are_workers(num_started, workers, project):
     ended = train(project, num_started, "--workers", workers)
@@ -133,9 +145,14 @@ def test_a_worker_that_finds_something_wrong_ends_those_that_wait_for_it(project
         ("--workers", 2, "--data-dir", "elsewhere/data"): (1, "error: worker 1 differs from worker 0 in text"),
         ("--no-such-flag",): (2, "python -m stages.train: error: unrecognized arguments: --no-such-flag"),
     }
-    good = command("train", "--workers", 2)
+
+    def ends_with(case):
+        place, flags = case
+        good = command("train", "--workers", 2, "--model-dir", f"case{place}", "--metrics-dir", f"case{place}")
+        return result(project, mpiexec(good, command("train", *flags)))
+
     with ThreadPool(len(cases)) as pool:
-        ends = pool.map(lambda flags: result(project, mpiexec(good, command("train", *flags))), cases)
+        ends = pool.map(ends_with, enumerate(cases))
     last_lines = [(ended.returncode, ended.stderr.splitlines()[-1]) for ended in ends]
     assert last_lines == list(cases.values())
     assert [len(ended.stderr.splitlines()) for ended in ends[:-1]] == [1, 1, 1, 1]  # the last one shows all flags

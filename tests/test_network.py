@@ -7,7 +7,7 @@ import pytest
 
 from charrnn.errors import InputError
 from charrnn.gradient_checking import central_differences
-from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, Layer, SimpleRNN, TiedDense
+from charrnn.layers import GRU, LSTM, Dense, Dropout, DropoutMasks, Embedding, LastStep, Layer, SimpleRNN, TiedDense
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.network import Network, parameter_count
 from charrnn.training.shard import Shard
@@ -208,7 +208,7 @@ def test_weight_decay_is_for_all_parameters_but_biases(rng):
 @pytest.mark.parametrize("network", [Network, Model.from_parameters])
 def test_a_vector_of_another_length_is_refused(network, size):
     with pytest.raises(InputError, match=f"^there are {size} parameters; these layers need 10$"):
-        network([Dense(4, 2)], np.zeros(size))
+        network([Embedding(5, 2)], np.zeros(size))
 
 
 @pytest.mark.parametrize("network", [Network, Model])
@@ -261,6 +261,37 @@ def test_what_the_first_layer_lends_exactly_one_later_layer_must_borrow(layers, 
     )
     with pytest.raises(InputError, match=message):
         Model(layers, rng)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [Dense(V, V), GRU(V, V), LSTM(V, V), SimpleRNN(V, V), LastStep(V), Dropout(V, 0.1, DropoutMasks(0))],
+    ids=layer_id,
+)
+def test_a_layer_that_reads_vectors_is_refused_at_the_beginning(first, rng):
+    message = f"^the first layer is {type(first).__name__}, which reads vectors; it must read ids$"
+    for layers in ([first], [first, Dense(V, V)]):
+        with pytest.raises(InputError, match=message):
+            random_network(layers, rng)
+
+
+def test_a_layer_that_reads_ids_is_refused_later(rng):
+    with pytest.raises(InputError, match="^a later layer is Embedding, which reads ids; only the first one may$"):
+        random_network([Embedding(V, V), Embedding(V, V), Dense(V, V)], rng)
+    with pytest.raises(InputError, match="^a later layer is Embedding, which reads ids; only the first one may$"):
+        random_network([CountedIds(V), Dense(V, V), Embedding(V, V)], rng)
+
+
+@dataclass(frozen=True)
+class OneHot(CountedIds):
+    reads_ids = True
+
+
+def test_a_layer_of_one_s_own_says_whether_it_reads_ids_or_may_be_anywhere(rng):
+    for layers in ([CountedIds(V), Dense(V, V)], [Embedding(V, V), CountedIds(V), Dense(V, V)], [OneHot(V)]):
+        random_network(layers, rng)
+    with pytest.raises(InputError, match="^a later layer is OneHot, which reads ids; only the first one may$"):
+        random_network([Embedding(V, V), OneHot(V)], rng)
 
 
 def test_the_first_layer_may_not_borrow(rng):

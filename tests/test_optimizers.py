@@ -9,6 +9,7 @@ from charrnn.errors import InputError
 from charrnn.optimizers import (
     OPTIMIZERS,
     SGD,
+    Adagrad,
     Adam,
     Nadam,
     RMSprop,
@@ -66,6 +67,42 @@ def test_float32_stays_float32(name):
     optimizer.update(parameters, np.ones(3, np.float32), state)
     arrays = [value for value in vars(state).values() if isinstance(value, np.ndarray)]
     assert all(array.dtype == np.float32 for array in [parameters, *arrays])
+
+
+def first_step(optimizer, gradient=2.0):
+    """By how much the first step with this gradient changes a parameter."""
+    parameters = np.zeros(1)
+    optimizer.update(parameters, np.array([gradient]), optimizer.state(parameters))
+    return parameters[0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"),
+    [
+        (Adagrad(learning_rate=0.5, epsilon=3), -0.5 * 2 / (2 + 3)),  # √s = √(2²)
+        (RMSprop(learning_rate=0.5, decay=0.75, epsilon=3), -0.5 * 2 / (1 + 3)),  # √v = √(0.25 · 2²)
+        (Adam(learning_rate=0.5, epsilon=3), -0.5 * 2 / (2 + 3)),  # m̂ = 2, √v̂ = 2
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_epsilon_is_added_to_the_root(optimizer, expected):
+    assert first_step(optimizer) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("momentum_decay", [0.0, 0.004, 5.0])
+@pytest.mark.parametrize("epsilon", [1e-8, 3.0])
+def test_nadam_follows_its_equations(momentum_decay, epsilon):
+    optimizer = Nadam(learning_rate=0.1, beta_1=0.8, beta_2=0.9, epsilon=epsilon, momentum_decay=momentum_decay)
+    parameters, expected, m, v, product = np.zeros(1), 0.0, 0.0, 0.0, 1.0
+    state = optimizer.state(parameters)
+    for t, g in enumerate([2.0, -1.0, 0.5], start=1):
+        optimizer.update(parameters, np.array([g]), state)
+        μ, next_μ = (0.8 * (1 - 0.5 * 0.96 ** (i * momentum_decay)) for i in (t, t + 1))
+        product *= μ
+        m, v = 0.8 * m + 0.2 * g, 0.9 * v + 0.1 * g * g
+        step = (1 - μ) / (1 - product) * g + next_μ / (1 - product * next_μ) * m
+        expected -= 0.1 * step / (np.sqrt(v / (1 - 0.9**t)) + epsilon)
+        assert parameters[0] == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -238,11 +238,14 @@ def test_a_bad_value_of_the_file_is_refused(file, line, shown):
     assert refusal(load_params, path) == f"{path}: {name} is {shown}; it must be {ALLOWED[name]}"
 
 
-def test_an_unknown_key_is_refused_with_all_known_ones(file):
-    path = file(default_file() + "hiden_dim: 64\n")
-    message = refusal(load_params, path)
-    assert message.startswith(f"{path}: ") and "hiden_dim" in message
-    assert message.endswith(f" is not a hyperparameter; known are {', '.join(PARAMS)}")
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("hiden_dim", "did you mean hidden_dim?"), ("optimiser", "did you mean optimizer?"), ("xyz", None)],
+)
+def test_an_unknown_key_is_refused_with_the_one_that_was_meant_or_all_known_ones(file, key, hint):
+    path = file(f"{default_file()}{key}: 64\n")
+    hint = hint or f"known are {', '.join(PARAMS)}"
+    assert refusal(load_params, path) == f"{path}: {key!r} is not a hyperparameter; {hint}"
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_layer_that_fails_in_a_worker_alone_fails_here():
 
 
 def test_what_all_workers_find_wrong_is_one_error_and_no_worker_says_a_word(capfd):
-    with pytest.raises(InputError, match="^ids range from [0-4] to 5; the model knows only 0 to 4$"):
+    with pytest.raises(InputError, match="^validation text: id 5 at position 20; the model knows only 0 to 4$"):
         train(validation_ids=np.insert(TEXT[:53], 20, V))
     with pytest.warns(RuntimeWarning), pytest.raises(DivergenceError, match="^training diverged in epoch 1, batch"):
         train(optimizer=SGD(1e38), clip_norm=0, num_epochs=3)

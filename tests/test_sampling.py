@@ -1,5 +1,6 @@
 """Sampling: the right distribution, the same text as without a carried state, and clear errors."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.sampling import draw, generate, generate_streams, most_probable, nucleus, scaled_noise, until
+from charrnn.sampling import _read, draw, generate, generate_streams, most_probable, nucleus, scaled_noise, until
 
 VECTORIZER = TextVectorizer("abcde")
 
@@ -209,6 +210,27 @@ def test_top_p_keeps_the_fewest_with_that_probability(p, temperature, kept):
     np.testing.assert_array_equal(logits[logits > -np.inf], np.log(P)[logits > -np.inf])
 
 
+@pytest.mark.parametrize(("p", "kept"), [(0.25, 1), (0.2500001, 2), (0.5, 2), (0.75, 3), (0.7500001, 4), (1.0, 4)])
+def test_top_p_keeps_no_more_than_add_up_to_p_exactly(p, kept):
+    assert np.isfinite(nucleus(np.zeros((1, 4)), 1.0, p)).sum() == kept
+    np.testing.assert_array_equal(nucleus(np.zeros((1, 2)), 1.0, 0.5), [[0, -np.inf]])
+
+
+@pytest.mark.parametrize("p", [0.25, 0.5, 0.75])
+def test_of_equally_probable_characters_top_p_keeps_the_first(p, rng):
+    logits = rng.integers(3, size=(4, 64)).astype(np.float32)
+    for row, kept in zip(logits, np.isfinite(nucleus(logits, 1.0, p))):
+        by_rank = sorted(range(64), key=lambda i: -row[i])  # Python's sort is stable
+        before = np.cumsum(np.exp(row[by_rank])) / np.exp(row).sum()
+        assert np.flatnonzero(kept).tolist() == sorted(by_rank[: 1 + np.searchsorted(before, p)])
+
+
+@pytest.mark.parametrize(("temperature", "factor"), [(1e-3, 1e-3), (1e-20, 1e-20), (1e-40, 1e-30), (1e20, 1e20)])
+def test_the_noise_is_in_proportion_to_the_temperature(temperature, factor):
+    one, scaled = (next(scaled_noise((3, 5), t, np.random.default_rng(0))) for t in (1.0, temperature))
+    np.testing.assert_allclose(scaled, one * np.float32(factor), rtol=1e-6)
+
+
 def test_what_is_drawn_is_among_what_top_k_and_top_p_keep(model):
     for options in (dict(top_k=2), dict(top_p=0.5), dict(top_k=3, top_p=0.5)):
         written = "ab"
@@ -227,3 +249,52 @@ def test_what_is_drawn_is_among_what_top_k_and_top_p_keep(model):
 )
 def test_until(stop, expected):
     assert "".join(until("abcabd", stop)) == expected
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("length", [1, 7, 12, 13, 14, 30])
+def test_a_start_string_read_in_pieces_leaves_what_one_read_at_once_leaves(cell, length, monkeypatch, rng):
+    """Up to rounding: the last piece is a product with fewer rows, which BLAS may sum in another order."""
+    model = create_char_rnn_model(5, rng, embedding_dim=4, hidden_dim=16, num_layers=2, cell=cell, dtype=np.float64)
+    model.parameters[...] = rng.normal(0, 0.7, model.parameters.shape)
+    ids = rng.integers(5, size=length)
+    logits, state = _read(model, ids)
+    for at_once, logits_at_once in ((7, 1000), (1000, 7 * 5)):
+        monkeypatch.setattr("charrnn.sampling.READ_AT_ONCE", at_once)
+        monkeypatch.setattr("charrnn.sampling.LOGITS_AT_ONCE", logits_at_once)
+        in_pieces, state_of_pieces = _read(model, ids)
+        np.testing.assert_allclose(in_pieces, logits, rtol=1e-12)
+        for of_layer, expected in zip(state_of_pieces, state):
+            assert of_layer.keys() == expected.keys()
+            for name, h in of_layer.items():
+                np.testing.assert_allclose(h, expected[name], rtol=1e-12)
+
+
+def test_memory_does_not_grow_with_the_start_string(model, rng):
+    def peak(length):
+        tracemalloc.start()
+        next(generate(model, VECTORIZER, "abcde" * (length // 5), 1, rng=rng))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(5)
+    short, long = peak(5_000), peak(50_000)
+    assert long < short + 50_000 * 8  # the ids and code points of the text itself
+
+
+def test_a_vocabulary_of_any_size_is_read_in_pieces_of_at_least_one(model, monkeypatch):
+    expected = text(model, "abcde")
+    monkeypatch.setattr("charrnn.sampling.LOGITS_AT_ONCE", 4)
+    assert text(model, "abcde") == expected
+
+
+def test_a_long_start_string_is_not_repeated_in_an_error(model, rng):
+    with pytest.raises(InputError) as error:
+        generate(model, VECTORIZER, "abcde" * 200_000 + "\x1b[31m" * 9, 5, rng=rng)
+    message = str(error.value)
+    assert message.startswith("start_string is 'abcdeabcde") and len(message) < 500
+    assert message.endswith(
+        "...: text has characters that are not in the vocabulary: '\\x1b' at position 1000000, '[' at position 1000001,"
+        " '3' at position 1000002, '1' at position 1000003, 'm' at position 1000004 and 40 more"
+    )

@@ -38,5 +38,14 @@ def test_the_warm_up_is_linear_and_the_schedule_begins_after_it(schedule):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("warmup_batches", [9, 10, 11, 50])
+def test_a_warm_up_may_last_as_long_as_training_or_longer(schedule, warmup_batches):
+    ended = np.arange(1, 11) > warmup_batches
+    np.testing.assert_allclose(
+        rates(schedule, 10, warmup_batches), np.where(ended, 1, np.arange(1, 11) / warmup_batches)
+    )
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_no_rate_is_zero_even_if_all_batches_warm_up(schedule):
     assert (rates(schedule, 10, warmup_batches=50) > 0).all() and (rates(schedule, 1) > 0).all()

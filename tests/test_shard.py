@@ -99,6 +99,14 @@ def test_a_worker_alone_computes_what_the_network_does(layers, rng):
             np.testing.assert_array_equal(h, of_network[name])
 
 
+def test_losses_are_summed_in_double_precision(rng):
+    """Every loss is the same number in float32, and so is their mean; their sum in float32 is rounded."""
+    layers = [Embedding(5, 3), Dense(3, 5)]
+    network = Network(layers, np.zeros(len(random_network(layers, rng).parameters), np.float32))
+    loss, _ = Shard(network).loss_and_gradient(*rng.integers(5, size=(2, 43, 7)))
+    assert loss == pytest.approx(float(np.log(np.float32(5))), rel=1e-12)
+
+
 @pytest.mark.parametrize("size", [2, 3, B + 2])
 def test_the_state_of_a_shard_is_zero_in_the_rows_of_other_workers(size, rng):
     layers = [Embedding(V, 3), LSTM(3, 4), Dense(4, V)]

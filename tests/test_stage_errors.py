@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from charrnn.errors import InputError
 from stages.common import program
 from tests.stage_project import (
     CHECKPOINT,
@@ -22,12 +23,15 @@ from tests.stage_project import (
     files,
     printed_by,
     remove,
+    replace_part,
     rewrite,
     start,
 )
 
 OF_A_FOLDER = os.strerror(errno.EACCES if os.name == "nt" else errno.EISDIR)  # what reading one as a file ends with
 HUGE = 10**30
+NOT_OF_THIS_TEXT = "is damaged (it is not the file that was written with vocabulary.json); run `python -m stages.prepa"
+HEADER = "the header of the array is damaged"
 MODEL = "models/char_rnn.npz"
 
 
@@ -37,6 +41,21 @@ def cut(content):
 
 def spoil(content):
     return content[:900] + bytes([content[900] ^ 255]) + content[901:]
+
+
+def flip_last_bit(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def crafted(header):
+    """A change to a folder: with this header in the training ids, made with intent, so that the hashes are right."""
+
+    def change(folder):
+        ids = (folder / "data/processed/train.npy").read_bytes()[128:]
+        start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+        replace_part(folder, "train", start + header.encode() + ids)
+
+    return change
 
 
 def append(text):
@@ -79,7 +98,7 @@ FLAGS = [
     ("download --max-corpus-mb 0", "max_corpus_mb is '0'; it must be a number above 0"),
     ("download --max-corpus-mb 1e-3", "'corpus.txt': it is larger than 0.001 MB, the limit that max_corpus_mb sets"),
     ("prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),
-    ("prepare --train-size 0.9999", "3000 characters, which leaves 1 for test at train_size 0.9999"),
+    ("prepare --train-size 0.9999", "3,000 characters, which leaves 1 for test at train_size 0.9999"),
     ("train --cell lstn", "cell is 'lstn'; it must be one of gru, lstm, rnn"),
     ("train --num-layers 0", "num_layers is '0'; it must be an integer of at least 1"),
     ("train --num-layers 1001", "num_layers is '1001'; it must be an integer of at least 1 and at most 1,000"),
@@ -103,7 +122,7 @@ FLAGS = [
     ("train --window-size 5 --stride 6", "stride is 6; it must be at most window_size, 5"),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0", "training diverged in epoch 1, batch "),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0 --workers 2", "training diverged in epoch 1, batch "),
-    ("train --weights-path nothing.npz", "nothing.npz is missing; run the earlier stages first"),
+    ("train --weights-path nothing.npz", "error: nothing.npz: No such file or directory"),
     (
         f"train --hidden-dim 9 --weights-path {MODEL}",
         f"{MODEL} has a different vocabulary or different layers than this run",
@@ -141,7 +160,7 @@ FLAGS = [
 ]  # fmt: skip
 
 PARAMS_FILES = [
-    *((append(b"hiden_dim: 8\n"), stage, "'hiden_dim' is not a hyperparameter; known are") for stage in STAGES),
+    *((append(b"hiden_dim: 8\n"), stage, "'hiden_dim' is not a hyperparameter; did you mean hidden_dim?") for stage in STAGES),
     (append(b"seed: 1\n"), "sample", "column 1: duplicate key 'seed'"),
     (append(b"\xff"), "train", "column 1: not UTF-8"),
     (append(b"#" * 70_000), "train", "params.yaml has more than 65,536 characters"),
@@ -176,18 +195,38 @@ OTHER_FILES = [
     (corpus(b"x"), "prepare", "has no character but 'x'; a corpus must have at least two different ones"),
     (corpus(b"x" * 28), "prepare", "has no character but 'x'; a corpus must have at least two different ones"),
     (corpus(b"xyz"), "prepare", "the text has 3 characters, which leaves 0 for"),
-    (remove("data/processed"), "train", "data/processed/train.npy is missing; run the earlier stages"),
+    (remove("data/processed"), "train", "data/processed/vocabulary.json is missing; run the earlier stages"),
+    (remove("data/processed/train.npy"), "train", "data/processed/train.npy is missing; run the earlier stages"),
     (remove("data/processed"), "evaluate", "data/processed/vocabulary.json is missing; run the earlier stages"),
     (remove("data/processed/test.npy"), "evaluate", "data/processed/test.npy is missing; run the earlier stages"),
     (rewrite("data/processed/train.npy", cut), "train", "data/processed/train.npy is damaged"),
     (rewrite("data/processed/test.npy", cut), "evaluate", "data/processed/test.npy is damaged"),
+    *(
+        (rewrite(f"data/processed/{part}.npy", flip_last_bit), stage, f"data/processed/{part}.npy {NOT_OF_THIS_TEXT}")
+        for stage, part in (("train", "train"), ("train", "validation"), ("evaluate", "train"), ("evaluate", "test"))
+    ),
+    *(
+        (crafted(header), "train", f"data/processed/train.npy is damaged ({why}")
+        for header, why in (
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (1920,), }" + " " * 20_000, HEADER),
+            ("{'descr': " + "-" * 9000 + "1, 'fortran_order': False, 'shape': (1920,), }", HEADER),
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (1921,), }", "mmap length is greater than file size"),
+            ("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 960), }", "it has no array of ids"),
+            ("{'descr': '|i1', 'fortran_order': False, 'shape': (1920,), }", "it has no array of ids"),
+            ("{'descr': '|O', 'fortran_order': False, 'shape': (240,), }", "the array holds objects, or is not"),
+        )
+    ),
     (rewrite("data/processed/vocabulary.json", cut), "train", "data/processed/vocabulary.json is damaged"),
     (rewrite("data/processed/vocabulary.json", cut), "evaluate", "data/processed/vocabulary.json is damaged"),
     (rewrite("data/processed/vocabulary.json", lambda text: b"{}"), "train", "processed/vocabulary.json is damaged"),
     (prepare("--train-size", 0.5, "--validation-size", 0.9), "train --window-size 150", "in a text of 150 characters "),
     *(
         (remove("models"), stage, f"{MODEL} is missing; run the earlier stages first")
-        for stage in ("evaluate", "sample", f"train --weights-path {MODEL}")
+        for stage in ("evaluate", "sample")
+    ),
+    *(
+        (remove("models"), f"{stage} --weights-path {MODEL}", f"error: {MODEL}: No such file or directory")
+        for stage in ("evaluate", "sample", "train")  # the user named it
     ),
     *(
         (rewrite(MODEL, damage), stage, f"{MODEL} is not a charrnn file")
@@ -234,7 +273,7 @@ def test_files_that_can_not_work_end_a_stage_with_one_line(project, change, word
 def test_a_stage_that_fails_as_a_program_does_so_in_one_line_too(project, stage):
     append(b"hiden_dim: 8\n")(project)
     before = files(project)
-    assert_one_line(start(project, stage), "'hiden_dim' is not a hyperparameter; known are data_url, ")
+    assert_one_line(start(project, stage), "'hiden_dim' is not a hyperparameter; did you mean hidden_dim?")
     assert files(project) == before
 
 
@@ -245,6 +284,9 @@ def test_a_stage_that_fails_as_a_program_does_so_in_one_line_too(project, stage)
         (OSError("it did not answer"), "error: it did not answer"),
         (PermissionError(errno.EACCES, "Permission denied", "x.txt"), "error: x.txt: Permission denied"),
         (MemoryError("it has no room"), "error: out of memory: it has no room"),
+        (InputError("red \x1b[31m\nand more"), r"error: red \x1b[31m\nand more"),
+        (PermissionError(errno.EACCES, "Permission denied", "\x1b[31m"), r"error: \x1b[31m: Permission denied"),
+        (InputError(3000 * "x"), "error: " + 1993 * "x" + "..."),
     ],
 )
 def test_an_error_of_the_system_is_one_line(error, line):
@@ -281,6 +323,8 @@ def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, proje
     )
     assert ended.returncode == 1
     assert ended.stderr == f"error: {path}: File too large\n"
+    if stage == "prepare":  # so that it doesn't lie beside ids that it does not belong to
+        del before["data/processed/vocabulary.json"]
     assert files(project) == before
 
 

@@ -1,6 +1,8 @@
 """The train stage with several processes on this machine: what they leave, what they print, and what they need."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 
@@ -8,15 +10,19 @@ import numpy as np
 import pytest
 
 from charrnn.model_file import load_model
+from stages.common import training
 from tests.stage_project import (
     ENVIRONMENT,
     MODEL,
+    begin,
     call,
     command,
     figures,
     files,
+    network_sockets,
     printed_by,
     run,
+    running_in,
     untrained,
 )
 
@@ -85,6 +91,35 @@ def test_no_number_of_workers_on_this_machine_needs_mpi(workers, project):
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (project / MODEL).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for sockets in /proc")
+def test_workers_on_this_machine_open_no_port(project):
+    untrained(project)
+    with begin(project, "--workers", 2, "--num-epochs", 10**9):
+        assert len(running_in(project)) == 2 and network_sockets(project) == []
+    with contextlib.chdir(project), socket.create_server(("127.0.0.1", 0)):
+        assert len(network_sockets(project)) == 1  # so they would have been seen
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "warning"),
+    [
+        (3, 1, "warning: workers is 3, but there is 1 core; processes that share a core slow each other down\n"),
+        (3, 2, "warning: workers is 3, but there are 2 cores; processes that share a core slow each other down\n"),
+        (2, 2, ""),
+        (1, 1, ""),
+    ],
+)
+def test_more_workers_than_cores_give_the_same_files_and_a_warning(project, monkeypatch, workers, cores, warning):
+    untrained(project)
+    printed_by(project, "train", "--workers", workers)
+    before = files(project)
+    untrained(project)
+    monkeypatch.setattr(training, "available_cores", lambda: cores)
+    ended = call(project, "train", "--workers", workers)
+    assert (ended.returncode, ended.stderr) == (0, warning)
+    assert files(project) == before
 
 
 def test_what_only_rank_0_finds_wrong_ends_all_in_one_line(project):

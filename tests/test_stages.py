@@ -1,6 +1,8 @@
 """The five stages as a user runs them, on a tiny text: what they read, print and write, and what their flags do."""
 
+import hashlib
 import importlib
+import io
 import json
 import os
 import re
@@ -30,6 +32,7 @@ from tests.stage_project import (
     command,
     files,
     printed_by,
+    replace_part,
     rows,
     run,
     set_up,
@@ -77,8 +80,15 @@ def test_download_copies_the_text_and_notes_where_from(finished, printed):
 def test_prepare_splits_the_text_in_order(finished, printed):
     processed = finished / "data/processed"
     about = json.loads((processed / "vocabulary.json").read_bytes())
-    assert about == {"vocabulary": "\n abcdfé€", "corpus_sha256": SHA256, "train_size": 0.8, "validation_size": 0.2}
-    parts = [np.load(processed / f"{part}.npy") for part in ("train", "validation", "test")]
+    names = ("train", "validation", "test")
+    assert about == {
+        "vocabulary": "\n abcdfé€",
+        "corpus_sha256": SHA256,
+        "train_size": 0.8,
+        "validation_size": 0.2,
+        **{f"{name}_sha256": hashlib.sha256((processed / f"{name}.npy").read_bytes()).hexdigest() for name in names},
+    }
+    parts = [np.load(processed / f"{name}.npy") for name in names]
     assert [len(part) for part in parts] == [1920, 480, 600]
     assert "".join(about["vocabulary"][i] for i in np.concatenate(parts)) == TEXT
     assert printed["prepare"] == "9 different characters\n1,920 for train, 480 for validation, 600 for test\n"
@@ -126,17 +136,63 @@ def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
 
 
 def test_evaluate_finds_what_the_model_has_copied(project):
-    ids = np.load(project / "data/processed/train.npy")
-    np.save(project / "data/processed/train.npy", np.tile(np.arange(9, dtype=ids.dtype), 200))
+    np.save(train_ids := io.BytesIO(), np.tile(np.arange(9, dtype=np.uint8), 200))
+    replace_part(project, "train", train_ids.getvalue())
     trained = load_model(project / "models/char_rnn.npz")
     parrot = Model([Embedding(9, 9), Dense(9, 9)], np.random.default_rng(0))  # after each character, the next id
     parrot.parameters[...] = np.concatenate(
         [np.eye(9).ravel(), 99 * np.roll(np.eye(9), 1, axis=1).ravel(), np.zeros(9)]
     )
     save_model(project / "models/char_rnn.npz", replace(trained, model=parrot))
-    printed_by(project, "evaluate")
+    assert call(project, "evaluate").returncode == 0
     metrics = json.loads((project / "metrics/evaluation.json").read_bytes())
     assert (metrics["longest_copy"], metrics["new_40_grams"]) == (1800, 0)
+
+
+def test_a_large_vocabulary_gets_a_shorter_sample(project, monkeypatch):
+    """A sample of 20,000 characters with a vocabulary of 70,000 took minutes."""
+    vocabulary_size = load_model(project / MODEL).vectorizer.vocabulary_size
+    monkeypatch.setattr(importlib.import_module("stages.evaluate"), "LOGITS_OF_SAMPLE", 500 * vocabulary_size)
+    assert "\nin a sample of 500 characters, " in printed_by(project, "evaluate")
+
+
+def test_a_model_that_predicts_worse_than_guessing_is_said_to(project):
+    trained = load_model(project / MODEL)
+    trained.model.parameters[-trained.vectorizer.vocabulary_size :] = [
+        800,
+        *[0] * (trained.vectorizer.vocabulary_size - 1),
+    ]
+    save_model(project / MODEL, trained)
+    V = trained.vectorizer.vocabulary_size
+    for flags in ([], ["--text", "corpus.txt"]):
+        ended = call(project, "evaluate", *flags)
+        assert ended.returncode == 0
+        assert "worse than guessing: its loss is 7" in ended.stderr
+        assert f"equal probabilities for all {V} characters have {log(V):.4f}" in ended.stderr
+        assert re.search(r"perplexity 1?[.\d]+e\+\d{3}, ", ended.stdout)
+
+
+def test_training_that_ends_worse_than_guessing_says_so(project):
+    flags = ["--learning-rate", 100, "--clip-norm", 0, "--optimizer", "sgd"]
+    ended = call(project, "train", *flags)
+    assert ended.returncode == 0
+    assert re.search(r"^warning: the model predicts worse than guessing: its loss is [\d.]{7}, ", ended.stderr)
+    shown = re.findall(r"[\d.]+", ended.stdout)
+    assert shown and max(map(len, shown)) <= 7
+
+
+def test_each_epoch_is_followed_by_a_sample_which_changes_nothing_else(project, printed):
+    written = (project / "metrics/evolution.txt").read_text(encoding="utf-8")
+    samples = re.findall(r"(?s)after epoch (\d+):\n(.{150})\n(?:\n|$)", written)
+    assert [int(epoch) for epoch, _ in samples] == [1, 2]
+    assert all(f"\n\n{sample}\n\n" in printed["train"] for _, sample in samples)
+    before = files(project)
+    for every, epochs in ((0, []), (2, ["2"])):
+        printed_by(project, "train", "--sample-every", every)
+        kept = (project / "metrics/evolution.txt").read_text(encoding="utf-8")
+        assert re.findall(r"after epoch (\d+)", kept) == epochs
+        assert {**files(project), "metrics/evolution.txt": b""} == {**before, "metrics/evolution.txt": b""}
+    assert kept.endswith(f"after epoch 2:\n{samples[1][1]}\n")
 
 
 def test_evaluate_any_text(finished, tmp_path):
@@ -146,8 +202,8 @@ def test_evaluate_any_text(finished, tmp_path):
     trained = load_model(finished / "models/char_rnn.npz")
     metrics = evaluate(trained.model, trained.vectorizer.encode("bad cab\né€ "))
     unknown, figures = shown.splitlines()
-    left_out = "characters that the model does not know are left out, and the text around them is joined"
-    assert unknown == f"4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
+    left_out = "characters that the model does not know, and joined the text around them"
+    assert unknown == f"left out 4 {left_out}: 'x' (2), 'y' (1), '¤' (1)"
     assert figures.startswith(f"loss {metrics['loss']:.4f} nats") and figures.endswith("over 10 characters")
     piped = subprocess.run(
         command("evaluate", "--text", "-"), cwd=finished, env=ENVIRONMENT, input=b"bad cab", capture_output=True
@@ -346,7 +402,12 @@ def test_every_location_can_be_chosen(tmp_path):
     for stage in STAGES:
         printed_by(tmp_path, stage, *flags.split())
     moved = {name.replace("data/", "d/").replace("metrics/", "r/") for name in PREPARED | EVALUATED}
-    made = {"d/raw/text.txt", "r/data.json", "r/train.json", "r/history.csv", "m/n/model.npz"}
+    made = {
+        "d/raw/text.txt",
+        "r/data.json",
+        "m/n/model.npz",
+        *(name.replace("metrics/", "r/") for name in TRAINED - {MODEL}),
+    }
     assert set(files(tmp_path)) == {"corpus.txt", "params.yaml", *moved, *made}
 
 

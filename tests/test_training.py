@@ -19,6 +19,7 @@ from charrnn.training.network import training_network
 from charrnn.training.shard import Shard
 from tests.callbacks import Calls
 from tests.markov import MarkovChain
+from tests.networks import layer_names
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's own words on an overflow
 V = 5
@@ -87,6 +88,20 @@ def test_last_trains_on_the_final_position_alone(rng):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     y[:-1] = 0
     assert last.loss_and_gradient(x, y)[0] == loss
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [[Embedding(V, V)], [Embedding(V, 4), GRU(4, V)], [Embedding(V, 4), GRU(4, 4), Dense(4, 3), Dense(3, V)]],
+    ids=layer_names,
+)
+def test_last_trains_on_the_final_position_whatever_the_last_layer_is(layers, rng):
+    model = Model(layers, rng)
+    model.parameters[...] = rng.normal(size=len(model.parameters))
+    x, y = rng.integers(V, size=(2, 7, 3))
+    loss, _ = shard(model, targets="last", dropout=0.0).loss_and_gradient(x, y)
+    expected = -np.log(model.predict(x)[-1, np.arange(3), y[-1]]).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_every_trains_on_all_positions(rng):
@@ -270,7 +285,7 @@ def test_parameters_that_are_not_finite_are_divergence_even_if_the_validation_te
         (dict(num_epochs=0), "num_epochs is 0; it must be an integer of at least 1"),
         (dict(workers=0), "workers is 0; it must be an integer of at least 1 and at most 1,024"),
         (dict(weight_decay=1000), "weight_decay is 1000.0; times the learning_rate, 0.001, it must be below 1"),
-        (dict(validation_ids=TEXT[:1]), "the validation text has 1 characters; it must have at least 2"),
+        (dict(validation_ids=TEXT[:1]), "the validation text has 1 character; it must have at least 2"),
     ],
 )
 def test_a_setting_out_of_its_range_is_refused_by_name(options, message, rng):
@@ -364,6 +379,16 @@ def test_weights_decay_by_their_share_of_the_current_learning_rate_and_biases_do
         fit(model, ids, ids, rng=np.random.default_rng(2), optimizer=SGD(0.5), **options)
     shrunk = np.where(plain.weight_decay_mask(), rate * 0.4 * start, 0)
     np.testing.assert_allclose(plain.parameters - decayed.parameters, shrunk, atol=1e-6)
+
+
+def test_weights_decay_by_the_rate_of_the_same_batch(rng):
+    """Three batches of a warm-up over four, with an optimizer that does nothing."""
+    model, ids = small_model(), rng.integers(V, size=31)
+    start = model.parameters.copy()
+    options = dict(num_epochs=1, window_size=10, batch_size=1, weight_decay=0.4, warmup_batches=4)
+    fit(model, ids, ids, rng=rng, optimizer=Recorder(0.5, []), **options)
+    left = (1 - 0.4 * 0.125) * (1 - 0.4 * 0.25) * (1 - 0.4 * 0.375)
+    np.testing.assert_allclose(model.parameters, np.where(model.weight_decay_mask(), left, 1) * start, rtol=1e-5)
 
 
 def test_however_training_ends_the_model_is_that_of_the_best_epoch(rng, monkeypatch):

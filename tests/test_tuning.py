@@ -2,23 +2,38 @@
 
 # ruff: noqa: F401, F811 (imported fixtures look like names that are unused, then redefined)
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 from html.parser import HTMLParser
+from unittest import mock
 
 import pytest
 
+from charrnn.errors import InputError
 from charrnn.parallel.processes import WorkerError
+from stages.common import training
 from stages.common.params import PARAMS, load_params
-from stages.common.prepared import read_ids, read_vocabulary
+from stages.common.paths import Paths
+from stages.common.prepared import read_prepared
 from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
-from tests.stage_project import ROOT, assert_none_left, change_param, files, printed_by, remove, rows
+from tests.stage_project import (
+    ROOT,
+    change_param,
+    files,
+    network_sockets,
+    printed_by,
+    remove,
+    rows,
+    running_in,
+)
 from tests.tuning_project import (
     COMPLETE,
     LOST,
@@ -107,11 +122,11 @@ def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_di
     change_param("workers", 2)(project)
     call(project, "--trials", 2, "--top", 0)
     params = load_params(project / "params.yaml")
-    texts = [read_ids(project / f"data/processed/{part}.npy") for part in ("train", "validation")]
-    vectorizer, _ = read_vocabulary(project / "data/processed/vocabulary.json")
+    prepared = read_prepared(Paths(data_dir=project / "data"))
+    texts = [prepared.ids("train"), prepared.ids("validation")]
     for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
-        model, rng = fresh_model(tried, vectorizer.vocabulary_size)
+        model, rng = fresh_model(tried, prepared.vectorizer.vocabulary_size)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
         assert trial.value in losses
@@ -143,7 +158,11 @@ def test_minutes_end_a_search(project):
         (change_param("dropout", 0.1), (), "different dropout;"),
         (change_param("workers", 2), (), "different workers;"),
         (replace("search.yaml", "to: 12", "to: 13"), (), "different hidden_dim;"),
-        (replace("data/processed/vocabulary.json", '_sha256": "', '_sha256": "0'), (), "different corpus_sha256;"),
+        (
+            replace("data/processed/vocabulary.json", 'corpus_sha256": "', 'corpus_sha256": "0'),
+            (),
+            "different corpus_sha256;",
+        ),
         (lambda folder: None, ("--pareto",), "different objectives;"),
     ],
 )
@@ -162,6 +181,81 @@ def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
     found = table(project)
     assert {(row["window_size"], row["outcome"] == "failed") for row in found} == {("4", True), ("10", False)}
     assert "stride is 5; it must be at most window_size, 4" in printed
+
+
+WAITING = "waiting for the database, which another program has locked\n"
+
+
+UNDER_WAY = (
+    """SELECT * FROM trials JOIN trial_user_attributes USING (trial_id) WHERE state = 'RUNNING' AND key = 'losses'"""
+)
+
+
+def lock_during_a_trial(connection, kind):
+    """Lock the database; but if no trial is under way, unlock it again."""
+    with contextlib.suppress(sqlite3.OperationalError):  # the search is writing, or has not created all tables
+        connection.execute(f"BEGIN {kind}")
+        if connection.execute(UNDER_WAY).fetchall():
+            return True
+    connection.rollback()
+    return False
+
+
+@contextlib.contextmanager
+def search_that_waits(folder, kind):
+    """A search whose first trial waits for the database, and the connection that has locked it."""
+    change_param("num_epochs", 100)(folder)
+    (folder / "tuning_results").mkdir()
+    with (
+        interruptible(folder, "--trials", 2, "--top", 0, "--heartbeat", 1) as process,
+        contextlib.closing(sqlite3.connect(folder / "tuning_results/study.db", isolation_level=None)) as connection,
+    ):
+        wait_for(lambda: lock_during_a_trial(connection, kind))
+        assert process.stderr.readline() == WAITING
+        yield process, connection
+
+
+@pytest.mark.parametrize("kind", ["EXCLUSIVE", "IMMEDIATE"])  # against readers and writers, or writers only
+def test_a_search_waits_while_another_program_has_locked_its_database_and_loses_nothing(project, kind):
+    with search_that_waits(project, kind) as (process, connection):
+        connection.rollback()
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.replace(WAITING, "")) == (0, "")
+    assert [line.split()[:2] for line in printed.splitlines()[:-1]] == [["trial", "0"], ["trial", "1"]]
+    assert {row["outcome"] for row in table(project)} <= {"complete", "pruned"} and len(table(project)) == 2
+
+
+def test_a_search_with_more_workers_than_cores_warns_once(project, monkeypatch, capsys):
+    change_param("workers", 3)(project)
+    monkeypatch.setattr(training, "available_cores", lambda: 2)
+    call(project, "--trials", 2, "--top", 0)
+    assert capsys.readouterr().err.count("warning: workers is 3, but there are 2 cores; ") == 1
+
+
+def test_ctrl_c_ends_a_search_that_waits_for_its_database(project):
+    with search_that_waits(project, "EXCLUSIVE") as (process, _):
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert (process.returncode, printed, errors) == (130, "", f"\ninterrupted; {KEPT}\n")
+
+
+def test_the_training_time_does_not_include_the_database(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(trials.time, "perf_counter", lambda: now[0])
+
+    def advance(seconds):
+        now[0] += seconds
+
+    trial = optuna.create_study().ask()
+    report = trials.EpochReport(trial, 3, lambda epoch, loss: advance(100))
+    state = mock.Mock(history=[])
+    for epoch in range(3):
+        advance(1)
+        state.history.append({"validation_loss": 3.0 - epoch})
+        report.on_epoch(state)
+        assert trial.user_attrs["seconds"] == epoch + 1
+    advance(1)
+    assert report.record_seconds() == 4
 
 
 def test_a_search_without_a_complete_trial_fails(project):
@@ -212,6 +306,8 @@ def test_ctrl_c_keeps_finished_trials_and_the_running_one_will_be_repeated(proje
     with interruptible(project, *flags) as process:
         storage = f"sqlite:///{project}/tuning_results/study.db"
         wait_for(lambda: any(len(trial.user_attrs["losses"]) > 4 for trial in trials_under_way(storage)))
+        if sys.platform == "linux":
+            assert len(running_in(project)) == 2 and network_sockets(project) == []  # no port is open
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip().splitlines()[-1] == f"interrupted; {KEPT}"
@@ -258,11 +354,31 @@ def test_the_report_has_all_plots_and_loads_nothing(searched):
         ("--trials 0", "trials is '0'; it must be an integer of at least 1"),
         ("--minutes 0", "minutes is '0'; it must be a number above 0"),
         ("--top=-1", "top is '-1'; it must be an integer of at least 0"),
-        ("--heartbeat 0", "heartbeat is '0'; it must be an integer of at least 1"),
-        ("--study a/b", "study is 'a/b'; it must consist of letters, digits, _ and -"),
+        ("--heartbeat 0", "heartbeat is '0'; it must be an integer of at least 1 and at most 86,400"),
+        (
+            f"--heartbeat {'9' * 30}",
+            f"heartbeat is '{'9' * 30}'; it must be an integer of at least 1 and at most 86,400",
+        ),
+        ("--study a/b", "study is 'a/b'; it must consist of at most 100 letters, digits, _ and -"),
+        (f"--study {'a' * 101}", "it must consist of at most 100 letters, digits, _ and -"),
         ("--space none.yaml", "none.yaml: No such file or directory"),
         ("--top 0 --storage study.db", f"the storage is 'study.db'; it must be a URL such as {STORAGE}"),
         ("--top 0 --storage postgresql://me:secret@127.0.0.1:1/x", "postgresql://me:***@127.0.0.1:1/x: connection"),
+        ("--top 0 --storage postgres:/me:secret@h/x", "the storage is '***@h/x'; it must be a URL such as"),
+        ("--top 0 --storage postgresql://me:secret@h:abc/x", "the storage is '***@h:abc/x'; it must be a URL such as"),
+        (
+            "--top 0 --storage postgresql://me:s@e:secret@[::1/x",
+            "the storage is '***@[::1/x'; it must be a URL such as",
+        ),
+        (
+            "--top 0 --storage postgresql:/h/x?password=secret",
+            "the storage is 'postgresql:/h/x'; it must be a URL such",
+        ),
+        ("--top 0 --storage sqlite:///x.db?uri=a&x=secret", "sqlite:///x.db: String is not true/false: 'a'"),
+        ("--top 0 --storage sqlite:///x.db?timeout=abc", "sqlite:///x.db: could not convert string to float: 'abc'"),
+        ("--top 0 --storage postgresql://127.0.0.1:1/x?password=secret", "postgresql://127.0.0.1:1/x: connection"),
+        ("--top 0 --storage sqlite://me:secret@h/x", "sqlite://me:***@h/x: Invalid SQLite URL: sqlite://me:***@h/x"),
+        ("--top 0 --storage sqlite:///\udce9.db", "the storage is 'sqlite:///\\udce9.db'; it must be a URL such as"),
         ("--top 0 --storage sqlite:///no/folder/study.db", "sqlite:///no/folder/study.db: unable to open database"),
         ("--top 0 --storage oracle://x", "oracle://x needs oracledb, which is not installed"),
         ("", "experiments need a Git and DVC repository with a commit, or --top 0: "),
@@ -286,7 +402,9 @@ def test_an_error_is_one_line_and_an_exit_code(project):
 
 def test_without_data_the_search_says_what_to_run(project):
     remove("data")(project)
-    with pytest.raises(SystemExit, match="^error: data/processed/train.npy is missing; run the earlier stages .*$"):
+    with pytest.raises(
+        SystemExit, match="^error: data/processed/vocabulary.json is missing; run the earlier stages .*$"
+    ):
         call(project, "--top", 0)
 
 
@@ -329,6 +447,26 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     recorded = json.loads((repository / "metrics/train.json").read_bytes())["validation_loss"]
     assert recorded == float(f"{second.value:.6g}")
     assert load_params(repository / "params.yaml")["hidden_dim"] == second.user_attrs["params"]["hidden_dim"]
+
+
+def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repository, tmp_path, monkeypatch):
+    folder = shutil.move(repository, tmp_path / "война")
+    monkeypatch.chdir(folder)
+    with pytest.raises(
+        InputError, match="^DVC can't run experiments here, .*война/.dvc/cache: move it by `mv"
+    ) as caught:
+        experiments.require_dvc()
+    move, choose = (
+        command.replace("FOLDER", f"{tmp_path}/cache") for command in re.findall("`(.*?)`", str(caught.value))
+    )
+    run_in(folder, *move.split())
+    run_in(folder, *choose.split())
+    experiments.require_dvc()
+    assert experiments.run_experiment("a", {"hidden_dim": 9}) > 0
+    run_in(folder, "git", "config", "user.name", "Иван")
+    with pytest.raises(InputError, match="not user.name in .git/config: remove it by `git config --unset user.name`,"):
+        experiments.require_dvc()
+    run_in(folder, "dvc", "exp", "run", "--temp", "-S", "temperature=0.5", fails=True)  # else the check is out of date
 
 
 @pytest.mark.parametrize("top", [0, 3])

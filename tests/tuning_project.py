@@ -14,7 +14,7 @@ import pytest
 
 from stages.common import program
 from tests.requirements_report import INSTALL_TUNE
-from tests.stage_project import ENVIRONMENT, change_param, printed_by, remove, rewrite, rows, set_up
+from tests.stage_project import ENVIRONMENT, change_param, complaints, printed_by, remove, rewrite, rows, set_up
 
 optuna = pytest.importorskip("optuna", reason=f"optuna is missing; {INSTALL_TUNE}")
 pytest.importorskip("plotly", reason=f"plotly is missing; {INSTALL_TUNE}")
@@ -63,7 +63,7 @@ def start(folder, *flags, **environment):
 def run(folder, *flags):
     """What the search prints, as a program; it must succeed and have no complaint."""
     ended = start(folder, *flags)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended.stderr)) == (0, "")
     return ended.stdout
 
 

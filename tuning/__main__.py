@@ -24,6 +24,7 @@ NUMBERS = (
         "seconds between heartbeats; after four missed ones, another search repeats the trial",
         "heartbeat",
         at_least=1,
+        at_most=86_400,  # a day; the clocks of databases and threads overflow far above it
     ),
 )
 

@@ -47,7 +47,7 @@ class Range:
         if isinstance(self.low, int):
             return trial.suggest_int(name, self.low, int(self.high), step=int(self.step or 1), log=self.log)
         value = trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
-        return value if self.step is None else float(f"{value:.12g}")  # 0.3, not 0.30000000000000004
+        return float(value if self.step is None else f"{value:.15g}")  # 0.3, not 0.30000000000000004
 
 
 @dataclass(frozen=True)

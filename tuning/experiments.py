@@ -7,19 +7,39 @@ from collections.abc import Mapping
 
 from charrnn.config import Value
 from charrnn.errors import InputError
+from charrnn.messages import shown
 from stages.common.metrics_files import DIGITS
 from stages.common.params import as_yaml
 
 DVC = (sys.executable, "-m", "dvc")
+ASCII_ONLY = "DVC can't run experiments here, because it copies some settings as ASCII, but not"
 
 
 def require_dvc() -> None:
     """Raise InputError unless DVC can run experiments in this folder, before the search rather than after it."""
-    for command in (("git", "rev-parse", "--verify", "HEAD"), (*DVC, "root")):
-        ended = subprocess.run(command, capture_output=True, encoding="utf-8")
-        if ended.returncode:
-            reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise InputError(f"experiments need a Git and DVC repository with a commit, or --top 0: {reason}")
+    _answer("git", "rev-parse", "--verify", "HEAD")
+    cache = _answer(*DVC, "cache", "dir")
+    if not cache.isascii():
+        raise InputError(
+            f"{ASCII_ONLY} the path of the cache, {shown(cache)}: move it by `mv .dvc/cache FOLDER` and "
+            "`dvc cache dir --local FOLDER`, with an absolute path in ASCII, or make no experiments by --top 0"
+        )
+    for setting in _answer("git", "config", "--local", "--list").splitlines():
+        if not setting.isascii():
+            name = shown(setting.partition("=")[0])  # without the value, which may be a URL with a password
+            raise InputError(
+                f"{ASCII_ONLY} {name} in .git/config: remove it by `git config --unset {name}`, perhaps after "
+                f"`git config --global`, or make no experiments by --top 0"
+            )
+
+
+def _answer(*command: str) -> str:
+    """What a command prints, without the end of the line."""
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
+    if ended.returncode:
+        reason = shown((ended.stderr.strip().splitlines() or ["no reason given"])[-1])
+        raise InputError(f"experiments need a Git and DVC repository with a commit, or --top 0: {reason}")
+    return ended.stdout.rstrip("\n")
 
 
 def make_experiment(name: str, params: Mapping[str, Value], loss: float) -> None:

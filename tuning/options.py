@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from stages.common.paths import Paths
 
 SPACE_FILE = Path("search.yaml")
@@ -34,5 +35,5 @@ class Options:
     pareto: bool
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.study):  # it becomes part of an experiment's name
-            raise InputError(f"study is {self.study!r}; it must consist of letters, digits, _ and -")
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.study):  # it becomes part of an experiment's name
+            raise InputError(f"study is {quoted(self.study)}; it must consist of at most 100 letters, digits, _ and -")

@@ -1,7 +1,7 @@
 """Read search.yaml, which gives some hyperparameters a range or choices, and check it before the first trial."""
 
 from collections.abc import Mapping
-from math import isfinite
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,10 @@ IRRELEVANT = ("calibrate", "log_interval")  # for a trial's loss
 # A lucky seed or another rounding of sums makes no better model.
 TUNABLE = tuple(name for name in training.PARAMS if name not in ("seed", "workers", *IRRELEVANT))
 NUMBERS = (int, float)
+
+LARGEST = 1e12  # Optuna computes in floats: numbers of all sizes would overflow, or fall outside of their range
+NARROWEST = 1e-6  # as a share of the end
+MOST_STEPS = 1e8
 
 RANGE_KEYS = ("from", "to", "step", "log", "when")
 CHOICE_KEYS = ("choices", "when")
@@ -77,9 +81,14 @@ def _range(param: Setting, entry: Mapping[str, Any], when: Condition | None) -> 
     if type(param.default) not in NUMBERS:
         raise InputError(f"{param.name} is not a number, so it can't have a range; list its choices")
     low, high = (param.parse(entry[key]) for key in ("from", "to"))
-    log, step = entry.get("log", False), entry.get("step")
     if low >= high:
         raise InputError(f"{param.name} goes from {low} to {high}; the range must end above its start")
+    if any(end and not 1 / LARGEST <= end <= LARGEST for end in (low, high)) or high - low < NARROWEST * high:
+        raise InputError(
+            f"{param.name} goes from {low} to {high}; the ends of a range must be 0 or between {1 / LARGEST:g} and "
+            f"{LARGEST:g}, and differ by a millionth or more"
+        )
+    log, step = entry.get("log", False), entry.get("step")
     if not isinstance(log, bool):
         raise InputError(f"log of {param.name} is {quoted(log)}; it must be true or false")
     if log and (low <= 0 or step is not None):
@@ -88,15 +97,17 @@ def _range(param: Setting, entry: Mapping[str, Any], when: Condition | None) -> 
 
 
 def _step(name: str, step: Any, low: int | float, high: int | float) -> int | float:
-    is_int = isinstance(low, int)
-    allowed = (int,) if is_int else NUMBERS
-    if isinstance(step, bool) or not isinstance(step, allowed) or not (isfinite(step) and 0 < step <= high - low):
-        kind = "an integer" if is_int else "a number"
-        raise InputError(f"the step of {name} is {quoted(step)}; it must be {kind} above 0 and at most {high - low:g}")
+    length = high - low if isinstance(low, int) else float(f"{high - low:.15g}")  # 0.3 - 0.2 is a bit less than 0.1
+    least = max(length / MOST_STEPS, 1 if isinstance(low, int) else 0)
+    parsed = Setting(type(low)(1), "", f"the step of {name}", at_least=least, at_most=length).parse(step)
     # Optuna would lower the end to the last step, and only log a warning.
-    if abs(round((high - low) / step) * step - (high - low)) > 1e-9 * (high - low):
-        raise InputError(f"{name} goes from {low} to {high}, which is not a whole number of steps of {step}")
-    return step if is_int else float(step)
+    if (_exact(high) - _exact(low)) % _exact(parsed):
+        raise InputError(f"{name} goes from {low} to {high}, which is not a whole number of steps of {parsed}")
+    return parsed
+
+
+def _exact(number: int | float) -> Fraction:
+    return Fraction(str(number))  # 0.1 is a tenth, as the user wrote it
 
 
 def _condition(name: str, text: Any) -> Condition:

@@ -7,14 +7,14 @@ from charrnn.storage.files import require_writable
 from stages.common import training
 from stages.common.params import load_params
 from stages.common.paths import Paths
-from stages.common.prepared import read_ids, read_vocabulary
-from stages.common.training import StopOnSignal
+from stages.common.prepared import read_prepared
+from stages.common.training import StopOnSignal, warn_of_workers
 from tuning.experiments import make_experiment, require_dvc
 from tuning.options import REPORT, TABLE, Options
 from tuning.report import write_report
 from tuning.search import Search
 from tuning.search_space import load_search_space
-from tuning.storage import database_errors
+from tuning.storage import database_errors, open_storage, parse_url
 from tuning.study import best_trials, open_study, subject_of
 from tuning.table import write_table
 from tuning.trials import Task
@@ -33,29 +33,29 @@ def tune(options: Options) -> None:
     params = load_params()
     fixed = {name: params[name] for name in training.PARAMS}
     space, paths = load_search_space(options.space), Paths()
-    texts = read_ids(paths.processed / "train.npy"), read_ids(paths.processed / "validation.npy")
-    vectorizer, data = read_vocabulary(paths.vocabulary)
+    prepared = read_prepared(paths)
+    texts = prepared.ids("train"), prepared.ids("validation")
     if options.top:
         require_dvc()
+    warn_of_workers(fixed["workers"])
     for path in (REPORT, TABLE):
         require_writable(path)
 
-    task = Task(space, fixed, texts, vectorizer.vocabulary_size)
-    with database_errors(options.storage):
+    task = Task(space, fixed, texts, prepared.vectorizer.vocabulary_size)
+    url = parse_url(options.storage)
+    with database_errors(url), StopOnSignal() as stop:
         study = open_study(
-            options.storage,
+            open_storage(url, options.heartbeat, stop.should_stop),
             options.study,
-            subject_of(space, fixed, data, pareto=options.pareto),
+            subject_of(space, fixed, prepared.data, pareto=options.pareto),
             pareto=options.pareto,
             seed=fixed["seed"],
-            heartbeat=options.heartbeat,
         )
-        with StopOnSignal() as stop:
-            try:
-                Search(study, task, stop, options.trials, deadline=time.monotonic() + 60 * options.minutes).run()
-            finally:  # also after Ctrl-C
-                write_table(TABLE, study)
-                write_report(REPORT, study)
+        try:
+            Search(study, task, stop, options.trials, deadline=time.monotonic() + 60 * options.minutes).run()
+        finally:  # also after Ctrl-C
+            write_table(TABLE, study)
+            write_report(REPORT, study)
         best = best_trials(study)
     if not best:
         raise InputError(f"no trial is complete; {TABLE} shows how each one ended")

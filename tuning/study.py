@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from charrnn.config import Value
@@ -12,7 +13,6 @@ from stages.common.params import as_yaml
 from tuning.dimensions import SearchSpace
 from tuning.sampler import NumberedSampler
 from tuning.search_space import IRRELEVANT
-from tuning.storage import open_storage
 
 
 def subject_of(
@@ -30,9 +30,7 @@ def subject_of(
     return {name: value for name, value in subject.items() if name not in IRRELEVANT}
 
 
-def open_study(
-    url: str, name: str, subject: Mapping[str, Any], *, pareto: bool, seed: int, heartbeat: int
-) -> optuna.Study:
+def open_study(storage: BaseStorage, name: str, subject: Mapping[str, Any], *, pareto: bool, seed: int) -> optuna.Study:
     """Open the study of this name, or create it.
 
     Raises
@@ -41,7 +39,7 @@ def open_study(
         If it exists with another subject.
     """
     study = optuna.create_study(
-        storage=open_storage(url, heartbeat),
+        storage=storage,
         study_name=name,
         directions=["minimize"] * (2 if pareto else 1),
         sampler=NumberedSampler(seed),

@@ -76,6 +76,7 @@ class EpochReport(Callback):
         self.started = time.perf_counter()
 
     def on_epoch(self, now: TrainingState) -> None:
+        entered = time.perf_counter()
         losses = [row["validation_loss"] for row in now.history]
         self.trial.set_user_attr("losses", losses)
         self.record_seconds()
@@ -84,6 +85,7 @@ class EpochReport(Callback):
             self.trial.report(losses[-1], len(losses))
             if len(losses) < self.num_epochs and self.trial.should_prune():
                 raise optuna.TrialPruned
+        self.started += time.perf_counter() - entered  # waiting for the database is not training
 
     def record_seconds(self) -> float:
         """Store the training time so far in the study, and return it."""

@@ -2,6 +2,7 @@
 
 import codecs
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -121,20 +122,43 @@ def _decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
         offset += len(chunk)
 
 
-def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tuple[Path, int]]) -> None:
+def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tuple[Path, int]]) -> list[str]:
     """Write the ids of a text file into consecutive .npy files: `parts` gives the path and the length of each.
 
-    The lengths must add up to the number of characters in the file.
+    The lengths must add up to the number of characters in the file. Returns the SHA-256 of each file written.
+
+    Raises
+    ------
+    InputError
+        If the text has another length, or a character that the vectorizer does not know.
+    OSError
+        If a file can't be read or written.
     """
-    chunks = (vectorizer.encode(chunk) for chunk in read_text(path))
-    ids = np.empty(0, vectorizer.dtype)
+    chunks = filter(len, map(vectorizer.encode, read_text(path)))
+    ids, hashes = np.empty(0, vectorizer.dtype), []
     for part_path, length in parts:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": vectorizer.dtype.str, "fortran_order": False, "shape": (length,)}
+        )
+        digest = hashlib.sha256(header.getvalue())
         with atomic_write(part_path) as file:
-            header = {"descr": vectorizer.dtype.str, "fortran_order": False, "shape": (length,)}
-            np.lib.format.write_array_header_1_0(file, header)
+            file.write(header.getvalue())
             while length:
                 if not len(ids):
-                    ids = next(chunks)
-                file.write(ids[:length].tobytes())
+                    ids = next(chunks, ids)
+                if not len(ids):
+                    raise _changed(path)
+                piece = ids[:length].tobytes()
+                digest.update(piece)
+                file.write(piece)
                 written = min(length, len(ids))
                 ids, length = ids[written:], length - written
+        hashes.append(digest.hexdigest())
+    if len(ids) or any(True for _ in chunks):
+        raise _changed(path)
+    return hashes
+
+
+def _changed(path: str | Path) -> InputError:
+    return InputError(f"{shown(path)} has changed since its characters were counted; try again")

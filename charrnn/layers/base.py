@@ -12,6 +12,7 @@ import numpy as np
 from charrnn.activations import ACTIVATIONS
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 
 if sys.version_info >= (3, 14):
     import annotationlib
@@ -27,8 +28,9 @@ class Layer(ABC):
     (T, B, …) for T time steps of B sequences. After `allocate`, a layer need not allocate anything.
 
     A layer must have an `input_dim` and an `output_dim`, and the methods `allocate`, `forward` and `backward`. A layer
-    with parameters also has `shapes` and `init`, and a layer with a state has `state_dims`. A model file can store a
-    layer only if its fields, except initializers, are plain values.
+    with parameters also has `shapes` and `init`, and a layer with a state has `state_dims`. One that reads ids sets
+    `reads_ids`, so that it is refused in any place but the first. A model file can store a layer only if its fields,
+    except initializers, are plain values.
 
     Raises
     ------
@@ -45,6 +47,10 @@ class Layer(ABC):
 
     input_dim: int  # width of the input; for an embedding, the number of ids
     output_dim: int  # width of the output
+
+    # True if x holds ids (T, B), so that the layer must be the first of a network; False if x holds vectors, so that it
+    # must not be; None if it may be either, as for a layer of your own that does not say.
+    reads_ids: ClassVar[bool | None] = None
 
     # Whether x may be a `charrnn.layers.projection.Lookup`; `backward` then returns the gradient of its table.
     accepts_lookup: ClassVar[bool] = False
@@ -90,6 +96,10 @@ class Layer(ABC):
 
         x and the buffers are as the last forward pass left them; dy is (T, B, output_dim), and may be overwritten.
         """
+
+    def gates(self, buffers: Arrays) -> Mapping[str, Array]:
+        """The gates (T, B, H) of the last forward pass by name, for `charrnn.inspection`; each is in 0 … 1."""
+        return {}
 
     def output_steps(self, T: int) -> int:
         """The number of time steps in the output, given T in the input."""
@@ -166,12 +176,19 @@ def _stepper_from_forward(layer: Layer, p: Arrays, x: Array, state: dict[str, Ar
 def require_positive(layer: object, **dimensions: int) -> None:
     """Raise InputError unless each dimension of the layer is an integer of at least 1."""
     for name, value in dimensions.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise InputError(f"{type(layer).__name__}: {name} is {value!r}; it must be an integer of at least 1")
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise InputError(f"{type(layer).__name__}: {name} is {quoted(value)}; it must be an integer of at least 1")
+
+
+def require_flag(layer: object, **options: bool) -> None:
+    """Raise InputError unless each option of the layer is True or False."""
+    for name, value in options.items():
+        if not isinstance(value, bool | np.bool_):
+            raise InputError(f"{type(layer).__name__}: {name} is {quoted(value)}; it must be True or False")
 
 
 def require_activation(layer: object, name: str) -> None:
     """Raise InputError unless `name` is an activation."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         allowed = ", ".join(ACTIVATIONS)
-        raise InputError(f"{type(layer).__name__}: activation is {name!r}; it must be one of {allowed}")
+        raise InputError(f"{type(layer).__name__}: activation is {quoted(name)}; it must be one of {allowed}")

@@ -1,6 +1,7 @@
 """Dense layers: one with its own weights, and one that shares the embedding table."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Dense(Layer):
     activation: str = "linear"
     initializer: Initializer = glorot_uniform
     bias_initializer: Initializer = zeros
+    reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
@@ -71,6 +73,7 @@ class TiedDense(Layer):
     input_dim: int
     output_dim: int
     bias_initializer: Initializer = zeros
+    reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)

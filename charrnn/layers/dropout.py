@@ -1,12 +1,14 @@
 """Dropout with masks that do not depend on the number of workers that share a batch."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, DType, aligned_empty
 from charrnn.errors import InputError
 from charrnn.layers.base import Layer, require_positive
+from charrnn.messages import quoted
 
 
 class DropoutMasks:
@@ -47,11 +49,12 @@ class Dropout(Layer):
     rate: float
     masks: DropoutMasks
     number: int = 0  # a different one for each layer of a network
+    reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:
         require_positive(self, dim=self.dim)
         if not 0 <= self.rate < 1:
-            raise InputError(f"dropout is {self.rate!r}; it must be at least 0 and below 1")
+            raise InputError(f"dropout is {quoted(self.rate)}; it must be at least 0 and below 1")
 
     @property
     def input_dim(self) -> int:  # type: ignore[override]

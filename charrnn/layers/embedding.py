@@ -1,12 +1,13 @@
 """The embedding: a learned vector for each id."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, DType, Shapes, aligned_empty
 from charrnn.initializers import Initializer, random_uniform
-from charrnn.layers.base import Layer, require_positive
+from charrnn.layers.base import Layer, require_flag, require_positive
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,11 @@ class Embedding(Layer):
     output_dim: int
     initializer: Initializer = random_uniform
     tied: bool = False
+    reads_ids: ClassVar = True
 
     def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, output_dim=self.output_dim)
+        require_flag(self, tied=self.tied)
 
     def shapes(self) -> Shapes:
         return {"table": (self.input_dim, self.output_dim)}
@@ -46,7 +49,7 @@ class Embedding(Layer):
 
     def forward(self, p: Arrays, x: Array, buffers: Arrays) -> Array:
         buffers.ids[...] = x
-        # mode="clip" writes straight into `out`; ids were checked when the text was encoded.
+        # mode="clip" writes straight into `out`; `Network.forward` has checked the ids.
         return np.take(p.table, buffers.ids, axis=0, out=buffers.y, mode="clip")
 
     def backward(self, p: Arrays, grad: Arrays, x: Array, dy: Array, buffers: Arrays) -> None:

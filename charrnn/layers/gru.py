@@ -49,6 +49,7 @@ import numpy as np
 from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
+from charrnn.layers.base import require_flag
 from charrnn.layers.column_blocks import as_blocks, column_blocks
 from charrnn.layers.gru_stepper import gru_stepper
 from charrnn.layers.projection import Lookup, project_to_gates, project_to_gates_backward
@@ -65,7 +66,7 @@ class GRU(Recurrent):
     Raises
     ------
     InputError
-        If a dimension is not a positive integer.
+        If a dimension is not a positive integer, or `reset_after` is not a bool.
 
     >>> layer = GRU(input_dim=16, hidden_dim=128)
     >>> layer.output_dim
@@ -81,6 +82,10 @@ class GRU(Recurrent):
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
     accepts_lookup: ClassVar = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_flag(self, reset_after=self.reset_after)
 
     @property
     def state_dims(self) -> dict[str, int]:
@@ -202,6 +207,9 @@ class GRU(Recurrent):
             dh += dr_U_T
             dh += dz_U_T
             dh += dq_U_T
+
+    def gates(self, buffers: Arrays) -> dict[str, Array]:
+        return {"reset": buffers.gates[0], "update": buffers.gates[1]}
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return gru_stepper(p, x, state["h"], self.reset_after)

@@ -1,11 +1,12 @@
 """The layer that keeps only the last time step, for `targets: last`."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from charrnn.arrays import Array, Arrays, DType
-from charrnn.layers.base import Layer
+from charrnn.layers.base import Layer, require_positive
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,10 @@ class LastStep(Layer):
     """y = x_T, the last time step alone: x is (T, B, dim) and y is (1, B, dim)."""
 
     dim: int
+    reads_ids: ClassVar = False
+
+    def __post_init__(self) -> None:
+        require_positive(self, dim=self.dim)
 
     @property
     def input_dim(self) -> int:  # type: ignore[override]

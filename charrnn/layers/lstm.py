@@ -24,17 +24,20 @@ Backward in time, where do, di, df and dg are the gradients of the arguments of 
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import ClassVar
 
 import numpy as np
 
 from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
+from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers.column_blocks import as_blocks, column_blocks
 from charrnn.layers.lstm_stepper import lstm_stepper
 from charrnn.layers.projection import Lookup, project_to_gates, project_to_gates_backward
 from charrnn.layers.recurrent import Recurrent
+from charrnn.messages import quoted
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class LSTM(Recurrent):
     Raises
     ------
     InputError
-        If a dimension is not a positive integer.
+        If a dimension is not a positive integer, or `forget_bias` is not a finite number.
 
     >>> layer = LSTM(input_dim=16, hidden_dim=128)
     >>> layer.state_dims
@@ -62,6 +65,12 @@ class LSTM(Recurrent):
     recurrent_initializer: Initializer = orthogonal
     bias_initializer: Initializer = zeros
     accepts_lookup: ClassVar = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        bias = self.forget_bias
+        if not isinstance(bias, int | float | np.number) or isinstance(bias, bool) or not isfinite(bias):
+            raise InputError(f"LSTM: forget_bias is {quoted(bias)}; it must be a finite number")
 
     @property
     def state_dims(self) -> dict[str, int]:
@@ -155,6 +164,9 @@ class LSTM(Recurrent):
             np.add(products[0], products[1], out=dh)
             dh += products[2]
             dh += products[3]
+
+    def gates(self, buffers: Arrays) -> dict[str, Array]:
+        return {"output": buffers.gates[0], "input": buffers.gates[1], "forget": buffers.gates[2]}
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
         return lstm_stepper(p, x, state["h"], state["c"])

@@ -5,6 +5,8 @@ gate: W (G, D, H), b (G, H), gates (G, T, B, H). So each gate's block is contigu
 gates can be computed together.
 """
 
+from typing import ClassVar
+
 import numpy as np
 
 from charrnn.arrays import Array, Arrays
@@ -19,6 +21,7 @@ class Recurrent(Layer):
     initializer: Initializer
     recurrent_initializer: Initializer
     bias_initializer: Initializer
+    reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:
         require_positive(self, input_dim=self.input_dim, hidden_dim=self.hidden_dim)

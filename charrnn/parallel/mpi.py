@@ -5,6 +5,7 @@ A process that mpiexec has not started never imports mpi4py.
 
 import atexit
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import Array
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.parallel.workers import Workers
 
@@ -62,17 +63,22 @@ def mpi_workers() -> Iterator[Workers | None]:
     InputError
         If mpi4py is missing, or uses another MPI than mpiexec.
     """
-    num_started = max(int(os.environ.get(name, 1)) for name in NUM_PROCESSES)
+    num_started = max(_number(os.environ.get(name, "")) for name in NUM_PROCESSES)
     if num_started == 1:
         yield None
         return
     world = _import_mpi(num_started).COMM_WORLD
-    with _ending_together(world), threadpool_limits(1, user_api="blas"):
+    with _ending_together(world), one_blas_thread():
         if world.size != num_started:
             raise InputError(
                 f"mpiexec has started {num_started} processes, but mpi4py sees {world.size}; it uses another MPI"
             )
         yield MPIWorkers(world)
+
+
+def _number(text: str) -> int:
+    """The number of processes that an environment variable gives; 1 if it gives none, as when it is empty."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 1
 
 
 def _import_mpi(num_started: int) -> Any:

@@ -26,9 +26,9 @@ from types import FunctionType
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from charrnn.arrays import CACHE_LINE, Array
+from charrnn.blas import one_blas_thread
 from charrnn.errors import CharRNNError, InputError
 from charrnn.parallel.workers import ALONE, Workers
 
@@ -163,7 +163,7 @@ def start_workers(size: int, message_bytes: int, job: Job) -> Iterator[Workers]:
     WorkerError
         In the block, if one of the processes has died.
     """
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         if size == 1:
             yield ALONE
             return

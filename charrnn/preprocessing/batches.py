@@ -4,13 +4,13 @@ A batch is a pair of time-major arrays: x (T, B) holds the ids to read, y (T, B)
 are copied only when a batch is put together.
 """
 
-import mmap
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from charrnn.errors import InputError
+from charrnn.messages import counted
+from charrnn.preprocessing.memory_map import release
 
 SHUFFLED_AT_ONCE = 1 << 20  # windows
 
@@ -29,7 +29,7 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     """
     if len(ids) <= window_size:
         raise InputError(
-            f"window_size is {window_size}; in a text of {len(ids)} characters it must be below that: "
+            f"window_size is {window_size}; in a text of {counted(len(ids), 'character')} it must be below that: "
             "make it smaller or use a longer text"
         )
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
@@ -67,28 +67,6 @@ def _batch(windows: np.ndarray, places: np.ndarray) -> Batch:
     ids = np.ascontiguousarray(windows[places].T)
     release(windows)
     return ids[:-1], ids[1:]
-
-
-def release(array: np.ndarray) -> None:
-    """If the array is a view of a read-only memory map, release the memory of the pages that were read.
-
-    Nothing is lost: the operating system may keep the file in its cache, and the next read brings it back.
-    """
-    mapped: Any = None
-    source: Any = array
-    while source is not None and not isinstance(source, mmap.mmap):
-        mapped, source = source, getattr(source, "base", None)
-    if source is not None and getattr(mapped, "mode", None) == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        source.madvise(mmap.MADV_DONTNEED)
-
-
-def require_ids(ids: np.ndarray, V: int) -> None:
-    """Raise InputError unless there are ids and all of them are in 0 … V-1."""
-    if not ids.size:
-        raise InputError("there are no ids; at least one is needed")
-    lowest, highest = ids.min(), ids.max()
-    if lowest < 0 or highest >= V:
-        raise InputError(f"ids range from {lowest} to {highest}; the model knows only 0 to {V - 1}")
 
 
 def stream_length(n: int, num_streams: int) -> int:

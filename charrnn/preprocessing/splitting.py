@@ -1,6 +1,7 @@
 """Split a text, in its own order, into training, validation and test text."""
 
 from charrnn.errors import InputError
+from charrnn.messages import counted
 
 
 def split_sizes(n: int, train_size: float, validation_size: float) -> tuple[int, int, int]:
@@ -20,7 +21,7 @@ def split_sizes(n: int, train_size: float, validation_size: float) -> tuple[int,
     for name, size in zip(("training", "validation", "test"), sizes):
         if size < 2:
             raise InputError(
-                f"the text has {n} characters, which leaves {size} for {name} at train_size {train_size} and "
-                f"validation_size {validation_size}; each needs at least 2"
+                f"the text has {counted(n, 'character')}, which leaves {size} for {name} at train_size {train_size} "
+                f"and validation_size {validation_size}; each needs at least 2"
             )
     return sizes

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 
 
 def code_points(text: str) -> np.ndarray:
@@ -87,8 +88,8 @@ class TextVectorizer:
         ids = np.take(self._ids, code_points(text), mode="clip")
         unknown = np.flatnonzero(ids == self.vocabulary_size)
         if len(unknown):
-            named = ", ".join(f"{text[i]!r} at position {i}" for i in unknown[:5])
-            more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+            named = ", ".join(f"{quoted(text[i])} at position {i}" for i in unknown[:5])
+            more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
             raise InputError(f"text has characters that are not in the vocabulary: {named}{more}")
         return ids.astype(self.dtype, copy=False)
 

@@ -13,12 +13,14 @@ import zipfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from charrnn.errors import InputError
-from charrnn.storage.files import atomic_write
+from charrnn.messages import shown
+from charrnn.storage.files import atomic_write, open_regular
 
 DESCRIPTION = "description"
 # Exceptions of zipfile, NumPy, json and the code that uses their results, for files that are truncated or altered.
@@ -43,8 +45,10 @@ def write_archive(
         np.savez(file, **contents)
 
 
-def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays, which are read-only.
+def read_archive(
+    path: str | Path, form: int, other_forms: Mapping[int, str] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays, which are read-only; `other_forms` says what archives of other formats are.
 
     Raises
     ------
@@ -53,7 +57,7 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
     OSError
         If it can't be read.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         content = file.read(os.fstat(file.fileno()).st_size)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -69,25 +73,44 @@ def read_archive(path: str | Path, form: int) -> tuple[dict[str, Any], dict[str,
         found = description["format"]
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
+    if isinstance(found, int) and found in other_forms:
+        raise InputError(f"{path} is {other_forms[found]}")
     if found != form:
-        raise InputError(f"{path}: the format is {found}; this version reads format {form}")
+        raise InputError(f"{shown(path)}: the format is {shown(found)}; this version reads format {form}")
     return description, arrays
 
 
 def damaged(path: str | Path, error: Exception) -> str:
     """The message for a damaged file; `error` is one of DAMAGE."""
     lines = str(error).splitlines() or [type(error).__name__]
-    return f"{path} is not a charrnn file, or is damaged ({lines[0]})"
+    return f"{shown(path)} is not a charrnn file, or is damaged ({shown(lines[0])})"
+
+
+def read_array_header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """The shape and the dtype of the array in a .npy file, which is then at the first byte of the numbers.
+
+    Errors call the file `name`.
+
+    Raises
+    ------
+    ValueError
+        If the header is damaged, or the array holds objects or is not in C order.
+    """
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError
+        shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+    except (*DAMAGE, MemoryError):  # a deep header is one; NumPy's own message of a long one advises to allow pickles
+        raise ValueError(f"the header of {name} is damaged") from None
+    if dtype.hasobject or in_fortran_order:
+        raise ValueError(f"{name} holds objects, or is not in C order")
+    return shape, dtype
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     content = archive.read(name)  # verifies the checksum: from here on, only deliberate damage is left
     file = io.BytesIO(content)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError(f"{name} is not in version 1.0 of NumPy's format")
-    shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    if dtype.hasobject or in_fortran_order:
-        raise ValueError(f"{name} holds objects, or is not in C order")
+    shape, dtype = read_array_header(file, name)
     if file.tell() + prod(shape) * dtype.itemsize != len(content):
         raise ValueError(f"{name} does not have as many numbers as its shape says")
     return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)

@@ -1,4 +1,4 @@
-"""Write a file atomically: whole or not at all."""
+"""Write a file whole or not at all, and open one to read without waiting for a writer."""
 
 import contextlib
 import errno
@@ -8,8 +8,11 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from charrnn.errors import InputError
 
 if sys.platform != "win32":
     import fcntl
@@ -17,6 +20,23 @@ if sys.platform != "win32":
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none of these
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 BINARY = getattr(os, "O_BINARY", 0)
+
+
+def open_regular(path: str | Path) -> BufferedReader:
+    """Open a file to read.
+
+    Raises
+    ------
+    InputError
+        If it is a pipe, which would be waited for, or anything else that has no size.
+    OSError
+        If it is a folder or can't be opened.
+    """
+    file = open(os.fspath(path), "rb", opener=lambda name, flags: os.open(name, flags | NONBLOCK))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise InputError(f"{path} is not a regular file, but a pipe or a device")
+    return file
 
 
 def require_writable(path: str | Path) -> None:
@@ -32,9 +52,9 @@ def require_writable(path: str | Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     elif stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    elif not before.st_mode & 0o222 or not os.access(target, os.W_OK):  # access() allows root everything
+    elif not before.st_mode & 0o222 or not os.access(path, os.W_OK):  # access() allows root everything
         raise PermissionError(errno.EACCES, "may not be written", str(path))
-    if _replaceable(before) and not os.access(target.parent, os.W_OK):
+    if _replaceable(target, before) and not os.access(target.parent, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
 
 
@@ -54,8 +74,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     require_writable(path)
     target, before = _target(path)
     try:
-        if not _replaceable(before):
-            with open(target, "wb") as existing:
+        if not _replaceable(target, before):
+            with open(path, "wb") as existing:
                 yield existing
             return
         _remove_leftovers(target)
@@ -63,7 +83,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         try:
             with file:
                 if before is not None:
-                    os.chmod(temporary, stat.S_IMODE(before.st_mode))
+                    _take_permissions(file.fileno(), before)
                 yield file
                 file.flush()
                 os.fsync(file.fileno())  # a rename may reach the disk before the contents
@@ -88,11 +108,24 @@ def _target(path: str | Path) -> tuple[Path, os.stat_result | None]:
         return target, None
 
 
-def _replaceable(before: os.stat_result | None) -> bool:
-    """Whether a new file can take the place of this one, with its nature and owner."""
+def _replaceable(target: Path, before: os.stat_result | None) -> bool:
+    """Whether a new file can take the place of this one, with its nature, its owner and its group."""
     if before is None:
         return True
-    return stat.S_ISREG(before.st_mode) and (os.name != "posix" or before.st_uid == os.geteuid())
+    if not stat.S_ISREG(before.st_mode) or not target.exists():  # a link such as /dev/stdout may lead to a deleted file
+        return False
+    if sys.platform == "win32":
+        return True
+    is_root = os.geteuid() == 0
+    return before.st_uid == os.geteuid() and (is_root or before.st_gid in (os.getegid(), *os.getgroups()))
+
+
+def _take_permissions(descriptor: int, before: os.stat_result) -> None:
+    """Give a new file the group and the mode of the one whose place it takes; on Windows it inherits the folder's."""
+    if sys.platform != "win32":
+        if os.fstat(descriptor).st_gid != before.st_gid:
+            os.fchown(descriptor, -1, before.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 
 def _create_beside(target: Path, mode: int) -> tuple[Path, BinaryIO]:
@@ -122,10 +155,11 @@ def _lock(descriptor: int) -> bool:
 
 def _remove_leftovers(target: Path) -> None:
     """Remove the temporary files of processes that were killed while they wrote this file."""
-    for leftover in target.parent.iterdir():
-        if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial", leftover.name):
-            with contextlib.suppress(OSError):  # it is in use
-                _remove_unless_in_use(leftover)
+    with contextlib.suppress(OSError):  # a folder may be written to but not read
+        for leftover in target.parent.iterdir():
+            if re.fullmatch(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial", leftover.name):
+                with contextlib.suppress(OSError):  # it is in use
+                    _remove_unless_in_use(leftover)
 
 
 def _remove_unless_in_use(leftover: Path) -> None:

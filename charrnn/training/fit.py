@@ -36,13 +36,14 @@ def fit(
     Raises
     ------
     InputError
-        If a text is too short, or if there are several workers and a layer or the optimizer is not from a module.
+        If a text is too short or has ids that the network does not know, or if there are several workers and a layer
+        or the optimizer is not from a module.
     DivergenceError
         As soon as a loss or a gradient is not finite.
     WorkerError
         If one of the processes died.
     """
-    require_texts(train_ids, validation_ids, config)
+    require_texts(network, train_ids, validation_ids, config)  # before any worker starts
     arguments = (train_ids, validation_ids, config)
     shared: dict[str, Any] = dict(rng=rng, optimizer=optimizer, resume=resume)
     replica = partial(_train_replica, network.layers, network.parameters, arguments, shared)

@@ -1,7 +1,7 @@
 """The state of a training run between two batches: everything that changes, and that a checkpoint must store."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class TrainingState:
         With carry_state, the state that the next batch starts from: (B, H) arrays by layer and name.
     total_loss, total_norm, positions
         Sums over the finished batches of the epoch: loss · positions, gradient norm, positions.
+    samples
+        Epochs and texts that a callback has sampled after them.
+    seconds
+        The time that training has taken, also before it resumed.
     """
 
     parameters: np.ndarray
@@ -45,6 +49,8 @@ class TrainingState:
     total_loss: float = 0.0
     total_norm: float = 0.0
     positions: int = 0
+    samples: list[tuple[int, str]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def step(self) -> int:

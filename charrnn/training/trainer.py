@@ -4,6 +4,7 @@ For each batch: compute the gradient of this worker's shard, sum it over all wor
 take a step with the optimizer. Callbacks do everything else, such as checkpoints, progress and stopping.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,10 +17,11 @@ from charrnn.config import TrainingConfig
 from charrnn.errors import DivergenceError, InputError
 from charrnn.evaluation import evaluate
 from charrnn.layers import DropoutMasks
+from charrnn.messages import counted
 from charrnn.network import Network
 from charrnn.optimizers import Optimizer, clip_by_global_norm, create_optimizer, decay_weights
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import Batch, batches, stream_length, streams, windows
+from charrnn.preprocessing import Batch, batches, require_text, stream_length, streams, windows
 from charrnn.schedules import learning_rate
 from charrnn.training.callbacks import Callback
 from charrnn.training.network import training_network
@@ -69,11 +71,11 @@ def train(
     Raises
     ------
     InputError
-        If a text is too short.
+        If a text is too short, or some ids are not integers in 0 … V-1.
     DivergenceError
         As soon as a loss or a gradient is not finite. The network then has the parameters of the best epoch, if any.
     """
-    require_texts(train_ids, validation_ids, config)
+    require_texts(network, train_ids, validation_ids, config)
     text = _TrainingText(train_ids, config)
     optimizer = optimizer or create_optimizer(config)
     rate_at = partial(learning_rate, config=config, num_batches=config.num_epochs * text.num_batches)
@@ -91,6 +93,7 @@ def train(
     rng.bit_generator.state = now.rng_state
     network.parameters[...] = now.parameters
     now.parameters = network.parameters
+    started = time.perf_counter() - now.seconds
 
     try:
         while now.epoch <= config.num_epochs and not _out_of_patience(now.history, config.patience):
@@ -109,11 +112,13 @@ def train(
                     optimizer = replace(optimizer, learning_rate=rate)
                 optimizer.update(network.parameters, trainee.gradient, now.optimizer_state)
                 now.finish_batch(loss, norm, x.size, state if config.carry_state else None)
+                now.seconds = time.perf_counter() - started
                 for callback in callbacks:
                     callback.on_batch(now, loss)
                 for callback in callbacks if stop else ():
                     callback.on_stop(now)
             validation = evaluate(network, validation_ids, num_streams=config.batch_size, workers=workers)
+            now.seconds = time.perf_counter() - started
             now.finish_epoch(_epoch_row(now, validation, rate_at(now.step)), rng.bit_generator.state)
             for callback in callbacks:
                 callback.on_epoch(now)
@@ -123,10 +128,14 @@ def train(
     return now.history
 
 
-def require_texts(train_ids: Array, validation_ids: Array, config: TrainingConfig) -> None:
-    """Raise InputError unless both texts are long enough to train with these settings."""
+def require_texts(network: Network, train_ids: Array, validation_ids: Array, config: TrainingConfig) -> None:
+    """Raise InputError unless the network knows all ids, and both texts are long enough for these settings."""
+    require_text(train_ids, network.num_ids, "training text")
+    require_text(validation_ids, network.num_ids, "validation text")
     if len(validation_ids) < 2:
-        raise InputError(f"the validation text has {len(validation_ids)} characters; it must have at least 2")
+        raise InputError(
+            f"the validation text has {counted(len(validation_ids), 'character')}; it must have at least 2"
+        )
     windows(train_ids, config.window_size, config.stride)
 
 

@@ -1,14 +1,16 @@
-"""Write metrics as JSON and CSV; every figure must be finite, and is rounded to its significant digits."""
+"""Write metrics as JSON and CSV, rounded to their significant digits, and report those of a model that has diverged."""
 
 import csv
 import io
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 from typing import Any
 
 from charrnn.errors import DivergenceError
+from charrnn.messages import figure
 from charrnn.storage.files import atomic_write
 
 DIGITS = 6  # significant ones; more is noise
@@ -19,6 +21,17 @@ def require_finite(row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         if isinstance(value, float) and not isfinite(value):
             raise DivergenceError(f"{key} is {value}; a figure must be finite: the model has diverged")
+
+
+def warn_if_worse_than_guessing(loss: float, vocabulary_size: int) -> None:
+    """Print a warning if equal probabilities for all characters would have a clearly lower loss, in nats."""
+    if loss > 1.01 * log(vocabulary_size):  # a little above may be chance
+        print(
+            f"warning: the model predicts worse than guessing: its loss is {figure(loss)}, and equal probabilities "
+            f"for all {vocabulary_size} characters have {log(vocabulary_size):.4f}; if training has diverged, try a "
+            "lower learning_rate",
+            file=sys.stderr,
+        )
 
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:

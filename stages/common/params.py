@@ -7,6 +7,7 @@ params.yaml in which every hyperparameter has its default.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import inf
 from pathlib import Path
 from typing import TypeVar
@@ -100,7 +101,7 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
     values = read_yaml(path)
     unknown = [key for key in values if key not in PARAMS]
     if unknown:
-        raise InputError(f"{path}: {quoted(unknown[0])} is not a hyperparameter; known are {', '.join(PARAMS)}")
+        raise InputError(f"{path}: {unknown_param(unknown[0])}")
     missing = [name for name in PARAMS if name not in values]
     if missing:
         raise InputError(f"{path}: {missing[0]} is missing; the default is {PARAMS[missing[0]].default!r}")
@@ -108,6 +109,13 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
         return {name: param.parse(values[name]) for name, param in PARAMS.items()}
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def unknown_param(name: object) -> str:
+    """The message about a name that is no hyperparameter, with the name that was probably meant."""
+    similar = get_close_matches(str(name), PARAMS, n=1)
+    hint = f"did you mean {similar[0]}?" if similar else f"known are {', '.join(PARAMS)}"
+    return f"{quoted(name)} is not a hyperparameter; {hint}"
 
 
 def default_file() -> str:

@@ -1,7 +1,11 @@
 """The paths of the pipeline's files."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from charrnn.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,19 @@ class Paths:
         """The folder in which `prepare` writes the ids of the training, validation and test text."""
         return self.data_dir / "processed"
 
+    def part(self, name: str) -> Path:
+        """The file with the ids of the part "train", "validation" or "test"."""
+        return self.processed / f"{name}.npy"
+
     @property
     def vocabulary(self) -> Path:
         """The file with the vocabulary, and the hash and split of the corpus."""
         return self.processed / "vocabulary.json"
+
+    @property
+    def checked(self) -> Path:
+        """The file that says that params.yaml fits the text."""
+        return self.processed / "checked.txt"
 
     @property
     def model(self) -> Path:
@@ -44,3 +57,12 @@ class Paths:
     def trained(self) -> Path:
         """The model file that `evaluate` and `sample` read."""
         return self.weights_path or self.model
+
+
+@contextlib.contextmanager
+def made_by_earlier_stages() -> Iterator[None]:
+    """Say, if a file that is read in the block is missing, how to make it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{error.filename} is missing; run the earlier stages first, or `dvc repro`") from None

@@ -1,37 +1,107 @@
 """Run a stage: every error ends it with one clear line, and with an exit code that DVC sees."""
 
+import contextlib
+import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import cast
 
 from threadpoolctl import threadpool_limits
 
 from charrnn.errors import CharRNNError
+from charrnn.messages import shown
+from stages.common.interrupts import raise_on_ctrl_c
+
+LONGEST_LINE = 2000  # characters
+STANDARD_OUTPUT = "standard output"
 
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage. Errors that the user can fix, and Ctrl-C, end it with one line and an exit code above 0."""
-    # Overflows show in figures that are not finite. np.errstate would slow down every NumPy call; this filter does not.
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
-    # The output encoding may lack characters of the text. (For mypy, standard output is anything with `write`.)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        with threadpool_limits(1, user_api="blas"):  # so that results do not depend on the number of cores
+        raise_on_ctrl_c()
+        # Overflows show in figures that are not finite. np.errstate would slow down every NumPy call, this does not.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
+        open_standard_streams()
+        with named_standard_output(), threadpool_limits(1, user_api="blas"):  # results don't depend on the cores
             main()
-        sys.stdout.flush()
-    except CharRNNError as error:
-        sys.exit(f"error: {error}")
-    except BrokenPipeError:  # `python -m stages.sample | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except FileNotFoundError as error:
-        sys.exit(f"error: {error.filename} is missing; run the earlier stages first, or `dvc repro`")
-    except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        sys.exit(f"error: {place}{error.strerror or error}")
-    except MemoryError as error:
-        sys.exit(f"error: out of memory: {error}")
     except KeyboardInterrupt as interrupt:
-        print("; ".join(["\ninterrupted", *interrupt.args]), file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal has gone
+            print("\n" + shown("; ".join(["interrupted", *interrupt.args]), LONGEST_LINE), file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError as error:
+        # `python -m stages.sample | head` needs no word
+        sys.exit(1 if error.filename == STANDARD_OUTPUT else error_line(error))
+    except (CharRNNError, OSError, MemoryError) as error:
+        sys.exit(error_line(error))
+
+
+def error_line(error: Exception) -> str:
+    """What is said of an error."""
+    text = str(error)
+    if isinstance(error, OSError):
+        text = f"{error.filename}: " if error.filename else ""
+        text += str(error.strerror or error)
+    elif isinstance(error, MemoryError):
+        text = f"out of memory: {error}"
+    return shown(f"error: {text}", LONGEST_LINE)
+
+
+def open_standard_streams() -> None:
+    """Open the standard streams that are closed on the null device; Python's standard input stays None if it was.
+
+    Otherwise files of ours would get their numbers, and what is written to the streams.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+class StandardOutput(io.TextIOWrapper):
+    """Standard output, which is named in its errors, and escapes the characters that its encoding lacks."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            error.filename = STANDARD_OUTPUT
+            raise
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            error.filename = STANDARD_OUTPUT
+            raise
+
+
+@contextlib.contextmanager
+def named_standard_output() -> Iterator[None]:
+    """Use `StandardOutput` in the block, and flush it in the end, also after an error."""
+    before = cast(io.TextIOWrapper, sys.stdout)
+    before.flush()
+    output = sys.stdout = StandardOutput(
+        before.buffer,
+        before.encoding,
+        errors="backslashreplace",
+        line_buffering=before.line_buffering,
+        write_through=before.write_through,
+    )
+    try:
+        yield
+    finally:
+        try:
+            output.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # to flush once more must not fail
+            raise
+        finally:
+            output.detach()
+            sys.stdout = before

@@ -10,7 +10,6 @@ from charrnn.errors import InputError
 from charrnn.models import Model
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.storage.files import require_writable
 from charrnn.training import Callback, History, TrainingState
 from charrnn.training.checkpoint import Checkpointing, Run, load_checkpoint
 from stages.common.paths import Paths
@@ -28,6 +27,7 @@ def train_resumably(
     rng: np.random.Generator,
     checkpoint_seconds: float,
     group: Workers | None,
+    before_checkpoint: Callback,
 ) -> History:
     """Train in our own processes, or as one of a group, in which only rank 0 prints and writes.
 
@@ -37,6 +37,8 @@ def train_resumably(
         The training ids and the validation ids.
     run
         Identifies the run, see `stages.common.identity`.
+    before_checkpoint
+        A callback that may change the training state.
 
     Raises
     ------
@@ -46,19 +48,20 @@ def train_resumably(
         If a process died.
     """
     stop, resume = StopOnSignal(group or ALONE), None
+    progress = Progress(params["log_interval"], params["num_epochs"])
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
-        require_writable(paths.model)  # fail now rather than when training is over
         resume = find_checkpoint(paths, run)
         callbacks = [
+            before_checkpoint,
             Checkpointing(paths.checkpoint, run, checkpoint_seconds),
             LearningCurve(paths.metrics_dir / "history.csv"),
-            Progress(params["log_interval"], params["num_epochs"]),
+            progress,
             stop,
         ]
     if group:
         resume = group.broadcast(resume)
-    with stop:
+    with stop, progress:
         try:
             history = fit_with_params(params, model, texts, rng=rng, group=group, callbacks=callbacks, resume=resume)
         except WorkerError as error:
@@ -74,6 +77,8 @@ def find_checkpoint(paths: Paths, run: Run) -> TrainingState | None:
     """The state that this run can resume from, if it has a checkpoint. Prints what it finds."""
     if not paths.checkpoint.exists():
         return None
+    if not paths.checkpoint.is_file():  # a pipe would be waited for
+        raise InputError(f"{paths.checkpoint} must be a file, the checkpoint of a run, or be missing; remove it")
     try:
         found = load_checkpoint(paths.checkpoint, run)
     except InputError as error:

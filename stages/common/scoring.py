@@ -6,17 +6,18 @@ import numpy as np
 
 from charrnn.data.corpus import read_text
 from charrnn.evaluation import evaluate
+from charrnn.messages import counted, figure
 from charrnn.model_file import ModelFile
 from stages.common import flags
-from stages.common.metrics_files import require_finite
+from stages.common.metrics_files import require_finite, warn_if_worse_than_guessing
 
 
 def in_words(metrics: dict[str, float]) -> str:
     """The figures of `charrnn.evaluation.evaluate` as one line."""
     return (
-        f"loss {metrics['loss']:.4f} nats per character ({metrics['bits_per_char']:.4f} bits), "
-        f"perplexity {metrics['perplexity']:.3f}, accuracy {metrics['accuracy']:.2%}, "
-        f"over {metrics['characters']:,} characters"
+        f"loss {figure(metrics['loss'])} nats per character ({figure(metrics['bits_per_char'])} bits), "
+        f"perplexity {figure(metrics['perplexity'], decimals=3)}, accuracy {metrics['accuracy']:.2%}, "
+        f"over {counted(metrics['characters'], 'character')}"
     )
 
 
@@ -31,8 +32,9 @@ def print_score(trained: ModelFile, path: str) -> None:
     if unknown:
         named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        left_out = "characters that the model does not know are left out, and the text around them is joined"
-        print(f"{unknown.total():,} {left_out}: {named}{more}")
+        left_out = f"{counted(unknown.total(), 'character')} that the model does not know"
+        print(f"left out {left_out}, and joined the text around them: {named}{more}")
     metrics = evaluate(trained.model, np.concatenate(known))
     require_finite(metrics)
     print(in_words(metrics))
+    warn_if_worse_than_guessing(metrics["loss"], trained.vectorizer.vocabulary_size)

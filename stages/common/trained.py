@@ -3,8 +3,8 @@
 from charrnn.errors import InputError
 from charrnn.model_file import ModelFile, load_model
 from stages.common.params import PARAMS_FILE, load_params
-from stages.common.paths import Paths
-from stages.common.prepared import read_vocabulary
+from stages.common.paths import Paths, made_by_earlier_stages
+from stages.common.prepared import PreparedText, read_prepared
 
 
 def load_trained(paths: Paths) -> ModelFile:
@@ -20,9 +20,10 @@ def load_trained(paths: Paths) -> ModelFile:
     OSError
         If a file can't be read.
     """
-    trained = load_model(paths.trained)
     if paths.weights_path:
-        return trained
+        return load_model(paths.weights_path)
+    with made_by_earlier_stages():
+        trained = load_model(paths.model)
     now = load_params()
     for name, value in {**trained.params, **trained.data}.items():
         if name in now and value != now[name]:
@@ -31,14 +32,16 @@ def load_trained(paths: Paths) -> ModelFile:
                 "or name the model with --weights-path to use it anyway"
             )
     if paths.vocabulary.exists():
-        require_same_data(trained, paths)
+        read_same_text(trained, paths)
     return trained
 
 
-def require_same_data(trained: ModelFile, paths: Paths) -> None:
-    """Raise InputError unless the model was trained on the prepared text."""
-    if read_vocabulary(paths.vocabulary)[1] != trained.data:
+def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
+    """The prepared text; raises InputError unless the model was trained on it."""
+    prepared = read_prepared(paths)
+    if prepared.data != trained.data:
         raise InputError(
             f"{paths.trained} was trained on another text, or another split of it, than the one in {paths.processed}; "
             "train again"
         )
+    return prepared

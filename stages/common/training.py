@@ -1,6 +1,8 @@
 """Make a model from hyperparameters and train it, for both the stage `train` and the search."""
 
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -11,14 +13,17 @@ import numpy as np
 from charrnn.calibration import require_scalable
 from charrnn.config import ModelConfig, TrainingConfig, Value, settings
 from charrnn.errors import InputError
+from charrnn.messages import counted
 from charrnn.model_file import load_model
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.preprocessing import TextVectorizer
 from charrnn.training import Callback, History, TrainingState, fit, train
 from stages.common.params import RunConfig, config_from, params_of
+from stages.common.parent import DVCWatch
 
 PARAMS = params_of(ModelConfig, TrainingConfig, RunConfig)
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 KEPT = "progress is saved, and the same command resumes from there"
 
 
@@ -49,6 +54,23 @@ def load_initial_weights(model: Model, vectorizer: TextVectorizer, path: Path) -
     if start.vectorizer != vectorizer or start.model.layers != model.layers:
         raise InputError(f"{path} has a different vocabulary or different layers than this run")
     model.parameters[...] = start.model.parameters
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def warn_of_workers(workers: int) -> None:
+    """Print a warning if there are more workers than cores."""
+    cores = available_cores()
+    if workers > cores:
+        print(
+            f"warning: workers is {workers}, but there {'is' if cores == 1 else 'are'} {counted(cores, 'core')}; "
+            "processes that share a core slow each other down",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def fit_with_params(
@@ -89,7 +111,10 @@ def fit_with_params(
 
 
 class StopOnSignal(Callback):
-    """A context manager in which Ctrl-C and SIGTERM stop training after the current batch, and a second one at once.
+    """A context manager in which Ctrl-C, SIGTERM and SIGHUP stop training after the current batch.
+
+    A second Ctrl-C or SIGTERM ends it at once. A terminal that closes may send several SIGHUP. A signal that the
+    process ignores, as under nohup, is still ignored. Training also stops once the DVC that has started it has ended.
 
     Attributes
     ----------
@@ -98,10 +123,11 @@ class StopOnSignal(Callback):
     """
 
     def __init__(self, group: Workers = ALONE) -> None:
-        self.group, self.received = group, False
+        self.group, self.received, self.dvc = group, False, DVCWatch()
 
     def __enter__(self) -> "StopOnSignal":
-        self.handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self.handlers = {number: signal.signal(number, self._receive) for number in heeded}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -109,13 +135,14 @@ class StopOnSignal(Callback):
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self.received and number in (signal.SIGINT, signal.SIGTERM):
             raise KeyboardInterrupt
         self.received = True
 
     def should_stop(self) -> bool:
-        return self.received
+        return self.received or self.dvc.has_ended()
 
     def on_stop(self, now: TrainingState) -> None:
         self.group.broadcast(None)  # the others wait until rank 0 has saved its checkpoint
-        raise KeyboardInterrupt(KEPT)
+        reasons = ["DVC, which started this stage, has ended"] if self.dvc.ended else []
+        raise KeyboardInterrupt(*reasons, KEPT)

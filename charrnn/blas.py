@@ -1,0 +1,38 @@
+"""BLAS on one thread: its threads wait for each other, for a long time if other programs keep the cores busy."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np  # noqa: F401 (loads the BLAS that is looked for next)
+from threadpoolctl import ThreadpoolController
+
+POOLS = ThreadpoolController().select(user_api="blas").lib_controllers  # empty if threadpoolctl does not know this BLAS
+BLOCK = 128  # items of an iterator; entering the context takes 5 µs, a character 7 µs or more
+
+Item = TypeVar("Item")
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """A context in which BLAS uses one thread; also a decorator of functions, but not of generators."""
+    before = [pool.num_threads for pool in POOLS]
+    for pool in POOLS:
+        pool.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for pool, n in zip(POOLS, before):
+            pool.set_num_threads(n)
+
+
+def on_one_blas_thread(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield these items, which are computed on one BLAS thread, a block at a time; the caller's code is not limited."""
+
+    @one_blas_thread()
+    def next_block() -> list[Item]:
+        return list(islice(items, BLOCK))
+
+    while block := next_block():
+        yield from block

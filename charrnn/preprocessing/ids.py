@@ -1,0 +1,34 @@
+"""The check of ids, wherever they enter the library: they must be integers, and the model must know them."""
+
+import numpy as np
+
+from charrnn.errors import InputError
+from charrnn.preprocessing.memory_map import release
+
+CHECKED_AT_ONCE = 1 << 20  # along the first axis, so that little of a memory map is in memory
+
+
+def require_ids(ids: np.ndarray, V: int, name: str) -> None:
+    """Raise InputError unless `ids`, an array of any shape, holds only integers in 0 … V-1.
+
+    The message calls the ids `name`, and names the first wrong id and its position.
+    """
+    if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
+        kind = f"dtype {ids.dtype}" if isinstance(ids, np.ndarray) else f"type {type(ids).__name__}"
+        raise InputError(f"{name}: the {kind} is not allowed; ids must be an array of integers")
+    unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # a negative id is a huge one: one comparison is enough
+    for start in range(0, ids.shape[0] if ids.size else 0, CHECKED_AT_ONCE):
+        chunk = unsigned[start : start + CHECKED_AT_ONCE]
+        if chunk.max() >= V:
+            first, *others = (int(i) for i in np.unravel_index(np.argmax(chunk >= V), chunk.shape))
+            place = (start + first, *others)
+            position = place if others else place[0]
+            raise InputError(f"{name}: id {ids[place]} at position {position}; the model knows only 0 to {V - 1}")
+        release(ids)
+
+
+def require_text(ids: np.ndarray, V: int, name: str) -> None:
+    """Raise InputError unless `ids` is a text (n,) of ids that `require_ids` allows."""
+    if np.ndim(ids) != 1:
+        raise InputError(f"{name}: the shape is {np.shape(ids)}; it must be (n,), one id after another")
+    require_ids(ids, V, name)

@@ -1,0 +1,60 @@
+"""Stage 3, check: refuse now what a later stage would refuse after hours of training.
+
+It depends on the whole params.yaml, so a misspelt hyperparameter ends the pipeline too.
+"""
+
+from collections.abc import Mapping
+
+from charrnn.config import TrainingConfig, Value
+from charrnn.errors import InputError
+from charrnn.messages import quoted
+from charrnn.preprocessing import TextVectorizer
+from charrnn.storage.files import atomic_write
+from stages.common import flags
+from stages.common.params import PARAMS_FILE, config_from, load_params
+from stages.common.prepared import read_prepared
+from stages.common.program import run
+
+PARAMS: tuple[str, ...] = ()  # all of them, but from params.yaml only
+LONGEST_EXAMPLE = 10  # characters
+
+
+def main() -> None:
+    paths = flags.paths(flags.parser(__doc__, PARAMS).parse_args())
+    params, prepared = load_params(), read_prepared(paths)
+    texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
+
+    config_from(params, TrainingConfig)  # values may contradict each other
+    require_longer_than_window(params, {part: len(ids) for part, ids in texts.items()})
+    example = prepared.vectorizer.decode(texts["train"][:LONGEST_EXAMPLE])
+    require_known_start(params, prepared.vectorizer, example)
+
+    # Training depends on this file, so DVC checks first. It is always the same, so DVC does not train again.
+    with atomic_write(paths.checked) as file:
+        file.write(b"params.yaml fits the text\n")
+    print(f"{PARAMS_FILE} fits the text")
+
+
+def require_longer_than_window(params: Mapping[str, Value], sizes: Mapping[str, int]) -> None:
+    """Raise InputError if a text has no window: training and evaluation would refuse it."""
+    for part, size in sizes.items():
+        if size <= params["window_size"]:
+            raise InputError(
+                f"window_size is {params['window_size']}; the {part} text has {size} characters, and it must be below "
+                "that: make it smaller or use a longer text"
+            )
+
+
+def require_known_start(params: Mapping[str, Value], vectorizer: TextVectorizer, example: str) -> None:
+    """Raise InputError if the text lacks characters of the start string: sampling would refuse it."""
+    start = params["start_string"]
+    try:
+        vectorizer.encode(start)
+    except InputError as error:
+        raise InputError(
+            f"start_string is {quoted(start)}: {error}; choose characters of the text, which begins with {example!r}"
+        ) from None
+
+
+if __name__ == "__main__":
+    run(main)
