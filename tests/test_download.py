@@ -508,6 +508,15 @@ def test_html_without_a_content_type_is_recognised(web, destination, body, heade
     assert reason(url, destination) == "it is an HTML page; a corpus must be plain text"
 
 
+@pytest.mark.parametrize("size", [1, 6, 999, 1000, 1001])
+def test_html_is_recognised_however_it_arrives(size):
+    body = b" " * 990 + b"<html>" + b" and more" * 100
+    pieces = [body[i : i + size] for i in range(0, len(body), size)]
+    with pytest.raises(InputError, match="HTML"):
+        next(web_module._not_html(iter(pieces)))
+    assert b"".join(web_module._not_html(iter([b"x", *pieces]))) == b"x" + body
+
+
 @pytest.mark.parametrize("body", [b"<htmlish> ab", b"In <html>", b"<!doctype>", b"<", b" " * 996 + b"<html>"])
 @pytest.mark.parametrize("content_type", [None, "text/plain"])
 def test_what_only_resembles_html_is_read(web, destination, body, content_type):
