@@ -194,8 +194,8 @@ def test_the_body_of_a_redirect_is_not_read(web, destination):
     def redirect(handler):
         answer(handler, status=302, body=b"", Location="/page")
         with contextlib.suppress(OSError):  # the reader has gone
-            while not web.closing.is_set():
-                handler.wfile.write(b"x" * 10_000)
+            while not web.closing.wait(0.001):
+                handler.wfile.write(b"x" * 1000)
 
     page(web)
     web.pages["/old"] = redirect
