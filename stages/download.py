@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -26,21 +27,26 @@ def main() -> None:
     params = flags.values(args, PARAMS)
     sources = [params["data_url"]] if isinstance(params["data_url"], str) else params["data_url"]
     paths = flags.paths(args)
-    metrics, hint = paths.metrics_dir / "data.json", _hint(sources)
+    metrics = paths.metrics_dir / "data.json"
 
     with sole_writer(paths.raw, metrics):
-        try:
-            about = fetch(
-                sources,
-                paths.raw,
-                warn=lambda message: _say(f"warning: {message}; {LATER}{hint}"),
-                announce=_say,
-                max_mb=params["max_corpus_mb"],
-            )
-        except InputError as error:
-            raise InputError(f"{error}{hint}") from None
+        about = _fetch(sources, paths.raw, params["max_corpus_mb"])
         write_json(metrics, about)
     print(f"{counted(about['characters'], 'character')} from {shown(about['source'])}")
+
+
+def _fetch(sources: Sequence[str], destination: Path, max_mb: float) -> dict[str, Any]:
+    hint = _hint(sources)
+    try:
+        return fetch(
+            sources,
+            destination,
+            warn=lambda message: _say(f"warning: {message}; {LATER}{hint}"),
+            announce=_say,
+            max_mb=max_mb,
+        )
+    except InputError as error:
+        raise InputError(f"{error}{hint}") from None
 
 
 def _say(message: str) -> None:

@@ -194,8 +194,8 @@ def test_the_body_of_a_redirect_is_not_read(web, destination):
     def redirect(handler):
         answer(handler, status=302, body=b"", Location="/page")
         with contextlib.suppress(OSError):  # the reader has gone
-            while not web.closing.is_set():
-                handler.wfile.write(b"x" * 10_000)
+            while not web.closing.wait(0.001):
+                handler.wfile.write(b"x" * 1000)
 
     page(web)
     web.pages["/old"] = redirect
@@ -506,6 +506,15 @@ def test_an_html_page_is_refused(web, destination, content_type):
 def test_html_without_a_content_type_is_recognised(web, destination, body, headers):
     url = page(web, body=gzip.compress(body) if "Content_Encoding" in headers else body, **headers)
     assert reason(url, destination) == "it is an HTML page; a corpus must be plain text"
+
+
+@pytest.mark.parametrize("size", [1, 6, 999, 1000, 1001])
+def test_html_is_recognised_however_it_arrives(size):
+    body = b" " * 990 + b"<html>" + b" and more" * 100
+    pieces = [body[i : i + size] for i in range(0, len(body), size)]
+    with pytest.raises(InputError, match="HTML"):
+        next(web_module._not_html(iter(pieces)))
+    assert b"".join(web_module._not_html(iter([b"x", *pieces]))) == b"x" + body
 
 
 @pytest.mark.parametrize("body", [b"<htmlish> ab", b"In <html>", b"<!doctype>", b"<", b" " * 996 + b"<html>"])

@@ -161,4 +161,4 @@ def vectorize(path: str | Path, vectorizer: TextVectorizer, parts: Sequence[tupl
 
 
 def _changed(path: str | Path) -> InputError:
-    return InputError(f"{path} has changed since its characters were counted; try again")
+    return InputError(f"{shown(path)} has changed since its characters were counted; try again")
