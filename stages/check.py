@@ -16,11 +16,12 @@ from stages.common.prepared import read_prepared
 from stages.common.program import run
 
 PARAMS: tuple[str, ...] = ()  # all of them, but from params.yaml only
+PATHS = ("data_dir",)
 LONGEST_EXAMPLE = 10  # characters
 
 
 def main() -> None:
-    paths = flags.paths(flags.parser(__doc__, PARAMS).parse_args())
+    paths = flags.paths(flags.parser(__doc__, PARAMS, PATHS).parse_args())
     params, prepared = load_params(), read_prepared(paths)
     texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
 

@@ -18,12 +18,13 @@ from stages.common.params import DownloadConfig, params_of
 from stages.common.program import run
 
 PARAMS = params_of(DownloadConfig)
+PATHS = ("data_dir", "data_filename", "metrics_dir")
 TEMPORARY = Path(".dvc/tmp/exps")  # where DVC runs the experiments of --temp and --queue
 LATER = "`dvc repro --force download` tries all sources again"
 
 
 def main() -> None:
-    args = flags.parser(__doc__, PARAMS).parse_args()
+    args = flags.parser(__doc__, PARAMS, PATHS).parse_args()
     params = flags.values(args, PARAMS)
     sources = [params["data_url"]] if isinstance(params["data_url"], str) else params["data_url"]
     paths = flags.paths(args)

@@ -20,6 +20,7 @@ from stages.common.scoring import in_words, print_score
 from stages.common.trained import load_trained, read_same_text
 
 PARAMS = ("window_size", "seed")
+PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 SAMPLE_SIZE = 20_000  # characters
 LOGITS_OF_SAMPLE = 10**8  # a larger vocabulary than 5,000 gets a shorter sample, or it would take minutes
 PASSAGES = (10, 20, 40)  # characters
@@ -29,6 +30,7 @@ def main() -> None:
     parser = flags.parser(
         __doc__,
         PARAMS,
+        PATHS,
         window_size="longest context in context.csv",
         seed="seed of the sample that is searched for passages copied from the training text",
     )

@@ -10,10 +10,11 @@ from stages.common.prepared import write_vocabulary
 from stages.common.program import run
 
 PARAMS = params_of(SplitConfig)
+PATHS = ("data_dir", "data_filename")
 
 
 def main() -> None:
-    args = flags.parser(__doc__, PARAMS).parse_args()
+    args = flags.parser(__doc__, PARAMS, PATHS).parse_args()
     params = flags.values(args, PARAMS)
     paths = flags.paths(args)
 

@@ -1,5 +1,6 @@
 """Stage 6, sample: generate text with the trained model, from a start string."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from charrnn.config import SamplingConfig, Setting
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from charrnn.model_file import ModelFile
 from charrnn.sampling import generate, generate_streams, until
 from charrnn.storage.files import atomic_write
@@ -18,12 +20,13 @@ from stages.common.program import run
 from stages.common.trained import load_trained
 
 PARAMS = (*params_of(PromptConfig, SamplingConfig), "seed")
+PATHS = ("data_dir", "model_dir", "model_filename", "weights_path")
 NUM_SAMPLES = Setting(1, "number of samples", "num_samples", at_least=1, at_most=10**6)
 BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
 
 
 def main() -> None:
-    parser = flags.parser(__doc__, PARAMS)
+    parser = flags.parser(__doc__, PARAMS, PATHS)
     prompt.add_arguments(parser)
     parser.add_argument("--num-samples", default="1", metavar="INT", help=f"{NUM_SAMPLES.help} (default: 1)")
     parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as it contains this")
@@ -39,9 +42,13 @@ def main() -> None:
         args.temperature = temperature
         settings.append(flags.values(args, PARAMS))
 
-    trained = load_trained(flags.paths(args))
+    trained, stop = load_trained(flags.paths(args)), prompt.as_utf8(args.stop) or ""
+    try:
+        trained.vectorizer.encode(stop)
+    except InputError as error:
+        raise InputError(f"--stop is {quoted(stop)}, which no sample can contain: {error}") from None
     with_headings = args.temperatures is not None
-    text = pieces(trained, settings, with_headings=with_headings, num_samples=num_samples, stop=args.stop)
+    text = pieces(trained, settings, with_headings=with_headings, num_samples=num_samples, stop=stop)
     write(text, args.output)
 
 
@@ -52,7 +59,9 @@ def pieces(
     for i, params in enumerate(settings):
         rng, start = np.random.default_rng(params.pop("seed")), params["start_string"]
         heading = f"temperature {params['temperature']:g}:\n" if with_headings else ""
-        if num_samples == 1:
+        if num_samples > 1 and params["temperature"] == 0:
+            print("warning: at temperature 0 all samples are the same; this is one of them", file=sys.stderr)
+        if num_samples == 1 or params["temperature"] == 0:
             samples: Iterable[Iterable[str]] = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
         else:
             samples = generate_streams(trained.model, trained.vectorizer, num_streams=num_samples, rng=rng, **params)

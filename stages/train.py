@@ -25,13 +25,14 @@ from stages.common.program import run
 from stages.common.resumable import train_resumably
 from stages.common.training import PARAMS, fresh_model, load_initial_weights, warn_of_workers
 
+PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 CHECKPOINT_SECONDS = Setting(30.0, "seconds between two checkpoints within an epoch", "checkpoint_seconds", at_least=0)
 FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 
 
 def main() -> None:
     with mpi_workers() as group:
-        parser = flags.parser(__doc__, PARAMS, weights_path="model file to start from instead of fresh weights")
+        parser = flags.parser(__doc__, PARAMS, PATHS, weights_path="model file to start from instead of fresh weights")
         help = f"{CHECKPOINT_SECONDS.help} (default: {CHECKPOINT_SECONDS.default:g})"
         parser.add_argument("--checkpoint-seconds", default=CHECKPOINT_SECONDS.default, metavar="FLOAT", help=help)
         help = f"{SAMPLE_EVERY.help} (default: {SAMPLE_EVERY.default})"

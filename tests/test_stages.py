@@ -256,11 +256,43 @@ def test_download_takes_the_first_source_that_works(project):
 def test_help_shows_every_flag_with_its_default(tmp_path, monkeypatch, stage):
     monkeypatch.setenv("COLUMNS", "1000")
     shown = printed_by(tmp_path, stage, "--help")
-    defaults = {name: PARAMS[name].default for name in importlib.import_module(f"stages.{stage}").PARAMS}
+    module = importlib.import_module(f"stages.{stage}")
+    defaults = {name: PARAMS[name].default for name in module.PARAMS}
     places = {"data_dir": "data", "data_filename": "input.txt", "model_dir": "models", "model_filename": "char_rnn.npz"}
-    for name, default in (defaults | places | {"metrics_dir": "metrics"}).items():
+    places |= {"weights_path": "", "metrics_dir": "metrics"}
+    shown_places = re.findall(r"(?m)^  --([\w-]+) PATH", shown)
+    assert [name for name in places if name.replace("_", "-") in shown_places] == list(module.PATHS)
+    for name, default in (defaults | {name: places[name] for name in module.PATHS if places[name]}).items():
         text = re.escape(" ".join(default) if isinstance(default, list) else str(default))
         assert re.search(rf"(?m)^  --{name.replace('_', '-')}[ ,].*\n?.* \(default: {text}\)$", shown)
+
+
+def test_every_stage_accepts_the_paths_of_all(project):
+    flags = ["--data-filename", "input.txt", "--model-dir", "models", "--model-filename", "char_rnn.npz"]
+    for stage in STAGES:
+        printed_by(project, stage, *flags, "--data-dir", "data", "--metrics-dir", "metrics")
+
+
+def test_a_stop_text_that_no_sample_can_contain_is_refused(project):
+    ended = call(project, "sample", "--stop", "aX")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(
+        "error: --stop is 'aX', which no sample can contain: text has characters that are not"
+    )
+
+
+def test_at_temperature_0_one_sample_is_drawn_and_a_warning_says_why(project):
+    once = printed_by(project, "sample", "--temperature", 0)
+    twice = call(project, "sample", "--temperature", 0, "--num-samples", 2)
+    assert (twice.returncode, twice.stdout) == (0, once)
+    assert twice.stderr == "warning: at temperature 0 all samples are the same; this is one of them\n"
+
+
+def test_arguments_are_utf_8_even_in_an_ascii_locale(project):
+    ascii_locale = dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="utf-8")
+    for flags in (["é€"], ["--start-string", "é€"]):
+        assert run(project, "sample", *flags, **ascii_locale).startswith("é€")
+    assert run(project, "sample", "--stop", "€", "--num-to-generate", 1000, **ascii_locale).endswith("€\n")
 
 
 def test_sample_continues_the_start_it_is_given(project):

@@ -22,10 +22,12 @@ PATH_HELP = {
 }
 
 
-def parser(description: str | None, params: Sequence[str], **reworded: str) -> argparse.ArgumentParser:
-    """A parser with a flag for each of the stage's params and for every path; keywords replace the help of some.
+def parser(
+    description: str | None, params: Sequence[str], paths: Sequence[str], **reworded: str
+) -> argparse.ArgumentParser:
+    """A parser with a flag for each of the stage's params and of the paths that it uses; keywords reword their help.
 
-    Every stage accepts all paths, so that the same flags can be passed to all stages.
+    Every stage accepts all paths, so that the same flags can be passed to all stages, but its help lists only its own.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",
@@ -35,12 +37,16 @@ def parser(description: str | None, params: Sequence[str], **reworded: str) -> a
     group = parser.add_argument_group("hyperparameters")
     for name in params:
         _add_flag(group, PARAMS[name], reworded.get(name, PARAMS[name].help))
-    group = parser.add_argument_group("files, the same for every stage")
+    group = parser.add_argument_group("files; every stage accepts the flags of all stages")
     for name in PATH_HELP:
         default = getattr(Paths, name)
         text = reworded.get(name, PATH_HELP[name]) + (f" (default: {default})" if default else "")
         group.add_argument(
-            _flag(name), type=type(default) if default else Path, default=default, metavar="PATH", help=text
+            _flag(name),
+            type=type(default) if default else Path,
+            default=default,
+            metavar="PATH",
+            help=text if name in paths else argparse.SUPPRESS,
         )
     return parser
 
