@@ -82,3 +82,7 @@ def test_long_texts_take_no_long_time():
     """Any that grew with the square of the length would not end."""
     for source in ("a" * 10**6, ":" * 10**6, "http://" + "a:@" * 10**5, "/" * 10**6, "http://h?" + "a" * 10**6):
         without_credentials(public(source), "http://me:pw@host")
+
+
+def test_no_part_of_a_secret_is_left_where_another_one_begins_like_it():
+    assert without_credentials("it is ab-cd", "http://ab:ab-cd@host") == f"it is {HIDDEN}"
