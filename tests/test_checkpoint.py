@@ -63,6 +63,7 @@ SETTINGS = [
     dict(stride=7, dropout=0.3, schedule="cosine", warmup_batches=4, weight_decay=0.1, clip_norm=0.5),
     dict(carry_state=True, dropout=0.3, schedule="step"),
     dict(carry_state=True, cell="lstm", optimizer="momentum"),
+    dict(carry_state=True, batch_size=1000, num_epochs=6),  # fewer sequences than that
     dict(stride=10, targets="last", optimizer="adagrad", cell="rnn"),
     dict(stride=10, optimizer="rmsprop", num_epochs=4, patience=1, clip_norm=0.1),
 ]
