@@ -167,6 +167,10 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
             lambda path: rewrite(path, description=np.array('{"format": 2}')),
             ": the format is 2; this version reads format 1",
         ),
+        (
+            lambda path: rewrite(path, description=np.array(json.dumps({"format": "\x1b[31m" * 99}))),
+            ": the format is \\x1b[31m\\x1b[31m",
+        ),
         (lambda path: rewrite(path, description=np.array("[]")), "its description is not a mapping"),
         (lambda path: rewrite(path, **{"2.dense.bias": None}), ": there are 183 parameters; the layers need 189"),
         (lambda path: rewrite(path, **{"2.dense.bias": np.zeros(7)}), "there are 190 parameters; the layers need 189"),
