@@ -23,12 +23,14 @@ SLOTS = 1 << 20  # size of a table that quickly rules out most hashes
 
 def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
     """Whether each passage of n ids in `sample` occurs in `source`: (len(sample) - n + 1,) bool."""
-    sample_hashes = _hashes(sample, n)
+    # A random number for each id of the sample; the last one is for all larger ids, which occur in the source alone.
+    values = np.random.default_rng(0).integers(2**64, size=int(sample.max()) + 2, dtype=np.uint64)
+    sample_hashes = _hashes(values, sample, n)
     wanted = np.unique(sample_hashes)
     found, in_use = np.zeros(len(wanted), bool), np.zeros(SLOTS, bool)
     in_use[wanted % SLOTS] = True
     for start in range(0, len(source) - n + 1, CHUNK):
-        hashes = _hashes(source[start : start + CHUNK + n - 1], n)
+        hashes = _hashes(values, source[start : start + CHUNK + n - 1], n)
         release(source)
         hashes = hashes[in_use[hashes % SLOTS]]
         places = np.minimum(wanted.searchsorted(hashes), len(wanted) - 1)
@@ -62,11 +64,9 @@ def longest_copy(sample: np.ndarray, source: np.ndarray) -> int:
     return shortest
 
 
-def _hashes(ids: np.ndarray, n: int) -> np.ndarray:
-    """hash_n at each place, (len(ids) - n + 1,) uint64."""
-    largest = int(ids.max())  # an id gets the same random number, whatever the largest id is
-    values = np.random.default_rng(0).integers(2**64, size=largest + 1, dtype=np.uint64)
-    power, length = values[ids], 1  # hash_length for length = 1, 2, 4, …
+def _hashes(values: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
+    """hash_n at each place, (len(ids) - n + 1,) uint64, given the random numbers v."""
+    power, length = np.take(values, ids, mode="clip"), 1  # hash_length for length = 1, 2, 4, …
     result: Any = None
     done = 0  # result is hash_done for the bits of n seen so far
     while True:

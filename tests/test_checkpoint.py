@@ -1,6 +1,7 @@
 """Checkpoints: training that resumes from any of them ends with the same bytes as if it had never stopped."""
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from charrnn.optimizers import OPTIMIZERS
 from charrnn.storage.archive import read_archive, write_archive
 from charrnn.training import fresh_state
 from charrnn.training.checkpoint import FORMAT, Checkpointing, load_checkpoint, save_checkpoint
+from charrnn.training.resuming import require_resumable
 from tests.callbacks import Calls
 
 V = 5
@@ -61,6 +63,7 @@ SETTINGS = [
     dict(stride=7, dropout=0.3, schedule="cosine", warmup_batches=4, weight_decay=0.1, clip_norm=0.5),
     dict(carry_state=True, dropout=0.3, schedule="step"),
     dict(carry_state=True, cell="lstm", optimizer="momentum"),
+    dict(carry_state=True, batch_size=1000, num_epochs=6),  # fewer sequences than that
     dict(stride=10, targets="last", optimizer="adagrad", cell="rnn"),
     dict(stride=10, optimizer="rmsprop", num_epochs=4, patience=1, clip_norm=0.1),
 ]
@@ -301,6 +304,56 @@ def test_training_refuses_a_state_of_another_run(checkpoint):
     options = dict(batch_size=5, window_size=10, stride=10, carry_state=True, workers=1)
     with pytest.raises(InputError, match=f"^parameters is float32 .{SIZE - 1},.; it must be float32 .{SIZE},.$"):
         model.fit(TEXT, TEXT[:50], rng=rng, resume=state, **options)
+
+
+def own_state(**changes):
+    """The state of an optimizer of one's own."""
+    values = dict(count=3, low=-3, rate=0.5, seen=False, name="x", none=None, pair=[1.0, np.zeros(2)], by_name={"a": 1})
+    return SimpleNamespace(**values | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {}, dict(count=0), dict(low=-7), dict(low=7), dict(rate=-1), dict(rate=2), dict(seen=True), dict(name="y"),
+        dict(pair=[2.0, np.ones(2)]), dict(by_name={"a": 10**18}),
+    ],
+)  # fmt: skip
+def test_the_state_of_an_optimizer_may_hold_all_kinds_of_values(checkpoint, changes):
+    fresh, (_, rng) = load(checkpoint), new_model()
+    fresh.optimizer_state, state = own_state(), replace(fresh, optimizer_state=own_state(**changes))
+    require_resumable(state, fresh, rng)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(count=-1), "count is -1; it must be an integer of at least 0"),
+        (dict(low="-3"), "low is '-3'; it must be an integer"),
+        (dict(rate=float("inf")), "rate is inf; it must be a finite number"),
+        (dict(seen=1), "seen is 1; it must be of the type of False"),
+        (dict(name=None), "name is None; it must be of the type of 'x'"),
+        (dict(none=0), "none is 0; it must be of the type of None"),
+        (dict(pair=[1.0]), "pair is [1.0]; it must be a list of 2"),
+        (dict(pair=[1.0, np.zeros(3)]), "pair.1 is float64 (3,); it must be float64 (2,)"),
+        (dict(by_name={"b": 1}), "by_name has ['b']; it must have ['a']"),
+        (dict(by_name={"a": 0.5}), "by_name.a is 0.5; it must be an integer of at least 0"),
+    ],
+)
+def test_what_can_not_be_the_state_of_an_optimizer_is_refused(checkpoint, changes, message):
+    fresh, (_, rng) = load(checkpoint), new_model()
+    fresh.optimizer_state, state = own_state(), replace(fresh, optimizer_state=own_state(**changes))
+    with pytest.raises(InputError) as error:
+        require_resumable(state, fresh, rng)
+    assert str(error.value) == f"optimizer_state.{message}"
+
+
+def test_loading_a_checkpoint_does_not_change_the_random_generator(checkpoint):
+    rewritten(checkpoint, **{"now/rng_state/state/state": 1})
+    (model, rng), before = new_model(), new_model()[1].bit_generator.state
+    config = TrainingConfig(batch_size=5, window_size=10, stride=10, carry_state=True)
+    now = load_checkpoint(checkpoint, RUN, fresh_state(model, TEXT, config, rng=rng), rng)
+    assert now.rng_state["state"]["state"] == 1 and rng.bit_generator.state == before
 
 
 def spoiled(value, rng):

@@ -46,3 +46,10 @@ def test_a_planted_passage_is_found(rng):
     assert 37 <= longest_copy(sample, source) <= 39
     assert copied(sample, source, 37)[1234] and copied(sample, source, 37).sum() <= 3
     assert 1 - new_share(sample, source, 10) == pytest.approx(28 / 4991, abs=1e-3)
+
+
+def test_memory_does_not_grow_with_an_id_that_the_sample_lacks():
+    """As in a damaged file: a table of random numbers for all smaller ids would take 32 GB."""
+    source = np.array([1, 2, 2**32 - 1, 3, 1, 2, 7, 3], np.uint32)
+    assert longest_copy(np.array([1, 2, 3], np.uint8), source) == 2
+    assert copied(np.array([3, 1, 2, 3]), source, 2).tolist() == [True, True, False]

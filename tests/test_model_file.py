@@ -131,6 +131,12 @@ def claim(path, shape):
             archive.writestr(name, header.getvalue() + bytes(24) if name == "2.dense.bias.npy" else content)
 
 
+def add_foreign_name(path):
+    """Add an array in another version of NumPy's format, whose name colours the terminal."""
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("\x1b[31m" * 99, np.lib.format.magic(2, 0))
+
+
 def compress(path, method=zipfile.ZIP_DEFLATED):
     """Make a file of a few kilobytes hold a hundred megabytes of zeros, and claim that they are ten bytes."""
     with zipfile.ZipFile(path, "a", method) as archive:
@@ -160,6 +166,10 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (
             lambda path: rewrite(path, description=np.array('{"format": 3}')),
             ": the format is 3; this version reads format 1",
+        ),
+        (
+            lambda path: rewrite(path, description=np.array(json.dumps({"format": "\x1b[31m" * 99}))),
+            ": the format is \\x1b[31m\\x1b[31m",
         ),
         (lambda path: rewrite(path, description=np.array("[]")), "its description is not a mapping"),
         (lambda path: rewrite(path, **{"2.dense.bias": None}), ": there are 183 parameters; the layers need 189"),
@@ -207,7 +217,12 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
             lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),
             "there are 189 parameters; the layers need 1000000000001000000000000",
         ),
+        (
+            lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**999, "output_dim": 1}]),
+            "there are 189 parameters; the layers need 1000",
+        ),
         (lambda path: claim(path, (10**15,)), "2.dense.bias.npy does not have as many numbers as its shape says"),
+        (add_foreign_name, "is not a charrnn file, or is damaged (\\x1b[31m\\x1b[31m"),
         (compress, "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_BZIP2), "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_LZMA), "it is compressed"),

@@ -20,6 +20,13 @@ def test_round_trip(text):
     assert vectorizer.decode(vectorizer.encode(text)) == text
 
 
+@pytest.mark.parametrize("ids", [[0, 1, -1], [3], np.array([1.0]), [True]])
+def test_what_is_no_id_is_not_decoded(ids):
+    with pytest.raises(InputError, match="^ids: "):
+        TextVectorizer("abc").decode(ids)
+    assert TextVectorizer("abc").decode([]) == "" and TextVectorizer("abc").decode([2, 0]) == "ca"
+
+
 @given(texts)
 def test_vocabulary_is_the_sorted_set_of_characters(text):
     vectorizer = TextVectorizer.fit(text)

@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.messages import quoted
+from charrnn.preprocessing.ids import require_ids
 
 
 def code_points(text: str) -> np.ndarray:
@@ -100,5 +101,13 @@ class TextVectorizer:
         return ids[ids < self.vocabulary_size].astype(self.dtype), unknown
 
     def decode(self, ids: np.ndarray | list[int]) -> str:
-        """The text of ids (n,)."""
-        return self._code_points[np.asarray(ids, np.intp)].tobytes().decode("utf-32-le")
+        """The text of ids (n,).
+
+        Raises
+        ------
+        InputError
+            If some are not integers in 0 … V-1.
+        """
+        ids = np.asarray(ids) if len(ids) else np.empty(0, np.intp)
+        require_ids(ids, self.vocabulary_size)
+        return self._code_points[ids].tobytes().decode("utf-32-le")

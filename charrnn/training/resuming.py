@@ -86,11 +86,21 @@ def _require_array(name: str, found: Any, fresh: np.ndarray) -> None:
 
 
 def _require_number(name: str, found: Any, fresh: float) -> None:
-    """Integers count something; infinity and integers that no float can hold would fail somewhere in training."""
-    whole = isinstance(found, int) and not isinstance(found, bool) and (fresh < 0 or 0 <= found < 2**63)
-    if not whole and (isinstance(fresh, int) or not isinstance(found, float) or not isfinite(found)):
-        allowed = "an integer of at least 0" if isinstance(fresh, int) else "a finite number"
+    """An integer that begins at 0 or above counts something, so it can't be negative."""
+    if isinstance(fresh, float):
+        possible, allowed = _is_number(found), "a finite number"
+    else:
+        possible = _is_number(found) and isinstance(found, int) and (found >= 0 or fresh < 0)
+        allowed = "an integer" if fresh < 0 else "an integer of at least 0"
+    if not possible:
         raise InputError(f"{name} is {quoted(found)}; it must be {allowed}")
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number with which training can compute: no infinity, and no integer of any length."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, float) and isfinite(value)
 
 
 def _require_length(name: str, found: Any, length: int) -> None:
