@@ -11,12 +11,12 @@ orders, it is the number of different characters that h w occurs after. Below th
 If h has not been seen, p(w | h) is p(w | h').
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from charrnn.errors import InputError
-from charrnn.evaluation import context_runs
 from charrnn.preprocessing import windows
 
 # For counts that allow no estimate: the values of --discount_fallback in KenLM (K. Heafield).
@@ -114,15 +114,15 @@ def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndar
     return losses, hits
 
 
-def context_curve(losses: np.ndarray, window_size: int, V: int) -> np.ndarray:
+def context_curve(losses: np.ndarray, window_size: int, runs: Sequence[slice]) -> np.ndarray:
     """The loss (window_size,) by position in a window whose earlier text is unknown, from the losses of `predictions`.
 
-    The windows are the same as in `charrnn.evaluation.context_curve`.
+    The runs are those of `charrnn.evaluation.context_curve`, all equally long.
     """
     curves = []
     for row in losses:
         every = windows(row, window_size - 1, stride=1)
-        curves.append(np.mean([every[run].mean(axis=0) for run in context_runs(len(every), window_size, V)], axis=0))
+        curves.append(np.mean([every[run].mean(axis=0) for run in runs], axis=0))
     return np.array([curves[min(position, len(curves) - 1)][position] for position in range(window_size)])
 
 

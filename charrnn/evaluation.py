@@ -1,7 +1,7 @@
 """How well a network predicts a text: loss, bits per character, perplexity and accuracy."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import ceil, exp, inf, log
 
@@ -87,11 +87,18 @@ def logits_and_targets(
     return _predictions(network, pairs, columns, carry_state=True)
 
 
-def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, Array]:
+def context_curve(
+    network: Network, ids: Array, window_size: int, runs: Sequence[slice] | None = None
+) -> dict[str, Array]:
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
     The figures are means over windows that each start from a zero state: at the first position the network has seen
     one character, at the last `window_size`.
+
+    Parameters
+    ----------
+    runs
+        The windows to read, as slices of all windows, which start one character apart; by default `context_runs`.
 
     Raises
     ------
@@ -102,7 +109,7 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
     loss, correct, num_windows = np.zeros(window_size), np.zeros(window_size), 0
     at_once = max(1, _positions_at_once(network) // window_size)
     every = windows(ids, window_size, stride=1)
-    runs = context_runs(len(every), window_size, network.output_dim)
+    runs = context_runs(len(every), window_size, network.output_dim) if runs is None else runs
     pairs = chain.from_iterable(batches(every[run], at_once) for run in runs)
     for losses, hits in _scores(_predictions(network, pairs, slice(None), carry_state=False)):
         loss += losses.sum(axis=1, dtype=np.float64)
@@ -112,7 +119,7 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
 
 
 def context_runs(num_windows: int, window_size: int, V: int) -> list[slice]:
-    """The windows that `context_curve` reads, of all `num_windows` in a text: equally long runs of consecutive ones.
+    """Which of all `num_windows` windows in a text `context_curve` reads: equally long runs of consecutive ones.
 
     In consecutive windows, all positions meet nearly the same characters, so the curve shows the effect of context and
     not which characters happen to be at a position. (Windows a fixed stride apart give a curve with that period.) The
