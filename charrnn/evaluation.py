@@ -40,8 +40,8 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1; with several
-        workers, in all of them.
+        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1. With several
+        workers, all of them raise it.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def logits_and_targets(
     Raises
     ------
     InputError
-        As in `evaluate`, at once.
+        As in `evaluate`; before the first batch is asked for.
     """
     require_text(ids, network.num_ids, TEXT)
     if len(ids) < 2:

@@ -211,7 +211,7 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (lambda path: describe(path, layers=["GRU"]), "is not a charrnn file, or is damaged"),
         (
             lambda path: describe(path, layers=[{"class": "Transformer"}]),
-            "unknown layer 'Transformer'; known are Emb",
+            "unknown layer 'Transformer'; it must be one of Emb",
         ),
         (
             lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),

@@ -173,7 +173,7 @@ def test_a_file_that_may_not_be_written_is_refused(path):
     for write in (lambda: require_writable(path), lambda: write_archive(path, 1, {}, {})):
         with pytest.raises(PermissionError) as error:
             write()
-        assert (error.value.filename, error.value.strerror) == (str(path), "may not be written")
+        assert (error.value.filename, error.value.strerror) == (str(path), "is not writable")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX")

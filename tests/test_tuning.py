@@ -482,7 +482,7 @@ def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repositor
     folder = shutil.move(repository, tmp_path / "война")
     monkeypatch.chdir(folder)
     with pytest.raises(
-        InputError, match="^DVC can't run experiments here, .*война/.dvc/cache: move it by `mv"
+        InputError, match="^DVC can't run experiments here: .*война/.dvc/cache; move it with `mv"
     ) as caught:
         experiments.require_dvc()
     move, choose = (
