@@ -187,7 +187,7 @@ def remove(name):
 
 
 def rewrite(name, edit):
-    """A change to a folder: with other content of this file."""
+    """A change to a folder: edit the content of this file."""
 
     def change(folder):
         (folder / name).write_bytes(edit((folder / name).read_bytes()))
@@ -203,7 +203,7 @@ def change_param(name, value):
 
 
 def replace_part(folder, part, content):
-    """A change to a folder: with other content of a file of ids, which vocabulary.json takes for that of `prepare`."""
+    """Replace a file of ids, and its hash in vocabulary.json, so that it seems to come from `prepare`."""
     (folder / f"data/processed/{part}.npy").write_bytes(content)
     path = folder / "data/processed/vocabulary.json"
     about = json.loads(path.read_bytes())

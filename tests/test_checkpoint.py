@@ -84,7 +84,7 @@ def test_training_killed_after_any_batch_or_epoch_ends_as_if_it_had_not_been(tmp
     assert num_events >= 2 * 6
 
 
-def test_seconds_go_on_from_those_before_the_kill(tmp_path):
+def test_seconds_include_those_before_the_kill(tmp_path):
     path, seen = tmp_path / "checkpoint", []
 
     def fit(callback):
@@ -116,7 +116,7 @@ def test_training_killed_again_and_again_gets_done(tmp_path):
 
 
 def load(path, run=RUN):
-    """What the checkpoint of the fixture, or another one of such a training, holds."""
+    """Load the fixture's checkpoint, or another one of the same training."""
     (model, rng), config = new_model(), TrainingConfig(batch_size=5, window_size=10, stride=10, carry_state=True)
     return load_checkpoint(path, run, fresh_state(model, TEXT, config, rng=rng), rng)
 
@@ -281,7 +281,7 @@ F4 = np.float32
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_a_checkpoint_that_can_not_be_of_this_run_is_refused_by_what_is_wrong(checkpoint, changes, reason):
+def test_a_checkpoint_that_cannot_be_of_this_run_is_refused_with_the_reason(checkpoint, changes, reason):
     rewritten(checkpoint, **changes)
     with pytest.raises(InputError) as error:
         load(checkpoint)
@@ -307,7 +307,7 @@ def test_training_refuses_a_state_of_another_run(checkpoint):
 
 
 def own_state(**changes):
-    """The state of an optimizer of one's own."""
+    """The state of a custom optimizer."""
     values = dict(count=3, low=-3, rate=0.5, seen=False, name="x", none=None, pair=[1.0, np.zeros(2)], by_name={"a": 1})
     return SimpleNamespace(**values | changes)
 
@@ -340,7 +340,7 @@ def test_the_state_of_an_optimizer_may_hold_all_kinds_of_values(checkpoint, chan
         (dict(by_name={"a": 0.5}), "by_name.a is 0.5; it must be an integer of at least 0"),
     ],
 )
-def test_what_can_not_be_the_state_of_an_optimizer_is_refused(checkpoint, changes, message):
+def test_an_impossible_optimizer_state_is_refused(checkpoint, changes, message):
     fresh, (_, rng) = load(checkpoint), new_model()
     fresh.optimizer_state, state = own_state(), replace(fresh, optimizer_state=own_state(**changes))
     with pytest.raises(InputError) as error:
@@ -374,7 +374,7 @@ def spoiled(value, rng):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_fuzz(checkpoint):
-    """A checkpoint with arbitrary values and right checksums is refused in one line, or training goes on from it."""
+    """A checkpoint with arbitrary values and right checksums is refused in one line, or training resumes from it."""
     rng, refused = random.Random(5), 0
     description, arrays = read_archive(checkpoint, FORMAT)
     del description["format"]

@@ -347,7 +347,7 @@ def random_layers(rng):
 
 
 def write_chain(path, descriptions, rng):
-    """A model file with these layers, right in everything but perhaps their order."""
+    """A model file with these layers, which is correct except perhaps for their order."""
     known, generator = {layer.__name__: layer for layer in LAYERS}, np.random.default_rng(rng.randrange(10**9))
     arrays = {}
     for i, described in enumerate(descriptions):

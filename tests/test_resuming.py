@@ -129,7 +129,7 @@ def count(event, args):
     global remaining
     remaining -= event in ("open", "os.listdir", "os.rename", "os.remove", "subprocess.Popen")
     if remaining == 0:
-        remaining = -1  # to kill is an event too
+        remaining = -1  # os.kill is an event too
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(count)
@@ -138,7 +138,7 @@ run(train.main)
 
 
 def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
-    """The moments are events, most of them before a file is created, renamed or removed."""
+    """It is killed at audit events, most of which precede the creation, renaming or removal of a file."""
     flags, expected = saved_often
     moments, kills = random.Random(8), 0
     while kills < 20 / 2:  # for each number of workers

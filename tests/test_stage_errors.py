@@ -54,7 +54,7 @@ def flip_last_bit(content):
 
 
 def crafted(header):
-    """A change to a folder: with this header in the training ids, made with intent, so that the hashes are right."""
+    """A change to a folder: with this header in the training ids, and their correct hash."""
 
     def change(folder):
         ids = (folder / "data/processed/train.npy").read_bytes()[128:]
@@ -261,14 +261,14 @@ def assert_one_line(ended, message):
 
 
 @pytest.mark.parametrize("words, message", FLAGS)
-def test_flags_that_can_not_work_end_with_one_line(project, words, message):
+def test_flags_that_cannot_work_end_with_one_line(project, words, message):
     before = files(project)
     assert_one_line(call(project, *words.split(" ")), message)
     assert files(project) == before
 
 
 @pytest.mark.parametrize("change, words, message", PARAMS_FILES + OTHER_FILES)
-def test_files_that_can_not_work_end_a_stage_with_one_line(project, change, words, message):
+def test_files_that_cannot_work_end_a_stage_with_one_line(project, change, words, message):
     change(project)
     before = files(project)
     assert_one_line(call(project, *words.split(" ")), message)
@@ -315,7 +315,7 @@ def test_an_error_of_the_system_is_one_line(error, line):
         ("sample --output metrics/sample.txt", "metrics/sample.txt"),
     ],
 )
-def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, project):
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(stage, path, project):
     import resource
 
     before = files(project)
@@ -384,7 +384,7 @@ def test_what_a_killed_prepare_leaves_is_refused(number, project):
         ("data/processed/vocabulary.json", "evaluate", "(data/processed/vocabulary.json is not a regular file, but a "),
     ],
 )
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(path, stage, message, project):
+def test_a_pipe_in_place_of_a_file_does_not_block(path, stage, message, project):
     (project / path).unlink(missing_ok=True)
     os.mkfifo(project / path)
     assert_one_line(call(project, *stage.split()), message)
