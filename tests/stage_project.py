@@ -114,8 +114,8 @@ def printed_by(folder, stage, *flags):
 def begin(folder, *flags, shown="epoch 1/", before=(), environment=ENVIRONMENT):
     """Start training, perhaps with another command before it, and yield the process once it prints such a line.
 
-    It is in a session of its own, as in a terminal, and heeds SIGINT, which what runs in the background may ignore.
-    Whatever of it still runs in the end is killed.
+    It is in a session of its own, as in a terminal, and handles SIGINT, which background processes may ignore.
+    Whatever still runs at the end is killed.
     """
     process = subprocess.Popen(
         [*before, *command("train", *flags)],

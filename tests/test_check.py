@@ -1,4 +1,4 @@
-"""The stage check: what a later stage would refuse is refused before training, in one line that says what to do."""
+"""The stage check: it refuses before training what a later stage would refuse, in one line that says what to do."""
 
 import re
 

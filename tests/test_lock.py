@@ -1,4 +1,4 @@
-"""Locks on the files that a stage writes: one process has them at a time, and loses them however it ends."""
+"""Locks on the files that a stage writes: only one process has them, and it loses them however it ends."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The table of hyperparameters: what each accepts, and what is said of what it does not accept."""
+"""The table of hyperparameters: what each accepts, and the messages about other values."""
 
 import random
 import re

@@ -184,13 +184,13 @@ ODD = (
 
 
 def fair(rng, name):
-    """What could be a value of this hyperparameter, as YAML, or now and then something odd."""
+    """A plausible value of this hyperparameter, as YAML, or now and then something odd."""
     values = PARAMS[name].choices or FAIR[type(PARAMS[name].default)]
     return rng.choice(values if rng.random() < 0.96 else ODD)
 
 
 def entry(rng, name):
-    """What could be the dimension of this hyperparameter, as YAML."""
+    """A plausible dimension for this hyperparameter, as YAML."""
     other = rng.choice(TUNABLE)
     when = f"when: {other} {rng.choice(list(COMPARISONS))} {fair(rng, other)}"
     choices = f"[{', '.join(fair(rng, name) for _ in range(rng.randint(1, 4)))}]"

@@ -329,7 +329,7 @@ def test_a_file_that_cannot_be_written_whole_stays_as_it_was(stage, path, projec
     )
     assert ended.returncode == 1
     assert ended.stderr == f"error: {path}: File too large\n"
-    if stage == "prepare":  # so that it doesn't lie beside ids that it does not belong to
+    if stage == "prepare":  # so that it never stands beside the ids of another text
         del before["data/processed/vocabulary.json"]
     assert files(project) == before
 

@@ -121,8 +121,8 @@ runpy.run_module("{program}", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("module", ["numpy", "threadpoolctl", "charrnn.config"])
 def test_ctrl_c_during_an_import_is_one_line(program, module, project):
     code = INTERRUPTED_IMPORT.format(module=module, program=program)
-    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    assert end_of(project, [sys.executable, "-c", code], **heeded) == (130, "\ninterrupted\n")
+    handling = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    assert end_of(project, [sys.executable, "-c", code], **handling) == (130, "\ninterrupted\n")
 
 
 def test_a_program_that_ignores_ctrl_c_still_ignores_it(project):
@@ -134,5 +134,5 @@ def test_a_program_that_ignores_ctrl_c_still_ignores_it(project):
 
 def test_importing_the_packages_leaves_signals_alone():
     code = "import signal, stages, tuning; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
-    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    assert end_of(None, [sys.executable, "-c", code], **heeded) == (0, "")
+    handling = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    assert end_of(None, [sys.executable, "-c", code], **handling) == (0, "")

@@ -22,7 +22,7 @@ FAR = 1 << 30  # the byte to lock on Windows, where a locked byte can't be read:
 
 @contextlib.contextmanager
 def sole_writer(*paths: Path) -> Iterator[None]:
-    """Be the only process that writes these files, until the block ends or the process dies, however it dies.
+    """Be the only process that writes these files, until the block ends or the process dies in any way.
 
     A small file beside each one is locked, and removed at the end; a process that was killed leaves it, but unlocked.
     Devices, pipes, and files in file systems without locks are not locked.

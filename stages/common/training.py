@@ -126,8 +126,8 @@ class StopOnSignal(Callback):
         self.group, self.received, self.dvc = group, False, DVCWatch()
 
     def __enter__(self) -> "StopOnSignal":
-        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        self.handlers = {number: signal.signal(number, self._receive) for number in heeded}
+        handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self.handlers = {number: signal.signal(number, self._receive) for number in handled}
         return self
 
     def __exit__(self, *error: object) -> None:
