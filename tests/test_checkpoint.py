@@ -285,7 +285,7 @@ def test_a_checkpoint_that_cannot_be_of_this_run_is_refused_with_the_reason(chec
     rewritten(checkpoint, **changes)
     with pytest.raises(InputError) as error:
         load(checkpoint)
-    expected = f"no checkpoint of this run: {reason}" if reason else "not a charrnn file, or is damaged"
+    expected = f"not a checkpoint of this run: {reason}" if reason else "not a charrnn file, or is damaged"
     assert str(error.value).startswith(f"{checkpoint} is {expected}")
     assert str(error.value).isprintable() and len(str(error.value)) < len(str(checkpoint)) + 400
 
