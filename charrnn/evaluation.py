@@ -101,9 +101,9 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
     require_text(ids, network.num_ids, TEXT)
     loss, correct, num_windows = np.zeros(window_size), np.zeros(window_size), 0
     at_once = max(1, _positions_at_once(network) // window_size)
-    every = windows(ids, window_size, stride=1)
-    runs = context_runs(len(every), window_size, network.output_dim)
-    pairs = chain.from_iterable(batches(every[run], at_once) for run in runs)
+    all_windows = windows(ids, window_size, stride=1)
+    runs = context_runs(len(all_windows), window_size, network.output_dim)
+    pairs = chain.from_iterable(batches(all_windows[run], at_once) for run in runs)
     for losses, hits in _scores(_predictions(network, pairs, slice(None), carry_state=False)):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
@@ -116,8 +116,8 @@ def context_runs(num_windows: int, window_size: int, V: int) -> list[slice]:
 
     In consecutive windows, all positions meet nearly the same characters, so the curve shows the effect of context and
     not which characters happen to be at a position. (Windows a fixed stride apart give a curve with that period.) The
-    runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer where V,
-    the size of the vocabulary, would make them take minutes.
+    runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer if a
+    large vocabulary, of size V, would make this take minutes.
     """
     wanted = min(8 * num_windows, LOGITS_OF_CURVE // V) // window_size
     length = min(max(wanted // 2, window_size), 10 * window_size)

@@ -86,7 +86,7 @@ def test_a_long_text_is_checked_to_its_end_chunk_by_chunk(monkeypatch):
             require_ids(ids, V, "text")
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is in memory")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux reports what is in memory")
 def test_little_of_a_mapped_text_is_in_memory_while_it_is_checked(tmp_path, monkeypatch):
     module, left = import_module("charrnn.preprocessing.ids"), []
     release = module.release

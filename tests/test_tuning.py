@@ -410,7 +410,7 @@ def test_the_report_has_all_plots_and_loads_nothing(searched):
         ("--top 0 --storage sqlite:///\udce9.db", "the storage is 'sqlite:///\\udce9.db'; it must be a URL such as"),
         ("--top 0 --storage sqlite:///no/folder/study.db", "sqlite:///no/folder/study.db: unable to open database"),
         ("--top 0 --storage oracle://x", "oracle://x needs oracledb, which is not installed"),
-        ("", "experiments need a Git and DVC repository with a commit, or --top 0: "),
+        ("", "experiments need a Git and DVC repository with a commit; --top 0 makes none: "),
     ],
 )
 def test_what_cannot_work_ends_with_one_line_and_leaves_nothing(project, monkeypatch, capsys, flags, words):

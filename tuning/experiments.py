@@ -38,7 +38,7 @@ def _answer(*command: str) -> str:
     ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
     if ended.returncode:
         reason = shown((ended.stderr.strip().splitlines() or ["no reason given"])[-1])
-        raise InputError(f"experiments need a Git and DVC repository with a commit, or --top 0: {reason}")
+        raise InputError(f"experiments need a Git and DVC repository with a commit; --top 0 makes none: {reason}")
     return ended.stdout.rstrip("\n")
 
 

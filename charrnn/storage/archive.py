@@ -48,7 +48,7 @@ def write_archive(
 def read_archive(
     path: str | Path, form: int, other_forms: Mapping[int, str] = MappingProxyType({})
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays, which are read-only; errors describe other formats as in `other_forms`.
+    """The description and the arrays, which are read-only; `other_forms` describes other formats in errors.
 
     Raises
     ------

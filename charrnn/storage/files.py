@@ -28,7 +28,7 @@ def open_regular(path: str | Path) -> BufferedReader:
     Raises
     ------
     InputError
-        If it is a pipe, whose writer it would wait for, or anything else that has no size.
+        If it is a pipe or a device. (Opening a pipe does not wait for its writer.)
     OSError
         If it is a folder or can't be opened.
     """
@@ -40,7 +40,7 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def require_writable(path: str | Path) -> None:
-    """Create the folder of `path` if it is missing.
+    """Check that a file can be written, and create its folder if it is missing.
 
     Raises
     ------
