@@ -75,7 +75,7 @@ def logits_and_targets(
     Raises
     ------
     InputError
-        As in `evaluate`; before the first batch is asked for.
+        As in `evaluate`, when the function is called.
     """
     require_text(ids, network.num_ids, TEXT)
     if len(ids) < 2:

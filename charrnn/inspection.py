@@ -1,4 +1,4 @@
-"""Look into a trained network while it reads a text: its surprise, its states and gates, and what it looks back at.
+"""Look into a trained network while it reads a text: its surprise, its states and gates, and its use of context.
 
 Every function takes arrays and returns arrays, for a report or a notebook. A text is read as one sequence from a zero
 state. Memory grows with its length, so choose a passage of some ten thousand characters.

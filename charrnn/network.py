@@ -201,8 +201,8 @@ class Network:
         The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
         them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
         is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
-        call overwrites the logits. The caller limits BLAS, which would take longer than a small step. The function
-        raises InputError if the network does not know an id.
+        call overwrites the logits. The function raises InputError if the network does not know an id. It does not limit
+        BLAS, which would take longer than a small step; the caller must.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)

@@ -27,7 +27,7 @@ UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is the 
 BUSY = {429, *range(500, 600)}  # statuses of temporary failures
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 NO_HTML = "it is an HTML page; a corpus must be plain text"
-HTML_WITHIN = 1000  # bytes at the beginning of a page
+HTML_WITHIN = 1000  # bytes at the beginning of a page that are searched
 
 T = TypeVar("T")
 
