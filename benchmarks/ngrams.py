@@ -121,8 +121,8 @@ def context_curve(losses: np.ndarray, window_size: int, V: int) -> np.ndarray:
     """
     curves = []
     for row in losses:
-        cuts = windows(row, window_size - 1, stride=1)
-        curves.append(np.mean([cuts[run].mean(axis=0) for run in context_runs(len(cuts), window_size, V)], axis=0))
+        every = windows(row, window_size - 1, stride=1)
+        curves.append(np.mean([every[run].mean(axis=0) for run in context_runs(len(every), window_size, V)], axis=0))
     return np.array([curves[min(position, len(curves) - 1)][position] for position in range(window_size)])
 
 

@@ -101,9 +101,9 @@ def context_curve(network: Network, ids: Array, window_size: int) -> dict[str, A
     require_text(ids, network.num_ids, TEXT)
     loss, correct, num_windows = np.zeros(window_size), np.zeros(window_size), 0
     at_once = max(1, _positions_at_once(network) // window_size)
-    all_windows = windows(ids, window_size, stride=1)
-    runs = context_runs(len(all_windows), window_size, network.output_dim)
-    pairs = chain.from_iterable(batches(all_windows[run], at_once) for run in runs)
+    every = windows(ids, window_size, stride=1)
+    runs = context_runs(len(every), window_size, network.output_dim)
+    pairs = chain.from_iterable(batches(every[run], at_once) for run in runs)
     for losses, hits in _scores(_predictions(network, pairs, slice(None), carry_state=False)):
         loss += losses.sum(axis=1, dtype=np.float64)
         correct += hits.sum(axis=1)
