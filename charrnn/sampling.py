@@ -127,13 +127,13 @@ def _draw_without_end(
 def _read(network: Network, ids: np.ndarray) -> tuple[np.ndarray, HiddenState]:
     """The logits (1, V) after reading the ids (T,), and the hidden state. Memory does not grow with T."""
     length = max(1, min(READ_AT_ONCE, LOGITS_AT_ONCE // network.output_dim))
-    logits, state = _read_chunk(network, ids[:length], None)
+    logits, state = _read_piece(network, ids[:length], None)
     for start in range(length, len(ids), length):
-        logits, state = _read_chunk(network, ids[start : start + length], state)
+        logits, state = _read_piece(network, ids[start : start + length], state)
     return logits, state
 
 
-def _read_chunk(network: Network, ids: np.ndarray, state: HiddenState | None) -> tuple[np.ndarray, HiddenState]:
+def _read_piece(network: Network, ids: np.ndarray, state: HiddenState | None) -> tuple[np.ndarray, HiddenState]:
     buffers = network.allocate(len(ids), 1)
     return network.forward(ids[:, None], buffers, state)[-1].copy(), network.final_state(buffers)
 

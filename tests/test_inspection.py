@@ -120,7 +120,7 @@ def test_a_probe_is_fitted_on_the_first_half_and_measured_on_the_second(rng):
     np.testing.assert_array_equal(linear_probe(states, other).values, probe.values)
 
 
-def test_a_probe_of_a_constant_finds_nothing():
+def test_a_probe_of_what_never_changes_finds_nothing():
     assert linear_probe(np.zeros((10, 3)), np.arange(10.0)).correlation == 0
     assert linear_probe(np.arange(30.0).reshape(10, 3), np.ones(10)).correlation == 0
 
