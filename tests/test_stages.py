@@ -168,7 +168,7 @@ def test_evaluate_warns_of_a_model_that_predicts_worse_than_guessing(project):
         ended = call(project, "evaluate", *flags)
         assert ended.returncode == 0
         assert "worse than guessing: its loss is 7" in ended.stderr
-        assert f"equal probabilities for all {V} characters have {log(V):.4f}" in ended.stderr
+        assert f"equal probabilities for all {V} characters give {log(V):.4f}" in ended.stderr
         assert re.search(r"perplexity 1?[.\d]+e\+\d{3}, ", ended.stdout)
 
 
