@@ -1,22 +1,22 @@
-"""BLAS on one thread: its threads wait for each other, for a long time if other programs keep the cores busy."""
+"""Limit BLAS to one thread: several wait for each other, for a long time if other programs keep the cores busy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
 
-import numpy as np  # noqa: F401 (loads the BLAS that is looked for next)
+import numpy as np  # noqa: F401 (loads the BLAS that the controller then finds)
 from threadpoolctl import ThreadpoolController
 
 POOLS = ThreadpoolController().select(user_api="blas").lib_controllers  # empty if threadpoolctl does not know this BLAS
-BLOCK = 128  # items of an iterator; entering the context takes 5 µs, a character 7 µs or more
+BLOCK = 128  # items computed at a time; entering the context takes 5 µs, sampling a character 7 µs or more
 
 Item = TypeVar("Item")
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """A context in which BLAS uses one thread; also a decorator of functions, but not of generators."""
+    """A context manager that limits BLAS to one thread; also a decorator for functions, but not for generators."""
     before = [pool.num_threads for pool in POOLS]
     for pool in POOLS:
         pool.set_num_threads(1)
@@ -28,7 +28,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def on_one_blas_thread(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield these items, which are computed on one BLAS thread, a block at a time; the caller's code is not limited."""
+    """Yield the items, computed a block at a time on one BLAS thread; the caller's own code is not limited."""
 
     @one_blas_thread()
     def next_block() -> list[Item]:

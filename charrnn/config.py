@@ -56,7 +56,7 @@ class Setting:
         return parsed
 
     def _faulty(self, value: object) -> object:
-        """A value without the items that are allowed, because one of those may be a URL with a password."""
+        """The value to show in an error: of a list, only the wrong items, as others may be URLs with a password."""
         if isinstance(self.default, list) and isinstance(value, list):
             return [item for item in value if not (isinstance(item, str) and item)]
         return value

@@ -40,8 +40,8 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1; with several
-        workers, in all of them.
+        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `num_streams` is below 1. With several
+        workers, all of them raise it.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def logits_and_targets(
     Raises
     ------
     InputError
-        As in `evaluate`, at once.
+        As in `evaluate`, when the function is called.
     """
     require_text(ids, network.num_ids, TEXT)
     if len(ids) < 2:
@@ -123,8 +123,8 @@ def context_runs(num_windows: int, window_size: int, V: int) -> list[slice]:
 
     In consecutive windows, all positions meet nearly the same characters, so the curve shows the effect of context and
     not which characters happen to be at a position. (Windows a fixed stride apart give a curve with that period.) The
-    runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer where V,
-    the size of the vocabulary, would make them take minutes.
+    runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer if a
+    large vocabulary, of size V, would make this take minutes.
     """
     wanted = min(8 * num_windows, LOGITS_OF_CURVE // V) // window_size
     length = min(max(wanted // 2, window_size), 10 * window_size)

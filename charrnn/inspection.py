@@ -1,4 +1,4 @@
-"""Look into a trained network while it reads a text: its surprise, its states and gates, and what it looks back at.
+"""Look into a trained network while it reads a text: its surprise, its states and gates, and its use of context.
 
 Every function takes arrays and returns arrays, for a report or a notebook. A text is read as one sequence from a zero
 state. Memory grows with its length, so choose a passage of some ten thousand characters.
@@ -140,7 +140,7 @@ def time_constants(gate: Array) -> Array:
 
 
 def connectivity(network: Network, ids: Array, positions: Array, context: int) -> Array:
-    """How much each earlier character moves the most probable prediction (Madsen 2019, doi 10.23915/distill.00016).
+    """How much each earlier character affects the most probable prediction (Madsen 2019, doi 10.23915/distill.00016).
 
     For the prediction after `ids[t]`, it is the norm of the gradient of its largest logit with respect to the embedding
     of each of the last `context` characters, which the network reads from a zero state. `network.gradient` is
@@ -151,7 +151,7 @@ def connectivity(network: Network, ids: Array, positions: Array, context: int) -
     ids
         (n,) the text.
     positions
-        (m,) the places t, each at least context - 1.
+        (m,) the positions t, each at least context - 1.
 
     Returns
     -------
@@ -161,11 +161,11 @@ def connectivity(network: Network, ids: Array, positions: Array, context: int) -
     Raises
     ------
     InputError
-        If the first layer is not an Embedding, a place has too little text before it, or ids are unknown.
+        If the first layer is not an Embedding, a position is out of range, or the network does not know an id.
     """
     require_ids(ids, network.input_dim, "ids")
     if not isinstance(network.layers[0], Embedding):
-        raise InputError(f"the first layer is {network.layers[0]}; to look back at characters, it must be an Embedding")
+        raise InputError(f"the first layer is {network.layers[0]}; for connectivity, it must be an Embedding")
     if positions.min() < context - 1 or positions.max() >= len(ids):
         raise InputError(
             f"positions range from {positions.min()} to {positions.max()}; with {context} characters of context in a "

@@ -23,7 +23,7 @@ SLOTS = 1 << 20  # size of a table that quickly rules out most hashes
 
 def copied(sample: np.ndarray, source: np.ndarray, n: int) -> np.ndarray:
     """Whether each passage of n ids in `sample` occurs in `source`: (len(sample) - n + 1,) bool."""
-    # A random number for each id of the sample; the last one is for all larger ids, which occur in the source alone.
+    # A random number for each id of the sample; the last one is for all larger ids, which occur only in the source.
     values = np.random.default_rng(0).integers(2**64, size=int(sample.max()) + 2, dtype=np.uint64)
     sample_hashes = _hashes(values, sample, n)
     wanted = np.unique(sample_hashes)

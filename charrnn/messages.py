@@ -1,4 +1,4 @@
-"""How messages show foreign text, such as a file's content or a server's reply, numbers of things, and figures.
+"""Format values for messages: foreign text, such as a file's content or a server's reply, counts, and figures.
 
 Foreign text may be long and may contain control characters that change a terminal's colours or hide other text.
 """
@@ -31,7 +31,7 @@ def quoted(value: object) -> str:
 
 
 def counted(n: float, noun: str) -> str:
-    """A number of things in words: "1 batch", "2,000 batches".
+    """A count with its noun in the singular or plural.
 
     >>> counted(1, "character"), counted(2000, "batch")
     ('1 character', '2,000 batches')
@@ -41,7 +41,7 @@ def counted(n: float, noun: str) -> str:
 
 
 def figure(value: float, decimals: int = 4) -> str:
-    """A loss or another figure with some decimals, but at most six significant digits.
+    """A loss or another figure with this many decimals, but at most six significant digits.
 
     >>> figure(1.81559), figure(7281.123)
     ('1.8156', '7281.12')

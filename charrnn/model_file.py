@@ -61,8 +61,8 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     ------
     InputError
         If the file is not a model file, is damaged, has another format version or parameters that are not finite, or
-        contains an unknown layer or layers that do not make a model. What is returned can evaluate, predict and
-        generate.
+        contains an unknown layer or layers that do not make a model. The model that is returned can evaluate,
+        predict and generate.
     OSError
         If it can't be read.
     """
@@ -122,7 +122,7 @@ def _describe(layer: Any) -> dict[str, Any]:
 def _layer(description: dict[str, Any], known: Mapping[str, type[Layer]]) -> Layer:
     name, settings = description["class"], {key: value for key, value in description.items() if key != "class"}
     if name not in known:
-        raise InputError(f"unknown layer {quoted(name)}; known are {', '.join(known)}")
+        raise InputError(f"unknown layer {quoted(name)}; it must be one of {', '.join(known)}")
     for field in fields(cast(Any, known[name])):
         if callable(field.default) and field.name in settings:
             raise InputError(f"{name}: {field.name} is {quoted(settings[field.name])}; a file can't store it")

@@ -201,8 +201,8 @@ class Network:
         The ids are (B,), or an integer if B is 1. Sequences start from `state`, which may have a single row for all of
         them; the function keeps its own copy and updates it. What the layers before the first one with a state compute
         is looked up in a table over all ids, so the parameters must not change while the function is in use. The next
-        call overwrites the logits. To limit BLAS in each step would take longer than a small step: the caller does it.
-        The function raises InputError if the network does not know an id.
+        call overwrites the logits. The function raises InputError if the network does not know an id. It does not limit
+        BLAS, which would take longer than a small step; the caller must.
         """
         table, first = self._table_of_ids()
         looked_up = y = np.empty((*table.shape[:-1], B), table.dtype)
@@ -256,7 +256,7 @@ class Network:
 def _require_step(ids: Any, B: int, V: int) -> None:
     """Raise InputError unless the ids of a step are (B,) integers in 0 … V-1, or a single one if B is 1."""
     if type(ids) is np.ndarray and ids.shape == (B,) and ids.dtype.kind in "iu":
-        values = ids.tolist()  # of a few numbers, Python finds the least and the greatest sooner than NumPy
+        values = ids.tolist()  # for a few numbers, Python's min and max are faster than NumPy's
         if min(values) >= 0 and max(values) < V:
             return
     ids = np.atleast_1d(ids)

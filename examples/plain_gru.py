@@ -161,5 +161,5 @@ def main():
 
 
 if __name__ == "__main__":
-    with threadpool_limits(1, user_api="blas"):  # several would wait for each other if other programs are busy
+    with threadpool_limits(1, user_api="blas"):  # several would wait for each other while other programs are busy
         main()

@@ -4,5 +4,5 @@ import sys
 
 from stages.common.interrupts import end_on_ctrl_c
 
-if sys.argv[:1] == ["-m"]:  # Python has not found the program yet, which this package is imported for
+if sys.argv[:1] == ["-m"]:  # Python imports this package before it knows which stage to run
     end_on_ctrl_c()

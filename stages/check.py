@@ -1,13 +1,13 @@
-"""Stage 3, check: refuse now what a later stage would refuse after hours of training.
+"""Stage 3, check: find errors now that would stop a later stage after hours of training.
 
-It depends on the whole params.yaml, so a misspelt hyperparameter ends the pipeline too.
+It depends on the whole params.yaml, so it also finds misspelt hyperparameters.
 """
 
 from collections.abc import Mapping
 
 from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
-from charrnn.messages import quoted
+from charrnn.messages import counted, quoted
 from charrnn.preprocessing import TextVectorizer
 from charrnn.storage.files import atomic_write
 from stages.common import flags
@@ -15,7 +15,7 @@ from stages.common.params import PARAMS_FILE, config_from, load_params
 from stages.common.prepared import read_prepared
 from stages.common.program import run
 
-PARAMS: tuple[str, ...] = ()  # all of them, but from params.yaml only
+PARAMS: tuple[str, ...] = ()  # no flags: it reads all of them from params.yaml
 PATHS = ("data_dir",)
 LONGEST_EXAMPLE = 10  # characters
 
@@ -25,7 +25,7 @@ def main() -> None:
     params, prepared = load_params(), read_prepared(paths)
     texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
 
-    config_from(params, TrainingConfig)  # values may contradict each other
+    config_from(params, TrainingConfig)  # raises an error if values contradict each other
     require_longer_than_window(params, {part: len(ids) for part, ids in texts.items()})
     example = prepared.vectorizer.decode(texts["train"][:LONGEST_EXAMPLE])
     require_known_start(params, prepared.vectorizer, example)
@@ -41,8 +41,8 @@ def require_longer_than_window(params: Mapping[str, Value], sizes: Mapping[str, 
     for part, size in sizes.items():
         if size <= params["window_size"]:
             raise InputError(
-                f"window_size is {params['window_size']}; the {part} text has {size} characters, and it must be below "
-                "that: make it smaller or use a longer text"
+                f"window_size is {params['window_size']}; it must be below the length of the {part} text, "
+                f"{counted(size, 'character')}: lower it or use a longer text"
             )
 
 

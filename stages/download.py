@@ -55,12 +55,12 @@ def _say(message: str) -> None:
 
 
 def _hint(sources: Sequence[str]) -> str:
-    """What may help if a path in `sources` is missing only in DVC's temporary folder."""
+    """A hint if a path in `sources` may be missing only in DVC's temporary folder."""
     in_temporary_folder = f"/{TEMPORARY.as_posix()}/" in Path.cwd().as_posix()
     relative = [source for source in sources if "://" not in source and not os.path.isabs(source)]
     if not in_temporary_folder or all(map(os.path.exists, relative)):
         return ""
-    return "; with --temp or --queue, a text in the project is seen only if it is tracked or its path is absolute"
+    return "; with --temp or --queue, Git must track a text in the project, or its path must be absolute"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from stages.common.trained import load_trained, read_same_text
 PARAMS = ("window_size", "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 SAMPLE_SIZE = 20_000  # characters
-LOGITS_OF_SAMPLE = 10**8  # a larger vocabulary than 5,000 gets a shorter sample, or it would take minutes
+LOGITS_OF_SAMPLE = 10**8  # above a vocabulary of 5,000, the sample is shorter, or it would take minutes
 PASSAGES = (10, 20, 40)  # characters
 
 

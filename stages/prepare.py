@@ -22,7 +22,7 @@ def main() -> None:
         with made_by_earlier_stages():
             about, vectorizer = describe(paths.raw)
         sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **params)))
-        paths.vocabulary.unlink(missing_ok=True)  # it never lies beside ids that it does not belong to
+        paths.vocabulary.unlink(missing_ok=True)  # so that it never stands beside the ids of another text
         hashes = vectorize(paths.raw, vectorizer, [(paths.part(name), size) for name, size in sizes.items()])
         data = {"corpus_sha256": about["sha256"], **params}
         write_vocabulary(paths.vocabulary, vectorizer, data, dict(zip(sizes, hashes)))

@@ -114,8 +114,8 @@ def printed_by(folder, stage, *flags):
 def begin(folder, *flags, shown="epoch 1/", before=(), environment=ENVIRONMENT):
     """Start training, perhaps with another command before it, and yield the process once it prints such a line.
 
-    It is in a session of its own, as in a terminal, and heeds SIGINT, which what runs in the background may ignore.
-    Whatever of it still runs in the end is killed.
+    It is in a session of its own, as in a terminal, and handles SIGINT, which background processes may ignore.
+    Whatever still runs at the end is killed.
     """
     process = subprocess.Popen(
         [*before, *command("train", *flags)],
@@ -187,7 +187,7 @@ def remove(name):
 
 
 def rewrite(name, edit):
-    """A change to a folder: with other content of this file."""
+    """A change to a folder: edit the content of this file."""
 
     def change(folder):
         (folder / name).write_bytes(edit((folder / name).read_bytes()))
@@ -203,7 +203,7 @@ def change_param(name, value):
 
 
 def replace_part(folder, part, content):
-    """A change to a folder: with other content of a file of ids, which vocabulary.json takes for that of `prepare`."""
+    """Replace a file of ids, and its hash in vocabulary.json, so that it seems to come from `prepare`."""
     (folder / f"data/processed/{part}.npy").write_bytes(content)
     path = folder / "data/processed/vocabulary.json"
     about = json.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Every product of ours runs on one BLAS thread, and the caller's own code on as many as before."""
+"""Our matrix products run on one BLAS thread, and the caller's own code on as many as before."""
 
 import numpy as np
 import pytest

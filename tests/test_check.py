@@ -1,4 +1,4 @@
-"""The stage check: what a later stage would refuse is refused before training, in one line that says what to do."""
+"""The stage check: it refuses before training what a later stage would refuse, in one line that says what to do."""
 
 import re
 
@@ -38,8 +38,8 @@ def test_a_window_must_fit_into_each_text(project, size, part):
     sizes = [int(number.replace(",", "")) for number in re.findall(r"[\d,]+(?= for)", printed_by(project, "prepare"))]
     size = sizes[["train", "validation", "test"].index(part)]
     assert refused(project, window_size=size, stride=1) == (
-        f"error: window_size is {size}; the {part} text has {size} characters, and it must be below that: make it "
-        "smaller or use a longer text"
+        f"error: window_size is {size}; it must be below the length of the {part} text, {size:,} characters: "
+        "lower it or use a longer text"
     )
     change_param("window_size", size - 1)(project)
     assert call(project, "check").returncode == 0
@@ -61,7 +61,7 @@ def test_values_must_not_contradict_each_other(project):
     ("name", "message"),
     [
         ("hiden_dim", "'hiden_dim' is not a hyperparameter; did you mean hidden_dim?"),
-        ("xyz", "'xyz' is not a hyperparameter; known are data_url, "),
+        ("xyz", "'xyz' is not a hyperparameter; it must be one of data_url, "),
     ],
 )
 def test_every_name_must_be_a_hyperparameter(project, name, message):

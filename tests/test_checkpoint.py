@@ -84,7 +84,7 @@ def test_training_killed_after_any_batch_or_epoch_ends_as_if_it_had_not_been(tmp
     assert num_events >= 2 * 6
 
 
-def test_seconds_go_on_from_those_before_the_kill(tmp_path):
+def test_seconds_include_those_before_the_kill(tmp_path):
     path, seen = tmp_path / "checkpoint", []
 
     def fit(callback):
@@ -116,7 +116,7 @@ def test_training_killed_again_and_again_gets_done(tmp_path):
 
 
 def load(path, run=RUN):
-    """What the checkpoint of the fixture, or another one of such a training, holds."""
+    """Load the fixture's checkpoint, or another one of the same training."""
     (model, rng), config = new_model(), TrainingConfig(batch_size=5, window_size=10, stride=10, carry_state=True)
     return load_checkpoint(path, run, fresh_state(model, TEXT, config, rng=rng), rng)
 
@@ -263,17 +263,17 @@ F4 = np.float32
         ({"now/total_loss": float("nan")}, "total_loss is nan; it must be a finite number"),
         ({"now/total_norm": []}, "total_norm is []; it must be a finite number"),
         ({"now/seconds": "1 s"}, "seconds is '1 s'; it must be a finite number"),
-        ({"now/samples": "x"}, "samples is 'x'; it must be a list of 0"),
-        ({"now/samples": [[1, 2]]}, "samples.0.1 is 2; it must be of the type of ''"),
+        ({"now/samples": "x"}, "samples is 'x'; it must be a list of length 0"),
+        ({"now/samples": [[1, 2]]}, "samples.0.1 is 2; it must have the type of ''"),
         ({"now/samples": [["1", "text"]]}, "samples.0.0 is '1'; it must be an integer of at least 0"),
-        ({"now/history": "x"}, "history is 'x'; it must be a list of 1"),
-        ({"now/history": {"a": 1}}, "history is {'a': 1}; it must be a list of 1"),
+        ({"now/history": "x"}, "history is 'x'; it must be a list of length 1"),
+        ({"now/history": {"a": 1}}, "history is {'a': 1}; it must be a list of length 1"),
         ({"now/history": [3]}, "history.1 has 3; it must have ['epoch', 'train_loss',"),
         ({"now/history": [{"epoch": 1}]}, "history.1 has ['epoch']; it must have ['epoch', 'train_loss',"),
         ({"now/history/0/validation_loss": "low"}, "history.1.validation_loss is 'low'; it must be a finite number"),
         ({"now/history/0/epoch": 2}, "history.1.epoch is 2; it must be 1"),
-        ({"now/rng_state": {}}, "rng_state is {}, which its generator does not accept"),
-        ({"now/rng_state": 3}, "rng_state is 3, which its generator does not accept"),
+        ({"now/rng_state": {}}, "rng_state is {}, which the generator does not accept"),
+        ({"now/rng_state": 3}, "rng_state is 3, which the generator does not accept"),
         ({"now/rng_state/bit_generator": "MT19937"}, "rng_state is {'bit_generator': 'MT19937', 'state': {'state': "),
         ({"now/rng_state/state/state": "x"}, "rng_state is {'bit_generator': 'PCG64', 'state': {'state': 'x', "),
         ({"now/rng_state/state/inc": None}, "rng_state is {'bit_generator': 'PCG64', 'state': {'state': "),
@@ -281,11 +281,11 @@ F4 = np.float32
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_a_checkpoint_that_can_not_be_of_this_run_is_refused_by_what_is_wrong(checkpoint, changes, reason):
+def test_a_checkpoint_that_cannot_be_of_this_run_is_refused_with_the_reason(checkpoint, changes, reason):
     rewritten(checkpoint, **changes)
     with pytest.raises(InputError) as error:
         load(checkpoint)
-    expected = f"no checkpoint of this run: {reason}" if reason else "not a charrnn file, or is damaged"
+    expected = f"not a checkpoint of this run: {reason}" if reason else "not a charrnn file, or is damaged"
     assert str(error.value).startswith(f"{checkpoint} is {expected}")
     assert str(error.value).isprintable() and len(str(error.value)) < len(str(checkpoint)) + 400
 
@@ -307,7 +307,7 @@ def test_training_refuses_a_state_of_another_run(checkpoint):
 
 
 def own_state(**changes):
-    """The state of an optimizer of one's own."""
+    """The state of a custom optimizer."""
     values = dict(count=3, low=-3, rate=0.5, seen=False, name="x", none=None, pair=[1.0, np.zeros(2)], by_name={"a": 1})
     return SimpleNamespace(**values | changes)
 
@@ -331,16 +331,16 @@ def test_the_state_of_an_optimizer_may_hold_all_kinds_of_values(checkpoint, chan
         (dict(count=-1), "count is -1; it must be an integer of at least 0"),
         (dict(low="-3"), "low is '-3'; it must be an integer"),
         (dict(rate=float("inf")), "rate is inf; it must be a finite number"),
-        (dict(seen=1), "seen is 1; it must be of the type of False"),
-        (dict(name=None), "name is None; it must be of the type of 'x'"),
-        (dict(none=0), "none is 0; it must be of the type of None"),
-        (dict(pair=[1.0]), "pair is [1.0]; it must be a list of 2"),
+        (dict(seen=1), "seen is 1; it must have the type of False"),
+        (dict(name=None), "name is None; it must have the type of 'x'"),
+        (dict(none=0), "none is 0; it must have the type of None"),
+        (dict(pair=[1.0]), "pair is [1.0]; it must be a list of length 2"),
         (dict(pair=[1.0, np.zeros(3)]), "pair.1 is float64 (3,); it must be float64 (2,)"),
         (dict(by_name={"b": 1}), "by_name has ['b']; it must have ['a']"),
         (dict(by_name={"a": 0.5}), "by_name.a is 0.5; it must be an integer of at least 0"),
     ],
 )
-def test_what_can_not_be_the_state_of_an_optimizer_is_refused(checkpoint, changes, message):
+def test_an_impossible_optimizer_state_is_refused(checkpoint, changes, message):
     fresh, (_, rng) = load(checkpoint), new_model()
     fresh.optimizer_state, state = own_state(), replace(fresh, optimizer_state=own_state(**changes))
     with pytest.raises(InputError) as error:
@@ -374,7 +374,7 @@ def spoiled(value, rng):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_fuzz(checkpoint):
-    """A checkpoint with arbitrary values and right checksums is refused in one line, or training goes on from it."""
+    """A checkpoint with arbitrary values and right checksums is refused in one line, or training resumes from it."""
     rng, refused = random.Random(5), 0
     description, arrays = read_archive(checkpoint, FORMAT)
     del description["format"]

@@ -127,7 +127,7 @@ def test_what_is_no_list_of_texts_is_refused(value):
 
 
 def test_only_the_faulty_items_of_a_list_are_shown():
-    """Another one may be a URL with a password."""
+    """A valid one may be a URL with a password."""
     assert refusal(TEXTS.parse, ["http://me:secret@host", "", 1]) == f"texts is ['', 1]; it must be {TEXTS.allowed}"
 
 
@@ -158,7 +158,7 @@ def test_no_setting_is_declared_twice():
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_config_objects_can_not_be_changed_and_are_equal_by_value(config):
+def test_config_objects_cannot_be_changed_and_are_equal_by_value(config):
     assert config() == config() and hash(config()) == hash(config())
     with pytest.raises(FrozenInstanceError):
         setattr(config(), next(iter(settings(config))), 1)

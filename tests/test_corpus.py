@@ -101,7 +101,7 @@ def test_chunks_do_not_change_where_utf8_ends(path, before, broken, after, size)
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 1 << 20])
 @pytest.mark.parametrize("text", ["ab", "\ufeffab", "a\ufeffb"])
-def test_a_byte_order_mark_at_the_beginning_is_no_character(path, text, size):
+def test_a_byte_order_mark_at_the_beginning_is_dropped(path, text, size):
     content = BOM + text.encode()
     path.write_bytes(content)
     with in_chunks(size):
@@ -147,7 +147,7 @@ def test_a_missing_file_is_an_os_error(tmp_path, read):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
-def test_what_is_no_regular_file_is_no_corpus(tmp_path):
+def test_only_a_regular_file_can_be_a_corpus(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     kinds = {"pipe": "a pipe", "/dev/zero": "a device", ".": "a folder"}
     for name, kind in kinds.items():
@@ -158,7 +158,7 @@ def test_what_is_no_regular_file_is_no_corpus(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="a Linux file that can be opened but not read")
 @pytest.mark.parametrize(("name", "shown"), [(None, "/proc/self/mem"), ("the text", "the text")])
-def test_a_file_that_can_not_be_read_is_named(name, shown):
+def test_a_file_that_cannot_be_read_is_named(name, shown):
     with pytest.raises(OSError) as caught:
         list(read_text("/proc/self/mem", name))
     assert caught.value.filename == shown
@@ -220,7 +220,7 @@ def test_a_text_that_has_changed_since_it_was_counted_is_refused(tmp_path, lengt
         vectorize(text, TextVectorizer("abc"), [(tmp_path / "part.npy", length)])
 
 
-def test_a_text_that_can_not_be_vectorized_leaves_the_old_part(tmp_path):
+def test_a_text_that_cannot_be_vectorized_leaves_the_old_part(tmp_path):
     text, part = tmp_path / "text.txt", tmp_path / "part.npy"
     text.write_text("abcabcx")
     part.write_bytes(b"old")

@@ -1,4 +1,4 @@
-"""Credentials in a URL: none is shown, wherever it stands and however an error quotes it."""
+"""Credentials in a URL: none is shown, wherever it is and however an error quotes it."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_no_password_is_in_an_error(password, token):
         assert "SECRET" not in without_credentials(text, source)
 
 
-def test_the_rest_of_an_error_stays():
+def test_the_rest_of_an_error_is_kept():
     source = "http://me:p%20w@host/a?page=4&x=SECRET"
     for text in ("HTTP 404 Not Found at 4a", "host:80 names nothing", "No SECRETS"):
         assert without_credentials(text, source) == text
@@ -73,16 +73,16 @@ def test_a_url_that_is_no_source_is_masked_too():
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40), st.text(max_size=40))
-def test_no_text_is_too_odd(source, text):
+def test_odd_texts_raise_no_error(source, text):
     without_credentials(text + source, source, f"http://{source}")
     assert public(source) == source or ":" in source or "//" in source
 
 
-def test_long_texts_take_no_long_time():
-    """Any that grew with the square of the length would not end."""
+def test_long_texts_do_not_take_long():
+    """If the time grew with the square of the length, this test would not end."""
     for source in ("a" * 10**6, ":" * 10**6, "http://" + "a:@" * 10**5, "/" * 10**6, "http://h?" + "a" * 10**6):
         without_credentials(public(source), "http://me:pw@host")
 
 
-def test_no_part_of_a_secret_is_left_where_another_one_begins_like_it():
+def test_a_secret_that_begins_with_another_one_is_hidden_completely():
     assert without_credentials("it is ab-cd", "http://ab:ab-cd@host") == f"it is {HIDDEN}"

@@ -94,7 +94,7 @@ def contents(folder):
 
 
 def fetch_quietly(sources, destination, **options):
-    """Fetch without any message."""
+    """Fetch; any message fails the test."""
     return fetch(sources, destination, **{"warn": pytest.fail, "announce": pytest.fail, "limits": PATIENT} | options)
 
 
@@ -142,19 +142,19 @@ def test_gzip_that_is_cut_short_is_an_error(web, destination, end):
     body = gzip.compress(TEXT)[:end]
     for length in ({}, {"Content_Length": str(len(body))}):
         url = page(web, body=body, Content_Encoding="gzip", **length)
-        assert reason(url, destination) == "its gzip compression is cut short"
+        assert reason(url, destination) == "its gzip data are incomplete"
 
 
-def test_a_gzip_whose_sum_is_wrong_is_an_error(web, destination):
+def test_a_gzip_whose_checksum_is_wrong_is_an_error(web, destination):
     body = bytearray(gzip.compress(TEXT))
     body[-8] ^= 1
     url = page(web, body=bytes(body), Content_Encoding="x-gzip")
     assert "incorrect data check" in reason(url, destination)
 
 
-def test_another_compression_is_refused_by_its_name(web, destination):
+def test_another_compression_is_refused_by_name(web, destination):
     why = reason(page(web, Content_Encoding="br\x1b[31m"), destination)
-    assert why == r"it is compressed with 'br\x1b[31m'; only gzip is known".replace(r"\\", "\\")
+    assert why == r"it is compressed with 'br\x1b[31m'; only gzip is supported".replace(r"\\", "\\")
 
 
 def test_compression_is_declined_so_that_the_length_is_that_of_the_text(web, destination):
@@ -178,14 +178,14 @@ def test_a_redirect_is_followed(web, destination, status):
     assert web.hits == {"/old": 1, "/page": 1}
 
 
-def test_redirects_in_a_circle_are_given_up(web, destination):
+def test_circular_redirects_are_an_error(web, destination):
     why = reason(page(web, status=302, Location="/page"), destination)
     assert why == "Exceeded 30 redirects."
     assert web.hits == {"/page": 31}
 
 
 @pytest.mark.parametrize("location", ["file:///etc/hostname", "ftp://127.0.0.1/text?token=SECRET"])
-def test_a_redirect_leaves_the_web_nowhere(web, destination, location):
+def test_a_redirect_to_another_scheme_is_an_error(web, destination, location):
     why = reason(page(web, status=302, Location=location), destination)
     assert why.startswith("No connection adapters were found for '") and "SECRET" not in why
 
@@ -203,7 +203,7 @@ def test_the_body_of_a_redirect_is_not_read(web, destination):
 
 
 @pytest.mark.parametrize("status", [201, 203, 204, 206, 299, 300, 304, 302, 399])
-def test_any_other_status_than_200_is_an_error(web, destination, status):
+def test_any_status_but_200_is_an_error(web, destination, status):
     headers = {"Content_Range": "bytes 0-21/100"} if status == 206 else {}
     assert reason(page(web, status=status, **headers), destination).startswith(f"HTTP {status}")
     assert web.hits == {"/page": 1}
@@ -253,13 +253,13 @@ def test_half_a_body_is_an_error(web, destination):
     assert why.count("22 bytes read, 78 more expected") == 1
 
 
-def test_a_body_that_can_not_be_decompressed_is_an_error(web, destination):
+def test_a_body_that_cannot_be_decompressed_is_an_error(web, destination):
     why = reason(page(web, Content_Encoding="gzip"), destination)
-    assert why == "it is no valid gzip: Error -3 while decompressing data: incorrect header check"
+    assert why == "it is not valid gzip: Error -3 while decompressing data: incorrect header check"
 
 
 @pytest.mark.parametrize("length", ["many", "-5", "22, 22", "9" * 5000])
-def test_a_content_length_that_is_no_number_does_no_harm(web, destination, length):
+def test_an_invalid_content_length_is_ignored(web, destination, length):
     url = page(web, Content_Length=length)
     assert fetched(url, destination) == {"source": url, **ABOUT}
 
@@ -285,7 +285,7 @@ def fall_silent(handler):
     ],
     ids=["status", "header", "body", "chunk", "redirect"],
 )
-def test_a_server_that_falls_silent_or_trickles_is_given_up(web, destination, beginning, go_on):
+def test_a_server_that_falls_silent_or_trickles_is_an_error(web, destination, beginning, go_on):
     def answer_slowly(handler):
         with contextlib.suppress(OSError):  # the reader has gone
             handler.wfile.write(beginning)
@@ -299,7 +299,7 @@ def test_a_server_that_falls_silent_or_trickles_is_given_up(web, destination, be
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Each call that the code under test waits for takes 20 s of this clock, which nothing else turns."""
+    """A clock that moves by 20 s whenever the code under test waits for a call, and never otherwise."""
     clock = SimpleNamespace(now=0.0)
 
     def in_background(function):
@@ -321,7 +321,7 @@ def received(watch, *sizes):
         watch.received(size)
 
 
-def test_a_slow_transfer_that_goes_on_is_not_given_up(clock):
+def test_a_slow_but_steady_transfer_is_no_error(clock):
     watch = web_module._Watch(Limits(stall=50, stall_bytes=5, silent=1e9), announce=pytest.fail)
     received(watch, 3, 2, 1, 4, 5, 0, 5)  # 5 bytes in at most 40 s
     with pytest.raises(InputError, match="fewer than 5 bytes arrived in 50 s"):
@@ -389,11 +389,11 @@ def test_a_server_may_ask_for_a_longer_pause(web, destination, slept, status):
         (formatdate(4e9, usegmt=True), None, []),
     ],
 )
-def test_a_server_that_asks_for_too_long_a_pause_is_given_up(web, destination, slept, asked, seconds, pauses):
+def test_a_server_that_asks_for_too_long_a_pause_is_an_error(web, destination, slept, asked, seconds, pauses):
     url = page(web, status=503, Retry_After=asked)
     why = reason(url, destination, limits=Limits(silent=60), announce=lambda message: None)
     assert why.startswith(f"HTTP 503 Service Unavailable; the next try would be in {seconds or ''}")
-    assert why.endswith(" s, and 60 s of waiting is the limit")
+    assert why.endswith(" s, but all pauses together may take at most 60 s")
     assert slept == pauses
 
 
@@ -403,7 +403,7 @@ def test_a_pause_that_makes_no_sense_is_ignored(web, destination, slept, asked):
     assert slept == [0.5, 1.0, 2.0]
 
 
-def test_the_limits_are_those_of_a_patient_person():
+def test_the_default_limits_are_reasonable():
     assert 2 <= LIMITS.tries <= 10
     assert 1 <= LIMITS.silent <= 5 <= LIMITS.connect + 1 <= LIMITS.stall <= LIMITS.pauses <= 120
 
@@ -440,10 +440,10 @@ def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
         ("nowhere.txt", "No such file or directory"),
         ("file:///nowhere.txt", "No such file or directory"),
         ("folder", "it is a folder; a corpus must be a regular file"),
-        ("file://example.org/etc/hostname", "a file URL has no host but localhost"),
-        ("file://localhost:80/etc/hostname", "a file URL has no host but localhost"),
-        ("ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or a path"),
-        ("s3://bucket/text", "s3:// is not supported; a source is an http, https or file URL, or a path"),
+        ("file://example.org/etc/hostname", "the host of a file URL must be empty or localhost"),
+        ("file://localhost:80/etc/hostname", "the host of a file URL must be empty or localhost"),
+        ("ftp://127.0.0.1/text", "ftp:// is not supported; a source must be an http, https or file URL, or a path"),
+        ("s3://bucket/text", "s3:// is not supported; a source must be an http, https or file URL, or a path"),
         ("http://", "No host supplied"),
         pytest.param(
             "/proc/self/mem",
@@ -452,7 +452,7 @@ def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
         ),
     ],
 )
-def test_a_source_that_can_not_be_read_is_named(tmp_path, destination, monkeypatch, source, why):
+def test_a_source_that_cannot_be_read_is_named(tmp_path, destination, monkeypatch, source, why):
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
     assert why in reason(source, destination)
@@ -481,7 +481,7 @@ def test_a_file_url_has_nothing_after_its_path(destination, tmp_path, end):
     (tmp_path / "local.txt").write_bytes(TEXT)
     url = (tmp_path / "local.txt").as_uri() + end
     why = reason(url, destination, shown_as=url[:-1] + "***")
-    assert why == "a file URL has no query or fragment; a ? in a path is %3F, a # is %23"
+    assert why == "a file URL can't have a query or a fragment; write a ? in the path as %3F, a # as %23"
 
 
 @pytest.mark.parametrize(
@@ -578,7 +578,7 @@ def test_a_large_file_is_refused_before_it_is_read(destination, tmp_path, monkey
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
-def test_what_is_no_regular_file_is_refused_before_it_is_opened(destination, tmp_path):
+def test_anything_but_a_regular_file_is_refused_before_it_is_opened(destination, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "socket"))
@@ -616,14 +616,14 @@ def test_every_source_that_failed_is_listed_with_its_reason(web, destination):
     failures = [
         f"'{url}': HTTP 404 Not Found",
         "'nowhere.txt': No such file or directory",
-        "'gopher://hole': gopher:// is not supported; a source is an http, https or file URL, or a path",
+        "'gopher://hole': gopher:// is not supported; a source must be an http, https or file URL, or a path",
     ]
     assert str(caught.value) == f"data_url: no source could be read: {'; '.join(failures)}"
     assert len(warnings) == 2
     assert contents(destination.parent) == before
 
 
-def test_a_destination_that_can_not_be_written_is_not_blamed_on_the_source(tmp_path):
+def test_a_destination_that_cannot_be_written_is_not_blamed_on_the_source(tmp_path):
     source = tmp_path / "local.txt"
     source.write_bytes(TEXT)
     with pytest.raises(OSError):
@@ -632,7 +632,7 @@ def test_a_destination_that_can_not_be_written_is_not_blamed_on_the_source(tmp_p
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
-def test_a_destination_that_is_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_as_destination_does_not_block(tmp_path):
     (tmp_path / "local.txt").write_bytes(TEXT)
     os.mkfifo(tmp_path / "input.txt")
     with pytest.raises(InputError) as caught:
@@ -662,7 +662,7 @@ def test_a_full_disk_is_not_blamed_on_the_source(tmp_path, monkeypatch):
         ("HTTPS_PROXY", "gopher://me:SECRET@127.0.0.1", "the proxy is 'gopher://***@127.0.0.1'"),
     ],
 )
-def test_a_setting_that_can_not_work_is_named_and_the_next_source_tried(
+def test_a_setting_that_cannot_work_is_named_and_the_next_source_tried(
     destination, tmp_path, monkeypatch, name, value, why
 ):
     monkeypatch.setenv(name, value)
@@ -675,7 +675,7 @@ def test_a_setting_that_can_not_work_is_named_and_the_next_source_tried(
 
 
 def test_the_file_of_certificates_is_named(destination, tmp_path, monkeypatch):
-    """A server that is none of TLS is enough to fail in reading the certificates."""
+    """Reading the certificates fails first, so the server need not speak TLS."""
     bundle = tmp_path / "not.pem"
     bundle.write_text("no certificate")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
@@ -723,7 +723,7 @@ def test_a_server_that_repeats_the_password_gives_nothing_away(web, destination)
     assert why == "HTTP 404 No *** and no *** at http://***@127.0.0.1/page?token=*** here"
 
 
-def test_a_password_may_stand_in_the_file_that_netrc_names(web, destination):
+def test_a_password_may_be_in_the_file_that_netrc_names(web, destination):
     Path(os.environ["NETRC"]).write_text("machine 127.0.0.1 login me password SECRET\n")
     sent = []
     web.pages["/page"] = lambda handler: (sent.append(handler.headers["Authorization"]), answer(handler))
@@ -744,7 +744,7 @@ def test_the_stage_says_how_to_get_the_first_source_later(tmp_path):
 
 @pytest.mark.parametrize("folder", [".dvc/tmp/exps/tmpabc", ".dvc/tmp/exps/standalone/tmpabc"])
 def test_a_text_that_an_experiment_does_not_see(tmp_path, folder):
-    hint = "; with --temp or --queue, a text in the project is seen only if it is tracked or its path is absolute"
+    hint = "; with --temp or --queue, Git must track a text in the project, or its path must be absolute"
     inside = tmp_path / folder
     inside.mkdir(parents=True)
     set_up(inside)

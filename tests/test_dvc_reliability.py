@@ -112,10 +112,10 @@ def test_killed_between_epochs_the_next_repro_resumes(repository):
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 @pytest.mark.parametrize("number", [getattr(signal, "SIGKILL", None), signal.SIGTERM])
 @pytest.mark.parametrize("shell", ["/bin/sh", sys.executable], ids=["sh", "a shell that stays"])
-def test_training_whose_dvc_has_gone_ends_with_its_checkpoint(
+def test_training_saves_a_checkpoint_and_ends_after_its_dvc(
     shell, number, repository, first_outs, monkeypatch, tmp_path
 ):
-    """DVC alone is killed, not what it has started; what comes next is not mixed with what that had begun."""
+    """Only DVC is killed, not its stage; the results of the next run do not mix with the stage's."""
     if shell == sys.executable:  # `sh -c` may replace itself by the command
         shell = tmp_path / "shell"
         shell.write_text('#!/bin/sh\n/bin/sh "$@"\nexit $?\n')

@@ -91,7 +91,7 @@ def test_windows_of_the_context_curve_come_in_long_runs_spread_over_the_text():
     assert context_runs(30, window_size=20, V=65) == [slice(0, 30)]
 
 
-def test_context_curve_of_a_memoryless_source_is_flat_to_its_standard_error():
+def test_context_curve_of_a_memoryless_source_is_flat_within_its_standard_error():
     """With windows a fixed stride apart, the curve had the stride as its period."""
     rng = np.random.default_rng(7)
     p = np.array([0.9, 0.05, 0.03, 0.015, 0.005])
@@ -108,7 +108,7 @@ def test_context_curve_of_a_memoryless_source_is_flat_to_its_standard_error():
 
 
 @pytest.mark.parametrize(("loss", "perplexity"), [(700.0, np.exp(700)), (1e4, np.inf)])
-def test_perplexity_is_never_cut(model, loss, perplexity):
+def test_perplexity_is_not_clipped(model, loss, perplexity):
     model.parameters[...] = 0
     model.parameters[-5] = loss  # the bias of id 0
     metrics = evaluate(model, np.ones(9, np.uint8))

@@ -49,7 +49,7 @@ def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("reset_after", [False, True])
-def test_gradients_are_those_of_central_differences(reset_after, rng):
+def test_gradients_equal_central_differences(reset_after, rng):
     gradient_check(GRU(3, 5, reset_after=reset_after), rng)
 
 

@@ -1,4 +1,4 @@
-"""The check of ids: every function that reads ids refuses what is no id of the model, and names the first of it."""
+"""The check of ids: every function that reads ids refuses those that the model does not know, and names the first."""
 
 from importlib import import_module
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_the_first_wrong_id_is_named_with_its_position(id, dtype):
         (None, "type NoneType"),
     ],
 )
-def test_what_is_no_array_of_integers_is_refused(ids, kind):
+def test_anything_but_an_array_of_integers_is_refused(ids, kind):
     with pytest.raises(InputError) as error:
         require_ids(ids, V, "ids")
     assert str(error.value) == f"ids: the {kind} is not allowed; ids must be an array of integers"
@@ -86,7 +86,7 @@ def test_a_long_text_is_checked_to_its_end_chunk_by_chunk(monkeypatch):
             require_ids(ids, V, "text")
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is in memory")
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux reports what is in memory")
 def test_little_of_a_mapped_text_is_in_memory_while_it_is_checked(tmp_path, monkeypatch):
     module, left = import_module("charrnn.preprocessing.ids"), []
     release = module.release
@@ -140,14 +140,14 @@ READ = pytest.mark.parametrize(("read", "name"), READERS.values(), ids=READERS)
 
 
 @READ
-def test_whatever_reads_ids_reads_those_of_the_model(read, name):
+def test_every_reader_accepts_the_ids_of_the_model(read, name):
     for dtype in (np.uint8, np.int64):
         read(TEXT.astype(dtype))
 
 
 @READ
 @pytest.mark.parametrize("id", [V, -1, -V, -V - 1, 70])
-def test_whatever_reads_ids_refuses_one_that_the_model_does_not_know(read, name, id):
+def test_every_reader_refuses_an_unknown_id(read, name, id):
     ids = TEXT.copy()
     ids[33] = id
     with pytest.raises(InputError) as error:
@@ -159,7 +159,7 @@ def test_whatever_reads_ids_refuses_one_that_the_model_does_not_know(read, name,
 
 @READ
 @pytest.mark.parametrize("dtype", [np.float64, bool])
-def test_whatever_reads_ids_refuses_other_numbers(read, name, dtype):
+def test_every_reader_refuses_other_numbers(read, name, dtype):
     with pytest.raises(InputError, match=f"^{name}: the dtype {np.dtype(dtype)} is not allowed;"):
         read(TEXT.astype(dtype))
 

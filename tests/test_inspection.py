@@ -1,4 +1,4 @@
-"""Looking into a network: what is reported is what the network computes, and measures have their known values."""
+"""Inspecting a network: a reading has what the network computes, and measures have known values."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ V = 12
 
 @dataclass(frozen=True)
 class OneHot(Layer):
-    """A layer of one's own that reads ids."""
+    """A custom layer that reads ids."""
 
     input_dim: int = V
     output_dim: int = V
@@ -101,7 +101,7 @@ def test_correlations(rng):
     np.testing.assert_array_equal(correlations(states, np.ones(50)), np.zeros(4))
 
 
-def test_a_probe_finds_what_is_a_linear_function_of_the_state(rng):
+def test_a_probe_finds_a_linear_function_of_the_state(rng):
     states = rng.normal(size=(400, 6))
     feature = states @ [1, -2, 0, 0, 3, 0] + 5
     probe = linear_probe(states, feature)
@@ -125,7 +125,7 @@ def test_a_probe_of_what_never_changes_finds_nothing():
     assert linear_probe(np.arange(30.0).reshape(10, 3), np.ones(10)).correlation == 0
 
 
-def test_saturation_counts_steps_beyond_a_tenth_from_either_end():
+def test_saturation_counts_steps_within_a_tenth_of_either_end():
     gate = np.array([[0.05, 0.1], [0.95, 0.9], [0.5, 0.91], [0.0, 0.09]])
     low, high = saturation(gate)
     np.testing.assert_array_equal(low, [0.5, 0.25])
@@ -164,7 +164,7 @@ def test_connectivity_is_the_gradient_of_the_largest_logit(cell, rng):
     np.testing.assert_allclose(model.parameters, parameters, rtol=0, atol=1e-12)
 
 
-def test_connectivity_refuses_what_it_cannot_look_back_at(rng, ids):
+def test_connectivity_refuses_positions_out_of_range_and_other_first_layers(rng, ids):
     model = model_of("gru", rng)
     with pytest.raises(InputError, match=r"^positions range from 3 to 9; .* they must be in 4 … 39$"):
         connectivity(model, ids, np.array([3, 9]), context=5)

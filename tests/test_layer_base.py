@@ -140,7 +140,7 @@ def test_a_subclass_may_override_what_its_base_has(rng):
 
 
 @pytest.mark.parametrize("missing", ["allocate", "forward", "backward"])
-def test_a_layer_without_one_of_its_three_methods_can_not_be_made(missing):
+def test_a_layer_without_one_of_its_three_methods_cannot_be_made(missing):
     methods = {name: lambda self, *args: None for name in ("allocate", "forward", "backward") if name != missing}
     Mine = type("Mine", (Layer,), methods)
     with pytest.raises(TypeError, match=missing):

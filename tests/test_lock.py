@@ -1,4 +1,4 @@
-"""The lock on what a stage writes: one process at a time, free again however that process ends."""
+"""Locks on the files that a stage writes: only one process has them, and it loses them however it ends."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ with sole_writer(*map(Path, sys.argv[1:])):
 
 @contextlib.contextmanager
 def holder(*paths):
-    """A process that holds files."""
+    """A process that has locked files."""
     command = [sys.executable, "-c", HOLD, *map(str, paths)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
@@ -40,7 +40,7 @@ def test_a_second_process_is_refused_in_one_line_with_the_number_of_the_first(tm
             start, _, rest = str(refused.value).partition(" on ")
             assert start == f"{path} is being written by process {process.pid}"
             assert rest.endswith("; wait until it has ended, or stop it")
-        with sole_writer(other, tmp_path / "models/d.npz"):  # which was let go when the others were refused
+        with sole_writer(other, tmp_path / "models/d.npz"):  # which was released when the others were refused
             pass
 
 
@@ -55,7 +55,7 @@ def test_the_lock_file_goes_with_the_lock_and_a_killed_process_leaves_no_lock(tm
         assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_in_the_block_frees_the_lock(tmp_path):
+def test_an_error_in_the_block_releases_the_lock(tmp_path):
     with pytest.raises(KeyboardInterrupt), sole_writer(tmp_path / "a"):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ def test_a_lock_file_that_its_holder_has_just_removed_is_no_lock(tmp_path, monke
 
 
 @pytest.mark.parametrize("name", ["open", "lock"])
-def test_where_files_can_not_be_locked_a_stage_goes_on(name, tmp_path, monkeypatch):
+def test_where_files_cannot_be_locked_a_stage_continues(name, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(95, "Operation not supported")
 
@@ -108,7 +108,7 @@ def test_devices_are_not_locked():
         pass
 
 
-def test_what_can_not_be_written_is_an_error_before_anything_is_done(tmp_path):
+def test_a_file_that_is_not_writable_is_an_error_before_anything_is_done(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(IsADirectoryError), sole_writer(tmp_path / "b", tmp_path / "a"):
         pass

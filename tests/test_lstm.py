@@ -41,7 +41,7 @@ def test_blocks_of_columns_change_nothing(rng, monkeypatch):
         np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
 
 
-def test_gradients_are_those_of_central_differences(rng):
+def test_gradients_equal_central_differences(rng):
     gradient_check(LSTM(3, 5), rng)
 
 

@@ -211,7 +211,7 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (lambda path: describe(path, layers=["GRU"]), "is not a charrnn file, or is damaged"),
         (
             lambda path: describe(path, layers=[{"class": "Transformer"}]),
-            "unknown layer 'Transformer'; known are Emb",
+            "unknown layer 'Transformer'; it must be one of Emb",
         ),
         (
             lambda path: describe(path, layers=[{"class": "Dense", "input_dim": 10**12, "output_dim": 10**12}]),
@@ -347,7 +347,7 @@ def random_layers(rng):
 
 
 def write_chain(path, descriptions, rng):
-    """A model file with these layers, right in everything but perhaps their order."""
+    """A model file with these layers, which is correct except perhaps for their order."""
     known, generator = {layer.__name__: layer for layer in LAYERS}, np.random.default_rng(rng.randrange(10**9))
     arrays = {}
     for i, described in enumerate(descriptions):

@@ -268,14 +268,14 @@ def test_what_the_first_layer_lends_exactly_one_later_layer_must_borrow(layers, 
     [Dense(V, V), GRU(V, V), LSTM(V, V), SimpleRNN(V, V), LastStep(V), Dropout(V, 0.1, DropoutMasks(0))],
     ids=layer_id,
 )
-def test_a_layer_that_reads_vectors_is_refused_at_the_beginning(first, rng):
+def test_a_first_layer_that_reads_vectors_is_refused(first, rng):
     message = f"^the first layer is {type(first).__name__}, which reads vectors; it must read ids$"
     for layers in ([first], [first, Dense(V, V)]):
         with pytest.raises(InputError, match=message):
             random_network(layers, rng)
 
 
-def test_a_layer_that_reads_ids_is_refused_later(rng):
+def test_a_later_layer_that_reads_ids_is_refused(rng):
     with pytest.raises(InputError, match="^a later layer is Embedding, which reads ids; only the first one may$"):
         random_network([Embedding(V, V), Embedding(V, V), Dense(V, V)], rng)
     with pytest.raises(InputError, match="^a later layer is Embedding, which reads ids; only the first one may$"):
@@ -287,7 +287,7 @@ class OneHot(CountedIds):
     reads_ids = True
 
 
-def test_a_layer_of_one_s_own_says_whether_it_reads_ids_or_may_be_anywhere(rng):
+def test_a_custom_layer_may_be_anywhere_unless_it_sets_reads_ids(rng):
     for layers in ([CountedIds(V), Dense(V, V)], [Embedding(V, V), CountedIds(V), Dense(V, V)], [OneHot(V)]):
         random_network(layers, rng)
     with pytest.raises(InputError, match="^a later layer is OneHot, which reads ids; only the first one may$"):

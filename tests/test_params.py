@@ -1,4 +1,4 @@
-"""The table of hyperparameters: what each accepts, and what is said of what it does not accept."""
+"""The table of hyperparameters: what each accepts, and the messages about other values."""
 
 import random
 import re
@@ -244,7 +244,7 @@ def test_a_bad_value_of_the_file_is_refused(file, line, shown):
 )
 def test_an_unknown_key_is_refused_with_the_one_that_was_meant_or_all_known_ones(file, key, hint):
     path = file(f"{default_file()}{key}: 64\n")
-    hint = hint or f"known are {', '.join(PARAMS)}"
+    hint = hint or f"it must be one of {', '.join(PARAMS)}"
     assert refusal(load_params, path) == f"{path}: {key!r} is not a hyperparameter; {hint}"
 
 
@@ -253,7 +253,7 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant_or_all_known_ones
 )
 def test_an_unknown_key_of_any_kind_is_refused_in_one_line(file, key, shown):
     path = file(f"{default_file()}{key}: 64\n")
-    assert refusal(load_params, path).startswith(f"{path}: {shown} is not a hyperparameter; known are ")
+    assert refusal(load_params, path).startswith(f"{path}: {shown} is not a hyperparameter; it must be one of ")
 
 
 @pytest.mark.parametrize("name", PARAMS)

@@ -21,7 +21,7 @@ def test_round_trip(text):
 
 
 @pytest.mark.parametrize("ids", [[0, 1, -1], [3], np.array([1.0]), [True]])
-def test_what_is_no_id_is_not_decoded(ids):
+def test_decode_refuses_anything_but_ids(ids):
     with pytest.raises(InputError, match="^ids: "):
         TextVectorizer("abc").decode(ids)
     assert TextVectorizer("abc").decode([]) == "" and TextVectorizer("abc").decode([2, 0]) == "ca"

@@ -159,7 +159,7 @@ def test_an_error_here_is_raised_here_and_ends_the_others(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_error_that_can_not_be_sent_is_put_into_words(capfd):
+def test_an_error_that_cannot_be_sent_is_put_into_words(capfd):
     with pytest.raises(WorkerError, match="^a worker failed: Unpicklable: "):
         run(2, jobs.fail_unpicklably)
     assert capfd.readouterr() == ("", "")
@@ -186,7 +186,7 @@ def test_what_all_workers_find_wrong_is_one_error_and_no_worker_says_a_word(capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_job_that_other_processes_can_not_load_is_an_error(monkeypatch):
+def test_a_job_that_other_processes_cannot_load_is_an_error(monkeypatch):
     module = type(sys)("only_here")
     exec("def job(workers): pass", vars(module))
     monkeypatch.setitem(sys.modules, "only_here", module)
@@ -220,7 +220,7 @@ def test_an_interruption_before_the_jobs_arrive_ends_all(started, monkeypatch, c
     assert capfd.readouterr() == ("", "")
 
 
-def test_if_one_process_can_not_be_started_those_before_it_end(started, monkeypatch, capfd):
+def test_if_one_process_cannot_be_started_those_before_it_end(started, monkeypatch, capfd):
     start = processes._start
 
     def start_one(*args):

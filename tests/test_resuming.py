@@ -107,14 +107,14 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
     assert files(project) == files(finished)
 
 
-def test_a_checkpoint_whose_arrays_do_not_fit_is_left_aside_with_a_word(interrupted, tmp_path, finished):
+def test_a_checkpoint_whose_arrays_do_not_fit_is_ignored_with_a_message(interrupted, tmp_path, finished):
     project = shutil.copytree(interrupted[0], tmp_path / "copy")
     description, arrays = read_archive(project / CHECKPOINT, FORMAT)
     description["run"]["num_epochs"] = load_model(finished / MODEL).params["num_epochs"]  # so that it is of this run
     del description["format"]
     write_archive(project / CHECKPOINT, FORMAT, description, arrays | {"parameters": arrays["parameters"][1:]})
-    left_aside = f"not resuming from a checkpoint: {CHECKPOINT} is no checkpoint of this run: parameters is float32 ("
-    assert left_aside in printed_by(project, "train")
+    reason = f"{CHECKPOINT} is not a checkpoint of this run: parameters is float32 ("
+    assert f"not resuming from a checkpoint: {reason}" in printed_by(project, "train")
     assert files(project) == files(finished)
 
 
@@ -129,7 +129,7 @@ def count(event, args):
     global remaining
     remaining -= event in ("open", "os.listdir", "os.rename", "os.remove", "subprocess.Popen")
     if remaining == 0:
-        remaining = -1  # to kill is an event too
+        remaining = -1  # os.kill is an event too
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(count)
@@ -138,7 +138,7 @@ run(train.main)
 
 
 def test_training_killed_at_twenty_random_moments_leaves_the_same_bytes(project, saved_often):
-    """The moments are events, most of them before a file is created, renamed or removed."""
+    """It is killed at audit events, most of which precede the creation, renaming or removal of a file."""
     flags, expected = saved_often
     moments, kills = random.Random(8), 0
     while kills < 20 / 2:  # for each number of workers

@@ -211,7 +211,7 @@ def test_top_p_keeps_the_fewest_with_that_probability(p, temperature, kept):
 
 
 @pytest.mark.parametrize(("p", "kept"), [(0.25, 1), (0.2500001, 2), (0.5, 2), (0.75, 3), (0.7500001, 4), (1.0, 4)])
-def test_top_p_keeps_no_more_than_add_up_to_p_exactly(p, kept):
+def test_top_p_keeps_no_more_characters_than_add_up_to_p(p, kept):
     assert np.isfinite(nucleus(np.zeros((1, 4)), 1.0, p)).sum() == kept
     np.testing.assert_array_equal(nucleus(np.zeros((1, 2)), 1.0, 0.5), [[0, -np.inf]])
 

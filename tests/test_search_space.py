@@ -114,8 +114,8 @@ LISTED = "must be a list of choices, or have either choices or both from and to"
         ("weight_decay: {from: 0, to: 1.00000000001, step: 0.1}", "which is not a whole number of steps of 0.1"),
         ("hidden_dim: 8", f"hidden_dim {LISTED}"),
         ("hidden_dim: {from: 8}", f"hidden_dim {LISTED}"),
-        ("hidden_dim: {from: 1, to: 9, lag: true}", "hidden_dim has an unknown key 'lag'; known are from, to, step"),
-        ("hidden_dim: {choices: [1, 2], to: 9}", "hidden_dim has an unknown key 'to'; known are choices, when"),
+        ("hidden_dim: {from: 1, to: 9, lag: true}", "hidden_dim has an unknown key 'lag'; it must be one of from, to"),
+        ("hidden_dim: {choices: [1, 2], to: 9}", "hidden_dim has an unknown key 'to'; it must be one of choices, when"),
         ("dropout: {from: 0, to: 0.5, when: hidden_dim>8}", "the condition of dropout is 'hidden_dim>8'; it must be"),
         ("dropout: {from: 0, to: 0.5, when: dropout >= 8}", "the condition of dropout is 'dropout >= 8'; it must be"),
         ("dropout: {from: 0, to: 0.5, when: depth >= 8}", "the condition of dropout is 'depth >= 8'; it must be"),
@@ -184,13 +184,13 @@ ODD = (
 
 
 def fair(rng, name):
-    """What could be a value of this hyperparameter, as YAML, or now and then something odd."""
+    """A plausible value of this hyperparameter, as YAML, or now and then something odd."""
     values = PARAMS[name].choices or FAIR[type(PARAMS[name].default)]
     return rng.choice(values if rng.random() < 0.96 else ODD)
 
 
 def entry(rng, name):
-    """What could be the dimension of this hyperparameter, as YAML."""
+    """A plausible dimension for this hyperparameter, as YAML."""
     other = rng.choice(TUNABLE)
     when = f"when: {other} {rng.choice(list(COMPARISONS))} {fair(rng, other)}"
     choices = f"[{', '.join(fair(rng, name) for _ in range(rng.randint(1, 4)))}]"

@@ -54,7 +54,7 @@ def flip_last_bit(content):
 
 
 def crafted(header):
-    """A change to a folder: with this header in the training ids, made with intent, so that the hashes are right."""
+    """A change to a folder: with this header in the training ids, and their correct hash."""
 
     def change(folder):
         ids = (folder / "data/processed/train.npy").read_bytes()[128:]
@@ -97,7 +97,7 @@ FLAGS = [
     ("download --data-url nowhere.txt", "'nowhere.txt': No such file or directory"),
     ("download --data-url data", "'data': it is a folder; a corpus must be a regular file"),
     (f"download --data-url {MODEL}", f"'{MODEL}': the text is not UTF-8: "),
-    ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source is an http, https or file URL, or"),
+    ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source must be an http, https or file"),
     ("download --data-url http://[::1", "'http://[::1': Invalid IPv6 URL"),
     ("download --data-url http://", "'http://': Invalid URL 'http://': No host supplied"),
     ("download --data-url=", "data_url is ['']; it must be a non-empty text or a list of such texts"),
@@ -123,8 +123,8 @@ FLAGS = [
     ("train --batch-size 1000001", "batch_size is '1000001'; it must be an integer of at least 1 and at most"),
     ("train --workers 0", "workers is '0'; it must be an integer of at least 1"),
     ("train --checkpoint-seconds x", "checkpoint_seconds is 'x'; it must be a number of at least 0"),
-    ("train --window-size 480", "window_size is 480; in a validation text of 480 characters it must be below that"),
-    ("train --window-size 1920", "window_size is 1920; in a validation text of 480 characters it must be below that"),
+    ("train --window-size 480", "window_size is 480; it must be below the length of the validation text, 480"),
+    ("train --window-size 1920", "window_size is 1920; it must be below the length of the validation text, 480"),
     ("train --window-size 5 --stride 6", "stride is 6; it must be at most window_size, 5"),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0", "training diverged in epoch 1, batch "),
     ("train --optimizer sgd --learning-rate 1e38 --clip-norm 0 --workers 2", "training diverged in epoch 1, batch "),
@@ -136,7 +136,7 @@ FLAGS = [
     ("evaluate --text nothing.txt", "'nothing.txt' is not a file"),
     ("evaluate --text=", "'' is not a file"),
     (f"evaluate --text {MODEL}", f"{MODEL} is not UTF-8"),
-    ("evaluate --window-size 600", "window_size is 600; in a text of 600 characters it must be below"),
+    ("evaluate --window-size 600", "window_size is 600; it must be below the length of the text, 600 characters"),
     ("sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
     ("sample --temperatures 0.5 x", "temperature is 'x'; it must be a number of at least 0"),
     ("sample --temperatures 0.5 --temperature 1", "--temperature and --temperatures are given; use only one"),
@@ -225,7 +225,7 @@ OTHER_FILES = [
     (rewrite("data/processed/vocabulary.json", cut), "train", "data/processed/vocabulary.json is damaged"),
     (rewrite("data/processed/vocabulary.json", cut), "evaluate", "data/processed/vocabulary.json is damaged"),
     (rewrite("data/processed/vocabulary.json", lambda text: b"{}"), "train", "processed/vocabulary.json is damaged"),
-    (prepare("--train-size", 0.5, "--validation-size", 0.9), "train --window-size 150", "in a text of 150 characters "),
+    (prepare("--train-size", 0.5, "--validation-size", 0.9), "train --window-size 150", "length of the text, 150 "),
     *(
         (remove("models"), stage, f"{MODEL} is missing; run the earlier stages first")
         for stage in ("evaluate", "sample")
@@ -261,14 +261,14 @@ def assert_one_line(ended, message):
 
 
 @pytest.mark.parametrize("words, message", FLAGS)
-def test_flags_that_can_not_work_end_with_one_line(project, words, message):
+def test_flags_that_cannot_work_end_with_one_line(project, words, message):
     before = files(project)
     assert_one_line(call(project, *words.split(" ")), message)
     assert files(project) == before
 
 
 @pytest.mark.parametrize("change, words, message", PARAMS_FILES + OTHER_FILES)
-def test_files_that_can_not_work_end_a_stage_with_one_line(project, change, words, message):
+def test_files_that_cannot_work_end_a_stage_with_one_line(project, change, words, message):
     change(project)
     before = files(project)
     assert_one_line(call(project, *words.split(" ")), message)
@@ -315,7 +315,7 @@ def test_an_error_of_the_system_is_one_line(error, line):
         ("sample --output metrics/sample.txt", "metrics/sample.txt"),
     ],
 )
-def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, project):
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(stage, path, project):
     import resource
 
     before = files(project)
@@ -329,7 +329,7 @@ def test_a_file_that_can_not_be_written_whole_stays_as_it_was(stage, path, proje
     )
     assert ended.returncode == 1
     assert ended.stderr == f"error: {path}: File too large\n"
-    if stage == "prepare":  # so that it doesn't lie beside ids that it does not belong to
+    if stage == "prepare":  # so that it never stands beside the ids of another text
         del before["data/processed/vocabulary.json"]
     assert files(project) == before
 
@@ -379,12 +379,12 @@ def test_what_a_killed_prepare_leaves_is_refused(number, project):
     [
         (MODEL, "sample", f"error: {MODEL} is not a regular file, but a pipe or a device"),
         (MODEL, f"train --weights-path {MODEL}", f"error: {MODEL} is not a regular file, but a pipe or a device"),
-        (CHECKPOINT, "train", f"error: {CHECKPOINT} must be a file, the checkpoint of a run, or be missing; remove it"),
+        (CHECKPOINT, "train", f"error: {CHECKPOINT} is not a regular file; remove it"),
         ("data/processed/train.npy", "train", "(data/processed/train.npy is not a regular file, but a pipe or a devi"),
         ("data/processed/vocabulary.json", "evaluate", "(data/processed/vocabulary.json is not a regular file, but a "),
     ],
 )
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(path, stage, message, project):
+def test_a_pipe_in_place_of_a_file_does_not_block(path, stage, message, project):
     (project / path).unlink(missing_ok=True)
     os.mkfifo(project / path)
     assert_one_line(call(project, *stage.split()), message)

@@ -156,7 +156,7 @@ def test_a_large_vocabulary_gets_a_shorter_sample(project, monkeypatch):
     assert "\nin a sample of 500 characters, " in printed_by(project, "evaluate")
 
 
-def test_a_model_that_predicts_worse_than_guessing_is_said_to(project):
+def test_evaluate_warns_of_a_model_that_predicts_worse_than_guessing(project):
     trained = load_model(project / MODEL)
     trained.model.parameters[-trained.vectorizer.vocabulary_size :] = [
         800,
@@ -168,11 +168,11 @@ def test_a_model_that_predicts_worse_than_guessing_is_said_to(project):
         ended = call(project, "evaluate", *flags)
         assert ended.returncode == 0
         assert "worse than guessing: its loss is 7" in ended.stderr
-        assert f"equal probabilities for all {V} characters have {log(V):.4f}" in ended.stderr
+        assert f"equal probabilities for all {V} characters give {log(V):.4f}" in ended.stderr
         assert re.search(r"perplexity 1?[.\d]+e\+\d{3}, ", ended.stdout)
 
 
-def test_training_that_ends_worse_than_guessing_says_so(project):
+def test_training_that_ends_worse_than_guessing_prints_a_warning(project):
     flags = ["--learning-rate", 100, "--clip-norm", 0, "--optimizer", "sgd"]
     ended = call(project, "train", *flags)
     assert ended.returncode == 0

@@ -173,7 +173,7 @@ def test_a_file_that_may_not_be_written_is_refused(path):
     for write in (lambda: require_writable(path), lambda: write_archive(path, 1, {}, {})):
         with pytest.raises(PermissionError) as error:
             write()
-        assert (error.value.filename, error.value.strerror) == (str(path), "may not be written")
+        assert (error.value.filename, error.value.strerror) == (str(path), "is not writable")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links of POSIX")
@@ -215,7 +215,7 @@ def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_can_not_be_written_to_is_an_error(tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError) as error:
         require_writable(tmp_path / "file")
@@ -249,7 +249,7 @@ def test_a_pipe_is_not_opened_to_read(tmp_path):
         open_regular(tmp_path / "pipe")
 
 
-def test_a_folder_that_can_not_be_listed_can_be_written_to(path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_can_be_written_to(path, monkeypatch):
     def fail(self):
         raise PermissionError(13, "Permission denied")
 

@@ -64,13 +64,13 @@ def read_a_little(folder, words, unbuffered, num_bytes):
 
 
 @each_buffering
-def test_nobody_reads_the_output(unbuffered, project):
+def test_output_that_nobody_reads_ends_the_program_silently(unbuffered, project):
     assert read_a_little(project, command("params"), unbuffered, 0) == (1, "")
     assert read_a_little(project, command("sample", "--num-to-generate", 10**18), unbuffered, 5) == (1, "")
 
 
 @each_buffering
-def test_output_in_a_file_is_whole_though_nobody_reads_on(unbuffered, project):
+def test_the_output_file_is_complete_even_if_nobody_reads_the_printed_text(unbuffered, project):
     flags = ("--num-to-generate", 100_000)
     assert read_a_little(project, command("sample", *flags, "--output", "text.txt"), unbuffered, 5) == (1, "")
     left = (project / "text.txt").read_text(encoding="utf-8")
@@ -121,11 +121,11 @@ runpy.run_module("{program}", run_name="__main__", alter_sys=True)
 @pytest.mark.parametrize("module", ["numpy", "threadpoolctl", "charrnn.config"])
 def test_ctrl_c_during_an_import_is_one_line(program, module, project):
     code = INTERRUPTED_IMPORT.format(module=module, program=program)
-    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    assert end_of(project, [sys.executable, "-c", code], **heeded) == (130, "\ninterrupted\n")
+    handling = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    assert end_of(project, [sys.executable, "-c", code], **handling) == (130, "\ninterrupted\n")
 
 
-def test_a_program_that_ignores_ctrl_c_goes_on_ignoring_it(project):
+def test_a_program_that_ignores_ctrl_c_still_ignores_it(project):
     code = INTERRUPTED_IMPORT.format(module="numpy", program="stages.train")
     ignored = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
     assert end_of(project, [sys.executable, "-c", code], **ignored) == (0, "")
@@ -134,5 +134,5 @@ def test_a_program_that_ignores_ctrl_c_goes_on_ignoring_it(project):
 
 def test_importing_the_packages_leaves_signals_alone():
     code = "import signal, stages, tuning; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
-    heeded = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
-    assert end_of(None, [sys.executable, "-c", code], **heeded) == (0, "")
+    handling = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    assert end_of(None, [sys.executable, "-c", code], **handling) == (0, "")

@@ -308,7 +308,7 @@ def test_a_misspelt_setting_is_an_error(rng):
 
 
 def test_a_text_shorter_than_a_window_is_refused(rng):
-    with pytest.raises(InputError, match="^window_size is 100; in a text of 100 characters it must be below"):
+    with pytest.raises(InputError, match="^window_size is 100; it must be below the length of the text, 100 "):
         fit(small_model(), np.zeros(100, np.uint8), np.zeros(9, np.uint8), rng=rng)
 
 
@@ -492,9 +492,9 @@ def test_a_misspelt_callback_method_is_refused():
     with pytest.raises(InputError) as error:
         type("Mine", (Callback,), {"on_batch": print, "on_epoch_end": print})
     known = "on_batch, on_epoch, should_stop, on_stop"
-    assert str(error.value) == f"Mine: callbacks have no on_epoch_end; known are {known}"
-    with pytest.raises(InputError, match="^Mine: callbacks have no shoud_stop; known are"):
+    assert str(error.value) == f"Mine: callbacks have no on_epoch_end; they have {known}"
+    with pytest.raises(InputError, match="^Mine: callbacks have no shoud_stop; they have"):
         type("Mine", (Callback,), {"shoud_stop": print})
-    with pytest.raises(InputError, match="^Heir: callbacks have no on_batches; known are"):
+    with pytest.raises(InputError, match="^Heir: callbacks have no on_batches; they have"):
         type("Heir", (Calls,), {"on_batches": print})
     assert type("Fine", (Calls,), {"on_epoch": print, "other": print})

@@ -177,7 +177,7 @@ def test_a_study_of_something_else_is_refused(searched, tmp_path, change, flags,
     assert len(study_of(folder).trials) == 14
 
 
-def test_what_can_not_be_trained_with_is_noted_and_the_search_goes_on(project):
+def test_what_cannot_be_trained_with_is_noted_and_the_search_goes_on(project):
     (project / "search.yaml").write_text("window_size: [4, 10]\n")  # stride is 5
     printed = call(project, "--trials", 6, "--top", 0)
     found = table(project)
@@ -295,7 +295,7 @@ def test_a_search_without_a_complete_trial_fails(project):
 
 
 @pytest.mark.parametrize("error", [WorkerError("worker 1 died (signal 9)"), MemoryError()], ids=repr)
-def test_a_trial_that_can_not_go_on_fails_and_the_next_one_starts(monkeypatch, error):
+def test_a_trial_that_cannot_go_on_fails_and_the_next_one_starts(monkeypatch, error):
     def fail(*arguments, **options):
         raise error
 
@@ -410,10 +410,10 @@ def test_the_report_has_all_plots_and_loads_nothing(searched):
         ("--top 0 --storage sqlite:///\udce9.db", "the storage is 'sqlite:///\\udce9.db'; it must be a URL such as"),
         ("--top 0 --storage sqlite:///no/folder/study.db", "sqlite:///no/folder/study.db: unable to open database"),
         ("--top 0 --storage oracle://x", "oracle://x needs oracledb, which is not installed"),
-        ("", "experiments need a Git and DVC repository with a commit, or --top 0: "),
+        ("", "experiments need a Git and DVC repository with a commit; --top 0 makes none: "),
     ],
 )
-def test_what_can_not_work_ends_with_one_line_and_leaves_nothing(project, monkeypatch, capsys, flags, words):
+def test_what_cannot_work_ends_with_one_line_and_leaves_nothing(project, monkeypatch, capsys, flags, words):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
     before = files(project)
     with pytest.raises(SystemExit) as caught:
@@ -478,11 +478,11 @@ def test_the_best_becomes_an_experiment_with_the_loss_of_its_trial(repository, m
     assert load_params(repository / "params.yaml")["hidden_dim"] == second.user_attrs["params"]["hidden_dim"]
 
 
-def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repository, tmp_path, monkeypatch):
+def test_a_path_that_dvc_cannot_copy_is_refused_and_the_remedy_works(repository, tmp_path, monkeypatch):
     folder = shutil.move(repository, tmp_path / "война")
     monkeypatch.chdir(folder)
     with pytest.raises(
-        InputError, match="^DVC can't run experiments here, .*война/.dvc/cache: move it by `mv"
+        InputError, match="^DVC can't run experiments here: .*война/.dvc/cache; move it with `mv"
     ) as caught:
         experiments.require_dvc()
     move, choose = (
@@ -493,7 +493,7 @@ def test_a_path_that_dvc_can_not_copy_is_refused_and_the_way_out_works(repositor
     experiments.require_dvc()
     assert experiments.run_experiment("a", {"hidden_dim": 9}) > 0
     run_in(folder, "git", "config", "user.name", "Иван")
-    with pytest.raises(InputError, match="not user.name in .git/config: remove it by `git config --unset user.name`,"):
+    with pytest.raises(InputError, match="express user.name in .git/config; remove it with `git config "):
         experiments.require_dvc()
     run_in(folder, "dvc", "exp", "run", "--temp", "-S", "temperature=0.5", fails=True)  # else the check is out of date
 

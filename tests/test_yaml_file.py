@@ -277,7 +277,7 @@ def test_an_endless_file_is_refused():
         read_yaml(Path("/dev/zero"))
 
 
-def test_a_file_that_can_not_be_opened_is_refused(tmp_path):
+def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
     assert refusal(tmp_path / "no.yaml") == "no.yaml: No such file or directory; run this from the folder that holds it"
     assert "directory; run this" in refusal(tmp_path)
 

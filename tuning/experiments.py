@@ -12,7 +12,7 @@ from stages.common.metrics_files import DIGITS
 from stages.common.params import as_yaml
 
 DVC = (sys.executable, "-m", "dvc")
-ASCII_ONLY = "DVC can't run experiments here, because it copies some settings as ASCII, but not"
+ASCII_ONLY = "DVC can't run experiments here: it copies some settings as ASCII, which can't express"
 
 
 def require_dvc() -> None:
@@ -21,24 +21,24 @@ def require_dvc() -> None:
     cache = _answer(*DVC, "cache", "dir")
     if not cache.isascii():
         raise InputError(
-            f"{ASCII_ONLY} the path of the cache, {shown(cache)}: move it by `mv .dvc/cache FOLDER` and "
-            "`dvc cache dir --local FOLDER`, with an absolute path in ASCII, or make no experiments by --top 0"
+            f"{ASCII_ONLY} the path of the cache, {shown(cache)}; move it with `mv .dvc/cache FOLDER` and "
+            "`dvc cache dir --local FOLDER`, where FOLDER is an absolute ASCII path, or skip experiments with --top 0"
         )
     for setting in _answer("git", "config", "--local", "--list").splitlines():
         if not setting.isascii():
             name = shown(setting.partition("=")[0])  # without the value, which may be a URL with a password
             raise InputError(
-                f"{ASCII_ONLY} {name} in .git/config: remove it by `git config --unset {name}`, perhaps after "
-                f"`git config --global`, or make no experiments by --top 0"
+                f"{ASCII_ONLY} {name} in .git/config; remove it with `git config --unset {name}`, perhaps after "
+                "`git config --global`, or skip experiments with --top 0"
             )
 
 
 def _answer(*command: str) -> str:
-    """What a command prints, without the end of the line."""
+    """The output of a command, without the line break at its end."""
     ended = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape")
     if ended.returncode:
         reason = shown((ended.stderr.strip().splitlines() or ["no reason given"])[-1])
-        raise InputError(f"experiments need a Git and DVC repository with a commit, or --top 0: {reason}")
+        raise InputError(f"experiments need a Git and DVC repository with a commit; --top 0 makes none: {reason}")
     return ended.stdout.rstrip("\n")
 
 

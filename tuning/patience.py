@@ -1,4 +1,4 @@
-"""Connections to SQLite that wait, and say so, while another program has locked the database."""
+"""Connections to SQLite that wait, and print a message, while another program has locked the database."""
 
 import sqlite3
 import sys
@@ -17,7 +17,7 @@ MOST_SECONDS = 600.0
 
 
 class Patience:
-    """Repeats what SQLite refuses because another program has locked the database, for all threads of a search.
+    """Repeats an action while another program has locked the SQLite database; all threads of a search share it.
 
     Parameters
     ----------

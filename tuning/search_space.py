@@ -20,8 +20,8 @@ IRRELEVANT = ("calibrate", "log_interval")  # for a trial's loss
 TUNABLE = tuple(name for name in training.PARAMS if name not in ("seed", "workers", *IRRELEVANT))
 NUMBERS = (int, float)
 
-LARGEST = 1e12  # Optuna computes in floats: numbers of all sizes would overflow, or fall outside of their range
-NARROWEST = 1e-6  # as a share of the end
+LARGEST = 1e12  # Optuna computes in floats, in which other numbers could overflow, or round to outside of their range
+NARROWEST = 1e-6  # as a share of the upper end
 MOST_STEPS = 1e8
 
 RANGE_KEYS = ("from", "to", "step", "log", "when")
@@ -61,7 +61,7 @@ def _dimension(param: Setting, entry: Any) -> Range | Choices:
     known = CHOICE_KEYS if "choices" in entry else RANGE_KEYS
     unknown = [key for key in entry if key not in known]
     if unknown:
-        raise InputError(f"{param.name} has an unknown key {quoted(unknown[0])}; known are {', '.join(known)}")
+        raise InputError(f"{param.name} has an unknown key {quoted(unknown[0])}; it must be one of {', '.join(known)}")
     when = _condition(param.name, entry["when"]) if "when" in entry else None
     if "choices" in entry:
         return Choices(_choices(param, entry["choices"]), when)

@@ -29,10 +29,10 @@ repeat_trial = RetryHeartbeatStaleTrialCallback()  # adds a trial that repeats a
 
 
 class Storage(RDBStorage):
-    """Optuna's storage, whose heartbeats may fail."""
+    """Optuna's storage, but a heartbeat that fails raises no error."""
 
     def record_heartbeat(self, trial_id: int) -> None:
-        # In a thread of its own, which an error would end, with a traceback; there will soon be another heartbeat.
+        # An error would end the thread of the heartbeats, with a traceback; the next heartbeat comes soon.
         with contextlib.suppress(SQLAlchemyError, StorageInternalError, KeyboardInterrupt):
             super().record_heartbeat(trial_id)
 

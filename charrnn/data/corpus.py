@@ -88,7 +88,7 @@ def require_regular(path: str | Path, name: str | None = None) -> None:
     InputError
         If it leads to something else. The message calls it `name`, by default its path.
     OSError
-        If there is nothing.
+        If the path does not exist.
     """
     kind = stat.S_IFMT(os.stat(path).st_mode)
     if kind != stat.S_IFREG:

@@ -7,7 +7,7 @@ HIDDEN = "***"
 
 
 def public(source: str) -> str:
-    """A source as it may be shown and recorded: a path as it is, a URL without user, password and values of its query.
+    """A source that may be shown and recorded: a path as it is, a URL without its user, password and query values.
 
     >>> public("https://me:secret@example.org/text?format=plain&token=secret")
     'https://***@example.org/text?format=***&token=***'
@@ -17,7 +17,7 @@ def public(source: str) -> str:
 
 
 def without_credentials(text: str, *sources: str) -> str:
-    """An error's text without the credentials of these sources, nor of any other URL that it quotes."""
+    """The text of an error without the credentials of these sources or of any other URL that it quotes."""
     secrets = {
         form
         for source in sources
@@ -30,18 +30,18 @@ def without_credentials(text: str, *sources: str) -> str:
 
 
 def _cleaned(source: str) -> str:
-    """A URL as it is understood: without line breaks, tabs and blanks around it."""
+    """A URL as parsers read it: without line breaks and tabs, and without blanks around it."""
     return re.sub(r"[\t\r\n]", "", source).strip()
 
 
 def _split(url: str) -> tuple[str, str]:
-    """What a URL begins with, up to its host or user, and the rest; for a path, "" and the path."""
+    """Split a URL before its user or host, as in "https://" and "me@example.org/text"; a path gives "" and the path."""
     start = re.match(r"[^:]{2,}:/+|[a-z][\w+.-]+:|//+", url, re.IGNORECASE)  # one letter would be a drive
     return (start[0], url[start.end() :]) if start else ("", url)
 
 
 def _parts(rest: str) -> tuple[str, str, str, str]:
-    """The parts "user:password@", host with path, query, and fragment of what follows http://."""
+    """Split what follows http:// into "user:password@", the host with the path, the query, and the fragment."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     end = authority.rfind("@") + 1
     host = authority[end:]
@@ -69,7 +69,7 @@ def _secrets(source: str) -> set[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as an error's text may contain it: decoded or not, and as it is or as `repr` writes it."""
+    """The forms of a secret in the text of an error: encoded or decoded, plain or as `repr` writes it."""
     decoded = {secret, unquote(secret), unquote_plus(secret)}
     escaped = {repr(text)[1:-1] for text in decoded} | {repr(text + "'\"")[1:-4] for text in decoded}  # \' or '
     return decoded | escaped | {quote(text, errors="replace") for text in decoded}

@@ -46,7 +46,7 @@ def fetch(
     Returns
     -------
     dict
-        `source`, `sha256`, `bytes` and `characters` of the text. A URL has no credentials here, nor in any message.
+        `source`, `sha256`, `bytes` and `characters` of the text. Neither `source` nor any message has credentials.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def fetch(
         If `destination` can't be written.
     """
     if os.path.exists(destination):
-        require_regular(destination)  # a pipe would be waited for
+        require_regular(destination)  # opening a pipe would block
     failures: list[str] = []
     for source in sources:
         name = quoted(public(source))
@@ -73,7 +73,7 @@ def fetch(
 
 
 def _readable(source: str, chunks: Iterator[bytes], max_mb: float) -> Iterator[bytes]:
-    """The same chunks. Whatever goes wrong while they are read becomes an InputError."""
+    """Yield the same chunks, and turn any error in reading them into an InputError."""
     size = 0
     try:
         for chunk in chunks:
@@ -96,15 +96,15 @@ def _chunks(source: str, announce: Callable[[str], object], max_mb: float, limit
         yield from _page_chunks(source, announce, max_mb, limits)
     elif parts.scheme == "file":
         if parts.netloc.lower() not in ("", "localhost"):
-            raise InputError("a file URL has no host but localhost")
+            raise InputError("the host of a file URL must be empty or localhost")
         if parts.query or parts.fragment:
-            raise InputError("a file URL has no query or fragment; a ? in a path is %3F, a # is %23")
+            raise InputError("a file URL can't have a query or a fragment; write a ? in the path as %3F, a # as %23")
         yield from _file_chunks(url2pathname(parts.path), max_mb)
     elif len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
         yield from _file_chunks(source, max_mb)
     else:
         scheme = shown(parts.scheme)
-        raise InputError(f"{scheme}:// is not supported; a source is an http, https or file URL, or a path")
+        raise InputError(f"{scheme}:// is not supported; a source must be an http, https or file URL, or a path")
 
 
 def _file_chunks(path: str, max_mb: float) -> Iterator[bytes]:

@@ -24,10 +24,10 @@ from charrnn.messages import quoted, shown
 
 CHUNK = 1 << 20  # bytes
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # so that Content-Length is the length of the text
-BUSY = {429, *range(500, 600)}  # statuses that may pass
+BUSY = {429, *range(500, 600)}  # statuses of temporary failures
 HTML = re.compile(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 NO_HTML = "it is an HTML page; a corpus must be plain text"
-HTML_WITHIN = 1000  # bytes in which a page shows that it is HTML
+HTML_WITHIN = 1000  # bytes at the beginning of a page that are searched
 
 T = TypeVar("T")
 
@@ -38,9 +38,9 @@ class Limits:
 
     tries: int = 4
     pause: float = 0.5  # before the second try; it doubles from try to try
-    pauses: float = 60.0  # all of them together, also if the server asks for longer ones
+    pauses: float = 60.0  # all of them together, even if the server asks for longer ones
     connect: float = 5.0
-    stall: float = 30.0  # a transfer in which fewer than `stall_bytes` arrive in this time is given up
+    stall: float = 30.0  # a transfer fails if fewer than `stall_bytes` arrive in this time
     stall_bytes: int = 1000
     silent: float = 3.0  # a longer wait is announced
 
@@ -52,17 +52,17 @@ LIMITS = Limits()
 def open_page(
     url: str, announce: Callable[[str], object], limits: Limits = LIMITS
 ) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-    """Yield the size of a page, if the server says it, and its bytes, decompressed, in chunks.
+    """Yield the size of a page, if the server gives it, and its bytes, decompressed, in chunks.
 
-    `announce` is called with one line about a wait that takes longer than `limits.silent`. URLs are shown to it without
-    credentials. If the environment variable NETRC or ~/.netrc has a password for the host, it is used.
+    `announce` is called with one line, without credentials, when a wait takes longer than `limits.silent`. A password
+    for the host is read from ~/.netrc, or from the file that the environment variable NETRC names.
 
     Raises
     ------
     InputError
         If the server can't be reached or stalls, the reply is not 200 or is HTML, or the body is not complete.
     Exception
-        Whatever else Requests and urllib3 raise while the body is read: `reason` puts it in words.
+        Any other error that Requests or urllib3 raises while the body is read; `reason` describes it.
     """
     watch = _Watch(limits, partial(announce, f"still waiting for {quoted(public(url))}"))
     with requests.Session() as session:
@@ -73,12 +73,12 @@ def open_page(
                 raise InputError(NO_HTML)
             encoding = response.headers.get("Content-Encoding", "").lower().strip()
             if encoding not in ("", "identity", "gzip", "x-gzip"):
-                raise InputError(f"it is compressed with {quoted(encoding)}; only gzip is known")
+                raise InputError(f"it is compressed with {quoted(encoding)}; only gzip is supported")
             compressed = encoding.endswith("gzip")
             chunks = _gunzipped(_body(response, watch)) if compressed else _body(response, watch)
             yield None if compressed else response.raw.length_remaining, chunks if kind else _not_html(chunks)
         finally:
-            _in_background(response.close)  # which waits for a read that was given up
+            _in_background(response.close)  # it waits for a read that was abandoned
 
 
 def reason(error: Exception, url: str) -> str:
@@ -103,7 +103,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 class _Watch:
-    """Calls functions that may never return, and gives them up once a transfer stalls."""
+    """Calls functions that may never return, and abandons them when a transfer stalls."""
 
     def __init__(self, limits: Limits, announce: Callable[[], object]) -> None:
         self.limits = limits
@@ -112,22 +112,23 @@ class _Watch:
         self.restart()
 
     def restart(self) -> None:
-        """Give the server the whole time again."""
+        """Start the time limit again."""
         self._until_stalled, self._missing = self.limits.stall, self.limits.stall_bytes
 
     def received(self, num_bytes: int) -> None:
-        """Note that bytes have arrived."""
+        """Record that bytes have arrived."""
         self._missing -= num_bytes
         if self._missing <= 0:
             self.restart()
 
     def call(self, function: Callable[[], T]) -> T:
-        """What the function returns. A timeout of the socket would not do: each single byte starts it anew.
+        """Return the function's result. A socket's timeout is not enough, because every byte restarts it.
 
         Raises
         ------
         InputError
-            If fewer than `limits.stall_bytes` have arrived in `limits.stall` seconds. The function goes on alone then.
+            If fewer than `limits.stall_bytes` have arrived in `limits.stall` seconds. The function then continues in
+            its thread.
         """
         future = _in_background(function)
         while not future.done():
@@ -159,7 +160,7 @@ def _in_background(function: Callable[[], T]) -> Future[T]:
 
 
 class _Unavailable(InputError):
-    """A failure that may pass; `after` is the number of seconds that the server asks to wait."""
+    """A temporary failure; `after` is the number of seconds that the server asks to wait."""
 
     def __init__(self, why: str, after: float = 0.0) -> None:
         super().__init__(why)
@@ -167,7 +168,7 @@ class _Unavailable(InputError):
 
 
 def _reply(session: requests.Session, url: str, watch: _Watch, announce: Callable[[str], object]) -> requests.Response:
-    """The reply with status 200. Failures that may pass are tried again."""
+    """The reply with status 200; after a temporary failure, tries again."""
     limits = watch.limits
     pause, left = limits.pause, limits.pauses
     for tries_left in reversed(range(limits.tries)):
@@ -178,8 +179,8 @@ def _reply(session: requests.Session, url: str, watch: _Watch, announce: Callabl
                 raise
             delay = max(pause, error.after)
             if delay > left:
-                most = f"{limits.pauses:g} s of waiting is the limit"
-                raise InputError(f"{error}; the next try would be in {delay:,.0f} s, and {most}") from None
+                most = f"all pauses together may take at most {limits.pauses:g} s"
+                raise InputError(f"{error}; the next try would be in {delay:,.0f} s, but {most}") from None
             if delay > limits.silent:
                 announce(f"{quoted(public(url))}: {error}; the next try is in {delay:,.0f} s")
             sleep(delay)
@@ -190,7 +191,7 @@ def _reply(session: requests.Session, url: str, watch: _Watch, announce: Callabl
 
 def _attempt(session: requests.Session, url: str, watch: _Watch) -> requests.Response:
     limits = watch.limits
-    timeouts = (limits.connect, 2 * limits.stall)  # the second one ends the thread of a call that was given up
+    timeouts = (limits.connect, 2 * limits.stall)  # the second one ends the thread of an abandoned call
     hooks = {"response": _leave_body_of_redirect}
     watch.restart()
     try:
@@ -215,16 +216,16 @@ def _leave_body_of_redirect(response: requests.Response, **options: Any) -> None
 
 
 def _retry_after(response: requests.Response) -> float:
-    """The seconds that a server asks to wait; 0 if it doesn't, or what it says is neither a number nor a date."""
+    """The number of seconds that a server asks to wait; 0 if it asks for none, or not by a number or a date."""
     asked = response.headers.get("Retry-After", "")
     try:
         return float(asked) if asked.isdecimal() else parsedate_to_datetime(asked).timestamp() - time()
-    except (ValueError, OverflowError, OSError):  # the last two if there can be no such date
+    except (ValueError, OverflowError, OSError):  # the last two if the date is out of range
         return 0.0
 
 
 def _settings(error: Exception, url: str) -> str:
-    """The settings of the environment that an error may come from."""
+    """The settings of the environment that may have caused an error."""
     proxy = _proxy(url)
     text = f"; the proxy is {quoted(public(proxy))}" if proxy else ""
     if isinstance(error, requests.exceptions.SSLError):
@@ -249,7 +250,7 @@ def _body(response: requests.Response, watch: _Watch) -> Iterator[bytes]:
 
 
 def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress gzip. Requests would not notice that the end is missing."""
+    """Decompress gzip. Requests would not notice a missing end."""
     member = zlib.decompressobj(wbits=31)  # with the header of gzip
     try:
         for chunk in chunks:
@@ -259,13 +260,13 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
                 yield member.decompress(chunk, CHUNK)
                 chunk = member.unused_data or member.unconsumed_tail
     except zlib.error as error:
-        raise InputError(f"it is no valid gzip: {error}") from None
+        raise InputError(f"it is not valid gzip: {error}") from None
     if not member.eof:
-        raise InputError("its gzip compression is cut short")
+        raise InputError("its gzip data are incomplete")
 
 
 def _not_html(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same chunks; raises InputError if they begin as HTML does."""
+    """Yield the same chunks; raises InputError if they begin like HTML."""
     beginning = b""
     while len(beginning) < HTML_WITHIN and (chunk := next(chunks, b"")):
         beginning += chunk

@@ -29,7 +29,7 @@ class Layer(ABC):
 
     A layer must have an `input_dim` and an `output_dim`, and the methods `allocate`, `forward` and `backward`. A layer
     with parameters also has `shapes` and `init`, and a layer with a state has `state_dims`. One that reads ids sets
-    `reads_ids`, so that it is refused in any place but the first. A model file can store a layer only if its fields,
+    `reads_ids`, so that a network refuses it anywhere but first. A model file can store a layer only if its fields,
     except initializers, are plain values.
 
     Raises
@@ -48,8 +48,8 @@ class Layer(ABC):
     input_dim: int  # width of the input; for an embedding, the number of ids
     output_dim: int  # width of the output
 
-    # True if x holds ids (T, B), so that the layer must be the first of a network; False if x holds vectors, so that it
-    # must not be; None if it may be either, as for a layer of your own that does not say.
+    # True if x holds ids (T, B): the layer must be the first of a network. False if x holds vectors: it must not be the
+    # first. None allows both, for a layer of your own that does not set it.
     reads_ids: ClassVar[bool | None] = None
 
     # Whether x may be a `charrnn.layers.projection.Lookup`; `backward` then returns the gradient of its table.

@@ -77,7 +77,7 @@ def mpi_workers() -> Iterator[Workers | None]:
 
 
 def _number(text: str) -> int:
-    """The number of processes that an environment variable gives; 1 if it gives none, as when it is empty."""
+    """The number of processes in an environment variable; 1 if it holds no number, for example if it is empty."""
     return int(text) if re.fullmatch("[0-9]{1,9}", text) else 1
 
 

@@ -29,8 +29,8 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     """
     if len(ids) <= window_size:
         raise InputError(
-            f"window_size is {window_size}; in a text of {counted(len(ids), 'character')} it must be below that: "
-            "make it smaller or use a longer text"
+            f"window_size is {window_size}; it must be below the length of the text, "
+            f"{counted(len(ids), 'character')}: lower it or use a longer text"
         )
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
 

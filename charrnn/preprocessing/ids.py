@@ -1,4 +1,4 @@
-"""The check of ids, wherever they enter the library: they must be integers, and the model must know them."""
+"""Check ids where they enter the library: they must be integers that the model knows."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
     if not isinstance(ids, np.ndarray) or ids.dtype.kind not in "iu":
         kind = f"dtype {ids.dtype}" if isinstance(ids, np.ndarray) else f"type {type(ids).__name__}"
         raise InputError(f"{name}: the {kind} is not allowed; ids must be an array of integers")
-    unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # a negative id is a huge one: one comparison is enough
+    unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # negative ids become huge: one comparison is enough
     for start in range(0, len(ids) if ids.size else 0, CHECKED_AT_ONCE):
         chunk = unsigned[start : start + CHECKED_AT_ONCE]
         if chunk.max() >= V:

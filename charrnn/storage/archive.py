@@ -48,7 +48,7 @@ def write_archive(
 def read_archive(
     path: str | Path, form: int, other_forms: Mapping[int, str] = MappingProxyType({})
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays, which are read-only; `other_forms` says what archives of other formats are.
+    """The description and the arrays, which are read-only; `other_forms` describes other formats in errors.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_array_header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], np.dt
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError
         shape, in_fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
-    except (*DAMAGE, MemoryError):  # a deep header is one; NumPy's own message of a long one advises to allow pickles
+    except (*DAMAGE, MemoryError):  # a deep header is a MemoryError; NumPy's message about a long one suggests pickles
         raise ValueError(f"the header of {name} is damaged") from None
     if dtype.hasobject or in_fortran_order:
         raise ValueError(f"{name} holds objects, or is not in C order")

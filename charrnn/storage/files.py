@@ -1,4 +1,4 @@
-"""Write a file whole or not at all, and open one to read without waiting for a writer."""
+"""Write a file completely or not at all, and open one for reading without waiting for a writer."""
 
 import contextlib
 import errno
@@ -23,12 +23,12 @@ BINARY = getattr(os, "O_BINARY", 0)
 
 
 def open_regular(path: str | Path) -> BufferedReader:
-    """Open a file to read.
+    """Open a file for reading.
 
     Raises
     ------
     InputError
-        If it is a pipe, which would be waited for, or anything else that has no size.
+        If it is a pipe or a device. (Opening a pipe does not wait for its writer.)
     OSError
         If it is a folder or can't be opened.
     """
@@ -40,12 +40,12 @@ def open_regular(path: str | Path) -> BufferedReader:
 
 
 def require_writable(path: str | Path) -> None:
-    """Create the folder of `path` if it is missing.
+    """Check that a file can be written, and create its folder if it is missing.
 
     Raises
     ------
     OSError
-        If `path` is a folder or may not be written, or its own folder can't be created or written to.
+        If `path` is a folder or not writable, or its own folder can't be created or written to.
     """
     target, before = _target(path)
     if before is None:
@@ -53,23 +53,23 @@ def require_writable(path: str | Path) -> None:
     elif stat.S_ISDIR(before.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     elif not before.st_mode & 0o222 or not os.access(path, os.W_OK):  # access() allows root everything
-        raise PermissionError(errno.EACCES, "may not be written", str(path))
+        raise PermissionError(errno.EACCES, "is not writable", str(path))
     if _replaceable(target, before) and not os.access(target.parent, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Yield a binary file to write to, which takes the place of `path` once the block has ended without an error.
+    """Yield a binary file to write to, which replaces `path` when the block ends without an error.
 
     A reader sees the old file or the new one, never half of one, even after a power failure. Missing parent folders are
     created, links are followed, and the permissions of a file that exists are kept. Pipes, devices and the files of
-    other users are written in place instead: a new file could not have their nature or owner.
+    other users are written in place instead: a new file could not have their type or owner.
 
     Raises
     ------
     OSError
-        If `path` is a folder or may not be written, its own folder can't be created or written to, or the disk is full.
+        If `path` is a folder or not writable, its own folder can't be created or written to, or the disk is full.
     """
     require_writable(path)
     target, before = _target(path)
@@ -109,7 +109,7 @@ def _target(path: str | Path) -> tuple[Path, os.stat_result | None]:
 
 
 def _replaceable(target: Path, before: os.stat_result | None) -> bool:
-    """Whether a new file can take the place of this one, with its nature, its owner and its group."""
+    """Whether a new file can replace this one and have its type, owner and group."""
     if before is None:
         return True
     if not stat.S_ISREG(before.st_mode) or not target.exists():  # a link such as /dev/stdout may lead to a deleted file
@@ -121,7 +121,7 @@ def _replaceable(target: Path, before: os.stat_result | None) -> bool:
 
 
 def _take_permissions(descriptor: int, before: os.stat_result) -> None:
-    """Give a new file the group and the mode of the one whose place it takes; on Windows it inherits the folder's."""
+    """Give a new file the group and the mode of the one that it replaces; on Windows it inherits the folder's."""
     if sys.platform != "win32":
         if os.fstat(descriptor).st_gid != before.st_gid:
             os.fchown(descriptor, -1, before.st_gid)
@@ -131,7 +131,7 @@ def _take_permissions(descriptor: int, before: os.stat_result) -> None:
 def _create_beside(target: Path, mode: int) -> tuple[Path, BinaryIO]:
     """Create a temporary file that no other process writes to or takes for a leftover."""
     while True:
-        # Process numbers would not do: they are used again, and every container has a process 1.
+        # Process numbers are not unique: they are reused, and every container has a process 1.
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | BINARY, mode)
         file = cast(BinaryIO, os.fdopen(descriptor, "w+b"))

@@ -38,4 +38,4 @@ class Callback:
         known = [name for name in vars(Callback) if not name.startswith("_")]
         for name in vars(cls).keys() - known:
             if name.startswith("on_") or get_close_matches(name, known, cutoff=0.8):
-                raise InputError(f"{cls.__name__}: callbacks have no {name}; known are {', '.join(known)}")
+                raise InputError(f"{cls.__name__}: callbacks have no {name}; they have {', '.join(known)}")

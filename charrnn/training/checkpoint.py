@@ -112,7 +112,7 @@ def load_checkpoint(path: str | Path, run: Run, fresh: TrainingState, rng: np.ra
     try:
         require_resumable(state, fresh, rng)
     except InputError as error:
-        raise InputError(f"{shown(path)} is no checkpoint of this run: {error}") from None
+        raise InputError(f"{shown(path)} is not a checkpoint of this run: {error}") from None
     return state
 
 

@@ -19,7 +19,7 @@ def training_network(network: Network, config: TrainingConfig, masks: DropoutMas
         for i in reversed(recurrent):
             layers.insert(i + 1, Dropout(layers[i].output_dim, config.dropout, masks, number=i))
     if config.targets == "last":
-        # The last layer then works on one step, unless it needs them all: one that reads ids, or has a state.
+        # The last layer then works on one step, unless it needs all of them because it reads ids or has a state.
         alone = len(layers) > 1 and not layers[-1].state_dims
         layers.insert(len(layers) - alone, LastStep(layers[-1].input_dim if alone else layers[-1].output_dim))
     return Network(layers, network.parameters)

@@ -1,4 +1,4 @@
-"""Whether a training state from elsewhere, such as a file, can be a later state of the run that is to go on from it."""
+"""Check that a training state, for example from a checkpoint, can be a later state of the run that is to resume."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -16,7 +16,7 @@ NUMBERS = ("epoch", "batch", "num_batches", "positions", "total_loss", "total_no
 
 
 def require_resumable(state: TrainingState, fresh: TrainingState, rng: np.random.Generator) -> None:
-    """Raise InputError unless training with this generator can go on from `state`; the message names what is wrong.
+    """Raise InputError unless training with this generator can resume from `state`; the message names the fault.
 
     Arrays must have the shapes and dtypes that they have in `fresh`, the state in which the run begins, and numbers
     must be possible. Values that are possible but wrong go unnoticed.
@@ -33,7 +33,7 @@ def require_resumable(state: TrainingState, fresh: TrainingState, rng: np.random
     try:
         deepcopy(rng.bit_generator).state = state.rng_state
     except (ValueError, TypeError, KeyError, OverflowError):
-        raise InputError(f"rng_state is {quoted(state.rng_state)}, which its generator does not accept") from None
+        raise InputError(f"rng_state is {quoted(state.rng_state)}, which the generator does not accept") from None
 
 
 def _require_place(state: TrainingState, fresh: TrainingState) -> None:
@@ -56,7 +56,7 @@ def _require_history(state: TrainingState) -> None:
 
 
 def _require_alike(name: str, found: Any, fresh: Any) -> None:
-    """Raise InputError unless a value has the type and shape of its fresh counterpart, and so has all in it."""
+    """Raise InputError unless a value, and all values in it, have the type and shape of their fresh counterparts."""
     if isinstance(fresh, SimpleNamespace):
         _require_alike(name, getattr(found, "__dict__", found), vars(fresh))
     elif isinstance(fresh, np.ndarray):
@@ -74,7 +74,7 @@ def _require_alike(name: str, found: Any, fresh: Any) -> None:
     elif isinstance(fresh, int | float) and not isinstance(fresh, bool):
         _require_number(name, found, fresh)
     elif type(found) is not type(fresh):
-        raise InputError(f"{name} is {quoted(found)}; it must be of the type of {quoted(fresh)}")
+        raise InputError(f"{name} is {quoted(found)}; it must have the type of {quoted(fresh)}")
 
 
 def _require_array(name: str, found: Any, fresh: np.ndarray) -> None:
@@ -97,7 +97,7 @@ def _require_number(name: str, found: Any, fresh: float) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a number with which training can compute: no infinity, and no integer of any length."""
+    """Whether training can compute with a value: it must be a finite float, or an integer of at most 64 bits."""
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 2**63
     return isinstance(value, float) and isfinite(value)
@@ -105,4 +105,4 @@ def _is_number(value: Any) -> bool:
 
 def _require_length(name: str, found: Any, length: int) -> None:
     if not isinstance(found, Sequence) or isinstance(found, str) or len(found) != length:
-        raise InputError(f"{name} is {quoted(found)}; it must be a list of {length}")
+        raise InputError(f"{name} is {quoted(found)}; it must be a list of length {length}")

@@ -33,9 +33,9 @@ class TrainingState:
     total_loss, total_norm, positions
         Sums over the finished batches of the epoch: loss · positions, gradient norm, positions.
     samples
-        Epochs and texts that a callback has sampled after them.
+        (epoch, text) for each sample that a callback has drawn.
     seconds
-        The time that training has taken, also before it resumed.
+        The training time so far, including the time before the run resumed.
     """
 
     parameters: np.ndarray

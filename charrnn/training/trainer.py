@@ -72,7 +72,7 @@ def train(
     Raises
     ------
     InputError
-        If a text is too short, some ids are not integers in 0 … V-1, or `resume` is no state of this run.
+        If a text is too short, some ids are not integers in 0 … V-1, or `resume` is not a state of this run.
     DivergenceError
         As soon as a loss or a gradient is not finite. The network then has the parameters of the best epoch, if any.
     """

@@ -1,4 +1,4 @@
-"""How the model learns to write: the same short sample after every few epochs."""
+"""Show how the model learns to write, by a short sample after every few epochs."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from charrnn.storage.files import atomic_write
 from charrnn.training import Callback, TrainingState
 
 SAMPLE_EVERY = Setting(
-    1, "epochs between two samples of what the model writes by then; 0 for none", "sample_every", at_least=0
+    1, "print a sample of the model's text after every so many epochs; 0 for none", "sample_every", at_least=0
 )
 LENGTH = 150  # characters
 TEMPERATURE = 0.8
@@ -23,12 +23,12 @@ class Evolution(Callback):
     """Adds a sample to the training state after every `sample_every` epochs.
 
     Its random generator is its own, so the model is the same without it. It must be called before a checkpoint is
-    saved, so that a run which resumes has all samples.
+    saved, so that a resumed run has all samples.
     """
 
     def __init__(self, network: Network, vectorizer: TextVectorizer, sample_every: int) -> None:
         self.network, self.vectorizer, self.sample_every = network, vectorizer, sample_every
-        # A sample begins with a line, or where a text has no lines, with its first character in the vocabulary.
+        # A sample begins with a line or, if the text has no line breaks, with the first character of the vocabulary.
         self.start = "\n" if "\n" in vectorizer.vocabulary else vectorizer.vocabulary[0]
 
     def on_epoch(self, now: TrainingState) -> None:

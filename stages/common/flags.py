@@ -25,7 +25,7 @@ PATH_HELP = {
 def parser(
     description: str | None, params: Sequence[str], paths: Sequence[str], **reworded: str
 ) -> argparse.ArgumentParser:
-    """A parser with a flag for each of the stage's params and of the paths that it uses; keywords reword their help.
+    """A parser with a flag for each of the stage's params and of the paths that it uses; keywords replace their help.
 
     Every stage accepts all paths, so that the same flags can be passed to all stages, but its help lists only its own.
     """

@@ -1,4 +1,4 @@
-"""What Ctrl-C does while a program still imports its modules, and then."""
+"""Handle Ctrl-C while a program is still importing its modules."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from types import FrameType
 def end_on_ctrl_c() -> None:
     """Let Ctrl-C end this process at once, with one line, if it would raise KeyboardInterrupt.
 
-    During an import, that would print a traceback, or be lost in a lock of Python's own.
+    During an import, the exception would print a traceback, or get lost in one of Python's locks.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)

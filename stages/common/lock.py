@@ -1,4 +1,4 @@
-"""Hold the files that a stage writes, so that no second process writes them at the same time."""
+"""Lock the files that a stage writes, so that no other process writes them at the same time."""
 
 import contextlib
 import os
@@ -17,22 +17,22 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-FAR = 1 << 30  # on Windows, a byte that is locked can't be read, so it is one that no lock file has
+FAR = 1 << 30  # the byte to lock on Windows, where a locked byte can't be read: far beyond the end of the file
 
 
 @contextlib.contextmanager
 def sole_writer(*paths: Path) -> Iterator[None]:
-    """Be the only process that writes these files, until the block ends or the process dies, however it dies.
+    """Be the only process that writes these files, until the block ends or the process dies in any way.
 
-    A small file beside each one is locked and removed in the end; a process that was killed leaves it, but not the
-    lock. Devices and pipes, and file systems without locks, are not locked.
+    A small file beside each one is locked, and removed at the end; a process that was killed leaves it, but unlocked.
+    Devices, pipes, and files in file systems without locks are not locked.
 
     Raises
     ------
     InputError
-        If another process holds one of the files; the message has its number.
+        If another process has locked one of the files; the message gives its number.
     OSError
-        If a file may not be written, or its folder can't be created or written to.
+        If a file is not writable, or its folder can't be created or written to.
     """
     with contextlib.ExitStack() as held:
         for path in paths:
@@ -63,7 +63,7 @@ def _hold(path: Path) -> Iterator[None]:
 
 
 def _acquire(lock: Path, path: Path) -> int | None:
-    """The descriptor of the locked lock file, which no other process has, or None if this file can't be locked."""
+    """Lock the lock file for this process, and return its descriptor, or None if it can't be locked."""
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666)
@@ -86,7 +86,7 @@ def _acquire(lock: Path, path: Path) -> int | None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether this process has got the lock; raises OSError if the file system has none."""
+    """Try to lock a file, and return whether that succeeded; raises OSError if the file system has no locks."""
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, FAR, os.SEEK_SET)

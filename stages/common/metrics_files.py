@@ -1,4 +1,4 @@
-"""Write metrics as JSON and CSV, rounded to their significant digits, and report those of a model that has diverged."""
+"""Write metrics as JSON and CSV, rounded to their significant digits, and report a model that has diverged."""
 
 import csv
 import io
@@ -27,8 +27,8 @@ def warn_if_worse_than_guessing(loss: float, vocabulary_size: int) -> None:
     """Print a warning if equal probabilities for all characters would have a clearly lower loss, in nats."""
     if loss > 1.01 * log(vocabulary_size):  # a little above may be chance
         print(
-            f"warning: the model predicts worse than guessing: its loss is {figure(loss)}, and equal probabilities "
-            f"for all {vocabulary_size} characters have {log(vocabulary_size):.4f}; if training has diverged, try a "
+            f"warning: the model predicts worse than guessing: its loss is {figure(loss)}, but equal probabilities "
+            f"for all {vocabulary_size} characters give {log(vocabulary_size):.4f}; if training has diverged, try a "
             "lower learning_rate",
             file=sys.stderr,
         )

@@ -112,9 +112,9 @@ def load_params(path: Path = PARAMS_FILE) -> dict[str, Value]:
 
 
 def unknown_param(name: object) -> str:
-    """The message about a name that is no hyperparameter, with the name that was probably meant."""
+    """The error message for an unknown hyperparameter, with the name that was probably meant."""
     similar = get_close_matches(str(name), PARAMS, n=1)
-    hint = f"did you mean {similar[0]}?" if similar else f"known are {', '.join(PARAMS)}"
+    hint = f"did you mean {similar[0]}?" if similar else f"it must be one of {', '.join(PARAMS)}"
     return f"{quoted(name)} is not a hyperparameter; {hint}"
 
 

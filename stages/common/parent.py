@@ -1,4 +1,4 @@
-"""Notice that the DVC which has started this stage is gone, for example killed."""
+"""Notice that the DVC process that started this stage has ended, for example because it was killed."""
 
 import os
 import time
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 
 import psutil
 
-SECONDS = 1.0  # between two looks
+SECONDS = 1.0  # between two checks
 
 
 class DVCWatch:
-    """Whether the DVC that has started this process, perhaps through a shell, has ended; False without DVC."""
+    """Watches the DVC process that started this one, perhaps through a shell, if there is one."""
 
     def __init__(self) -> None:
         stage = os.environ.get("DVC_STAGE")
         self.links = list(_links_to_dvc(stage)) if stage else []
-        self.looked_at, self.ended = time.monotonic(), False
+        self.checked_at, self.ended = time.monotonic(), False
 
     def has_ended(self) -> bool:
-        """Cheap enough to be called after every batch: it looks about once a second."""
-        if self.links and time.monotonic() - self.looked_at > SECONDS:
+        """Whether DVC has ended. It checks about once a second, so it is cheap enough to call after every batch."""
+        if self.links and time.monotonic() - self.checked_at > SECONDS:
             self.ended = any(not _is_child(process, parent) for process, parent in self.links)
-            self.looked_at = time.monotonic()
+            self.checked_at = time.monotonic()
         return self.ended
 
 
 def _links_to_dvc(stage: str) -> Iterator[tuple[psutil.Process, psutil.Process]]:
-    """The pairs of child and parent between this process and DVC, which is the first one without this DVC_STAGE."""
+    """The pairs (child, parent) from this process up to DVC, the first ancestor without this DVC_STAGE."""
     child = psutil.Process()
     while (parent := child.parent()) is not None:
         yield child, parent
@@ -38,7 +38,7 @@ def _links_to_dvc(stage: str) -> Iterator[tuple[psutil.Process, psutil.Process]]
 def _stage_of(process: psutil.Process) -> str | None:
     try:
         return process.environ().get("DVC_STAGE")
-    except psutil.Error:  # it is somebody else's
+    except psutil.Error:  # the process of another user
         return None
 
 

@@ -40,7 +40,7 @@ class Paths:
 
     @property
     def checked(self) -> Path:
-        """The file that says that params.yaml fits the text."""
+        """The file that the stage `check` writes if params.yaml fits the text."""
         return self.processed / "checked.txt"
 
     @property
@@ -61,7 +61,7 @@ class Paths:
 
 @contextlib.contextmanager
 def made_by_earlier_stages() -> Iterator[None]:
-    """Say, if a file that is read in the block is missing, how to make it."""
+    """If a file that the block reads is missing, add to the error how to make it."""
     try:
         yield
     except FileNotFoundError as error:

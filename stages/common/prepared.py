@@ -18,7 +18,7 @@ from charrnn.storage.files import open_regular
 from stages.common.metrics_files import write_json
 from stages.common.paths import Paths, made_by_earlier_stages
 
-HASHED = "_sha256"  # after the name of a part, the key of its hash in vocabulary.json
+HASHED = "_sha256"  # vocabulary.json has the hash of each part under its name with this suffix
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def write_vocabulary(
 
 
 def read_prepared(paths: Paths) -> PreparedText:
-    """The prepared text, except its ids, which are compared with it when they are read.
+    """Read the vocabulary and the hashes of the prepared text. `PreparedText.ids` reads and checks the ids.
 
     Raises
     ------

@@ -22,23 +22,23 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage. Errors that the user can fix, and Ctrl-C, end it with one line and an exit code above 0."""
     try:
         raise_on_ctrl_c()
-        # Overflows show in figures that are not finite. np.errstate would slow down every NumPy call, this does not.
+        # Overflows show up as figures that are not finite. np.errstate would slow down every NumPy call.
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="charrnn")
         open_standard_streams()
         with named_standard_output(), threadpool_limits(1, user_api="blas"):  # results don't depend on the cores
             main()
     except KeyboardInterrupt as interrupt:
-        with contextlib.suppress(OSError):  # the terminal has gone
+        with contextlib.suppress(OSError):  # the terminal is closed
             print("\n" + shown("; ".join(["interrupted", *interrupt.args]), LONGEST_LINE), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError as error:
-        sys.exit(1 if error.filename == STANDARD_OUTPUT else error_line(error))  # `| head` needs no word
+        sys.exit(1 if error.filename == STANDARD_OUTPUT else error_line(error))  # `| head` needs no message
     except (CharRNNError, OSError, MemoryError) as error:
         sys.exit(error_line(error))
 
 
 def error_line(error: Exception) -> str:
-    """What is said of an error."""
+    """The line to print for an error."""
     text = str(error)
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
@@ -49,9 +49,9 @@ def error_line(error: Exception) -> str:
 
 
 def open_standard_streams() -> None:
-    """Open the standard streams that are closed on the null device; Python's standard input stays None if it was.
+    """Open closed standard streams on the null device; `sys.stdin` stays None if it was.
 
-    Otherwise files of ours would get their numbers, and what is written to the streams.
+    Otherwise our own files would get their descriptors, and with them what is written to the streams.
     """
     for descriptor in range(3):
         try:
@@ -64,7 +64,7 @@ def open_standard_streams() -> None:
 
 
 class StandardOutput(io.TextIOWrapper):
-    """Standard output, which is named in its errors, and escapes the characters that its encoding lacks."""
+    """Standard output that sets the file name of its errors, and escapes characters that its encoding lacks."""
 
     def write(self, text: str) -> int:
         try:
@@ -83,7 +83,7 @@ class StandardOutput(io.TextIOWrapper):
 
 @contextlib.contextmanager
 def named_standard_output() -> Iterator[None]:
-    """Use `StandardOutput` in the block, and flush it in the end, also after an error."""
+    """Use `StandardOutput` in the block, and flush it at the end, even after an error."""
     before = cast(io.TextIOWrapper, sys.stdout)
     before.flush()
     output = sys.stdout = StandardOutput(
@@ -99,7 +99,7 @@ def named_standard_output() -> Iterator[None]:
         try:
             output.flush()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # to flush once more must not fail
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())  # so that another flush can't fail
             raise
         finally:
             output.detach()

@@ -82,14 +82,14 @@ def train_resumably(
 def find_checkpoint(
     paths: Paths, run: Run, fresh: Callable[[], TrainingState], rng: np.random.Generator
 ) -> TrainingState | None:
-    """The state that this run can resume from, if it has a checkpoint. Prints what it finds.
+    """The state that this run can resume from, if it has a checkpoint. Prints a line about the checkpoint.
 
     `fresh()` is the state in which the run would begin.
     """
     if not paths.checkpoint.exists():
         return None
-    if not paths.checkpoint.is_file():  # a pipe would be waited for
-        raise InputError(f"{paths.checkpoint} must be a file, the checkpoint of a run, or be missing; remove it")
+    if not paths.checkpoint.is_file():  # opening a pipe would block
+        raise InputError(f"{paths.checkpoint} is not a regular file; remove it")
     beginning = fresh()
     try:
         found = load_checkpoint(paths.checkpoint, run, beginning, rng)

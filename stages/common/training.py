@@ -100,8 +100,8 @@ def fit_with_params(
     train_ids, validation_ids = texts
     if len(validation_ids) <= params["window_size"]:
         raise InputError(
-            f"window_size is {params['window_size']}; in a validation text of {len(validation_ids)} characters it must "
-            "be below that: make it smaller or use a longer text"
+            f"window_size is {params['window_size']}; it must be below the length of the validation text, "
+            f"{counted(len(validation_ids), 'character')}: lower it or use a longer text"
         )
     config = config_from(params, TrainingConfig)
     options: dict[str, Any] = dict(rng=rng, callbacks=callbacks, resume=resume)
@@ -113,8 +113,8 @@ def fit_with_params(
 class StopOnSignal(Callback):
     """A context manager in which Ctrl-C, SIGTERM and SIGHUP stop training after the current batch.
 
-    A second Ctrl-C or SIGTERM ends it at once. A terminal that closes may send several SIGHUP. A signal that the
-    process ignores, as under nohup, is still ignored. Training also stops once the DVC that has started it has ended.
+    A second Ctrl-C or SIGTERM ends it at once. A terminal that closes may send SIGHUP several times. A signal
+    that the process ignores, as under nohup, stays ignored. Training also stops once the DVC that started it has ended.
 
     Attributes
     ----------
@@ -126,8 +126,8 @@ class StopOnSignal(Callback):
         self.group, self.received, self.dvc = group, False, DVCWatch()
 
     def __enter__(self) -> "StopOnSignal":
-        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        self.handlers = {number: signal.signal(number, self._receive) for number in heeded}
+        handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self.handlers = {number: signal.signal(number, self._receive) for number in handled}
         return self
 
     def __exit__(self, *error: object) -> None:
