@@ -72,7 +72,7 @@ def training_start(folder: Path, seconds: float) -> dict[str, float]:
     os.close(stderr)
     try:
         shown = b""
-        while b"loss=" not in shown:
+        while b"loss " not in shown:
             shown += os.read(terminal, 1 << 16)
         first_step = time.perf_counter() - started
         peak = resident_megabytes(process.pid, "VmHWM")

@@ -3,13 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from time import perf_counter
 from typing import TypeVar
 
 import numpy as np  # noqa: F401 (loads the BLAS that the controller then finds)
 from threadpoolctl import ThreadpoolController
 
 POOLS = ThreadpoolController().select(user_api="blas").lib_controllers  # empty if threadpoolctl does not know this BLAS
-BLOCK = 128  # items computed at a time; entering the context takes 5 µs, sampling a character 7 µs or more
+# Limits of a block of items that are computed at a time: entering the context takes as long as sampling a character.
+BLOCK = 128  # items
+BLOCK_SECONDS = 0.02
 
 Item = TypeVar("Item")
 
@@ -32,7 +35,12 @@ def on_one_blas_thread(items: Iterator[Item]) -> Iterator[Item]:
 
     @one_blas_thread()
     def next_block() -> list[Item]:
-        return list(islice(items, BLOCK))
+        block, started = [], perf_counter()
+        for item in islice(items, BLOCK):
+            block.append(item)
+            if perf_counter() - started > BLOCK_SECONDS:
+                break
+        return block
 
     while block := next_block():
         yield from block

@@ -21,6 +21,7 @@ LARGEST_EXPONENT = log(sys.float_info.max)
 POSITIONS_AT_ONCE = 1 << 13  # T·B of a batch; this and the next limit bound the memory and do not affect results
 LOGITS_AT_ONCE = 1 << 24  # T·B·V
 LOGITS_OF_CURVE = 1 << 31
+WINDOWS_AT_ONCE = 64  # that are copied
 
 
 def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Workers = ALONE) -> dict[str, float]:
@@ -88,7 +89,7 @@ def logits_and_targets(
 
 
 def context_curve(
-    network: Network, ids: Array, window_size: int, runs: Sequence[slice] | None = None
+    network: Network, ids: Array, window_size: int, runs: Sequence[slice | Array] | None = None
 ) -> dict[str, Array]:
     """How much context helps: `loss` (nats) and `accuracy` (window_size,) by position in a window.
 
@@ -98,7 +99,7 @@ def context_curve(
     Parameters
     ----------
     runs
-        The windows to read, as slices of all windows, which start one character apart; by default `context_runs`.
+        The windows to read, as indices into all windows, which start one character apart; by default `context_runs`.
 
     Raises
     ------
@@ -118,19 +119,23 @@ def context_curve(
     return {"loss": loss / num_windows, "accuracy": correct / num_windows}
 
 
-def context_runs(num_windows: int, window_size: int, V: int) -> list[slice]:
+def context_runs(num_windows: int, window_size: int, V: int) -> Sequence[slice | Array]:
     """Which of all `num_windows` windows in a text `context_curve` reads: equally long runs of consecutive ones.
 
     In consecutive windows, all positions meet nearly the same characters, so the curve shows the effect of context and
     not which characters happen to be at a position. (Windows a fixed stride apart give a curve with that period.) The
     runs are spread evenly over the text, with about eight windows for every `window_size` characters, or fewer if a
-    large vocabulary, of size V, would make this take minutes.
+    large vocabulary, of size V, would make this take minutes. If these are too few for two runs as long as a window,
+    they are drawn at random instead.
     """
-    wanted = min(8 * num_windows, LOGITS_OF_CURVE // V) // window_size
-    length = min(max(wanted // 2, window_size), 10 * window_size)
-    num_runs = max(2, ceil(wanted / length))
-    if num_runs * length >= num_windows:
+    wanted = max(1, min(8 * num_windows, LOGITS_OF_CURVE // V) // window_size)
+    if wanted >= num_windows:
         return [slice(0, num_windows)]
+    if wanted < 2 * window_size:
+        starts = np.sort(np.random.default_rng(0).integers(num_windows, size=wanted))
+        return np.array_split(starts, ceil(wanted / WINDOWS_AT_ONCE))
+    length = min(wanted // 2, 10 * window_size)
+    num_runs = ceil(wanted / length)
     return [slice(start, start + length) for start in np.linspace(0, num_windows - length, num_runs, dtype=int)]
 
 

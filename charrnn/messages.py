@@ -16,6 +16,11 @@ def shown(text: object, longest: int = LONGEST_QUOTE) -> str:
     return line if len(line) <= longest else f"{line[:longest]}..."
 
 
+def shown_lines(text: str) -> str:
+    """Foreign text of several lines: control characters are escaped, except line breaks and tabs."""
+    return "".join(c if c in "\n\t" else _printable(c) for c in text)
+
+
 def quoted(value: object) -> str:
     """A value as Python would write it, cut like `shown`.
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
-from charrnn.messages import counted, quoted
-from charrnn.preprocessing import TextVectorizer
+from charrnn.messages import quoted
+from charrnn.preprocessing import TextVectorizer, require_window
 from charrnn.storage.files import atomic_write
 from stages.common import flags
 from stages.common.params import PARAMS_FILE, config_from, load_params
@@ -26,7 +26,8 @@ def main() -> None:
     texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
 
     config_from(params, TrainingConfig)  # raises an error if values contradict each other
-    require_longer_than_window(params, {part: len(ids) for part, ids in texts.items()})
+    for part, ids in texts.items():
+        require_window(len(ids), params["window_size"], f"{part} text")
     example = prepared.vectorizer.decode(texts["train"][:LONGEST_EXAMPLE])
     require_known_start(params, prepared.vectorizer, example)
 
@@ -34,16 +35,6 @@ def main() -> None:
     with atomic_write(paths.checked) as file:
         file.write(b"params.yaml fits the text\n")
     print(f"{PARAMS_FILE} fits the text")
-
-
-def require_longer_than_window(params: Mapping[str, Value], sizes: Mapping[str, int]) -> None:
-    """Raise InputError if a text has no window: training and evaluation would refuse it."""
-    for part, size in sizes.items():
-        if size <= params["window_size"]:
-            raise InputError(
-                f"window_size is {params['window_size']}; it must be below the length of the {part} text, "
-                f"{counted(size, 'character')}: lower it or use a longer text"
-            )
 
 
 def require_known_start(params: Mapping[str, Value], vectorizer: TextVectorizer, example: str) -> None:

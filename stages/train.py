@@ -13,6 +13,7 @@ from charrnn.errors import InputError
 from charrnn.model_file import ModelFile, save_model
 from charrnn.parallel.mpi import mpi_workers
 from charrnn.parallel.workers import Workers
+from charrnn.storage.files import require_writable
 from charrnn.training import History, best_epoch
 from stages.common import flags
 from stages.common.evolution import SAMPLE_EVERY, Evolution
@@ -45,6 +46,9 @@ def main() -> None:
         paths = flags.paths(args)
         writes = (paths.model, paths.metrics_dir / "history.csv") if group is None or group.rank == 0 else ()
         with sole_writer(*writes):
+            for path in (paths.checkpoint, paths.metrics_dir / "evolution.txt", paths.metrics_dir / "train.json"):
+                if writes:
+                    require_writable(path)  # fail now rather than after an epoch
             train(params, paths, seconds, sample_every, group)
 
 
@@ -83,7 +87,7 @@ def write_results(trained: ModelFile, history: History, validation_ids: Array, p
     write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
     save_model(paths.model, trained)
     warn_if_worse_than_guessing(best["validation_loss"], trained.vectorizer.vocabulary_size)
-    paths.checkpoint.unlink()
+    paths.checkpoint.unlink(missing_ok=True)
     if best is not history[-1]:
         print(f"the model is from epoch {best['epoch']}, which had the lowest validation loss", flush=True)
 

@@ -1,5 +1,7 @@
 """Our matrix products run on one BLAS thread, and the caller's own code on as many as before."""
 
+from math import inf
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
@@ -8,6 +10,7 @@ from charrnn import (
     Embedding,
     Model,
     TextVectorizer,
+    blas,
     context_curve,
     evaluate,
     generate,
@@ -102,11 +105,19 @@ def test_between_two_characters_the_caller_has_its_threads():
         assert threads() == [2] * len(POOLS)
 
 
-def test_an_iterator_computes_a_block_at_a_time_and_no_more():
+def test_an_iterator_computes_a_block_at_a_time_and_no_more(monkeypatch):
     computed = []
+    monkeypatch.setattr(blas, "BLOCK_SECONDS", inf)
     items = on_one_blas_thread(computed.append(i) or i for i in range(BLOCK + 3))
     assert (next(items), len(computed)) == (0, BLOCK)
     assert [0, *items] == list(range(BLOCK + 3)) == computed
+
+
+def test_slow_items_are_computed_one_by_one(monkeypatch):
+    computed = []
+    monkeypatch.setattr(blas, "BLOCK_SECONDS", -1)  # passed as soon as an item is there
+    for i, item in enumerate(on_one_blas_thread(computed.append(i) or i for i in range(9))):
+        assert (item, len(computed)) == (i, i + 1)
 
 
 def test_an_error_restores_the_threads():

@@ -69,9 +69,9 @@ def test_evaluation_changes_nothing(model, ids):
 
 def test_context_curve_is_the_mean_by_position_from_a_zero_state(model, ids, monkeypatch):
     monkeypatch.setattr(evaluation, "POSITIONS_AT_ONCE", 150)
-    curve = context_curve(model, ids, window_size=20)
+    curve = context_curve(model, ids, window_size=20, runs=[slice(0, 56), slice(225, 281)])
     losses, hits = [], []
-    for start in chain(range(56), range(225, 281)):  # see `context_runs`
+    for start in chain(range(56), range(225, 281)):
         window, p = ids[start : start + 21], model.predict(ids[start : start + 20])
         losses.append(-np.log(p[np.arange(20), window[1:]]))
         hits.append(p.argmax(axis=1) == window[1:])
@@ -86,9 +86,16 @@ def test_windows_of_the_context_curve_come_in_long_runs_spread_over_the_text():
     assert len(runs) == 8  # so 8,000 windows are read
     steps = np.diff([run.start for run in runs])
     assert steps.max() - steps.min() <= 1
-    assert sum(run.stop - run.start for run in context_runs(100_000, window_size=100, V=70_000)) == 306
-    assert context_runs(100, window_size=20, V=65) == [slice(0, 20), slice(80, 100)]
-    assert context_runs(30, window_size=20, V=65) == [slice(0, 30)]
+    assert context_runs(40, window_size=3, V=65) == [slice(0, 40)]
+
+
+@pytest.mark.parametrize(("n", "window_size", "V"), [(100_000, 1000, 70_000), (20_000, 2000, 65), (10**6, 10**4, 100)])
+def test_where_there_is_no_time_for_runs_as_long_as_a_window_windows_are_drawn_at_random(n, window_size, V):
+    starts = np.concatenate(context_runs(n, window_size, V))
+    assert len(starts) == min(8 * n, (1 << 31) // V) // window_size
+    assert starts.min() >= 0 and n / 2 < starts.max() < n
+    assert len(set(np.diff(np.sort(starts)))) > len(starts) / 3  # no stride
+    assert max(len(run) for run in context_runs(n, window_size, V)) <= 64
 
 
 def test_context_curve_of_a_memoryless_source_is_flat_within_its_standard_error():

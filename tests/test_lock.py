@@ -113,3 +113,18 @@ def test_a_file_that_is_not_writable_is_an_error_before_anything_is_done(tmp_pat
     with pytest.raises(IsADirectoryError), sole_writer(tmp_path / "b", tmp_path / "a"):
         pass
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_lock_file_of_another_user_is_respected(tmp_path, monkeypatch):
+    """It can be read, but not written."""
+    path, open_file = tmp_path / "a", os.open
+
+    def deny(name, flags, *mode):
+        if str(name).endswith(".a.lock") and flags & os.O_RDWR:
+            raise PermissionError
+        return open_file(name, flags, *mode)
+
+    with holder(path) as process:
+        monkeypatch.setattr(os, "open", deny)
+        with pytest.raises(InputError, match=f"is being written by process {process.pid} on "), sole_writer(path):
+            pass

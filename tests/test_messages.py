@@ -2,7 +2,7 @@
 
 import pytest
 
-from charrnn.messages import LONGEST_QUOTE, counted, figure, quoted, shown
+from charrnn.messages import LONGEST_QUOTE, counted, figure, quoted, shown, shown_lines
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,7 @@ def test_counted_nouns(n, noun, expected):
 )
 def test_a_figure_has_at_most_six_significant_digits(value, decimals, expected):
     assert figure(value, decimals) == expected
+
+
+def test_lines_of_foreign_text_keep_line_breaks_and_tabs_only():
+    assert shown_lines("two\n\tlines \x1b[31m\r" + 999 * "x") == r"two" + "\n\tlines " + r"\x1b[31m\r" + 999 * "x"

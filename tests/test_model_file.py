@@ -222,7 +222,7 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
             "there are 189 parameters; the layers need 1000",
         ),
         (lambda path: claim(path, (10**15,)), "2.dense.bias.npy does not have as many numbers as its shape says"),
-        (add_foreign_name, "is not a charrnn file, or is damaged (\\x1b[31m\\x1b[31m"),
+        (add_foreign_name, "is not a charrnn file, or is damaged (the header of \\x1b[31m\\x1b[31m"),
         (compress, "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_BZIP2), "it is compressed"),
         (lambda path: compress(path, zipfile.ZIP_LZMA), "it is compressed"),

@@ -103,13 +103,13 @@ def test_every_epoch_is_one_line(bars, capsys):
 
 
 def test_the_sample_of_an_epoch_follows_its_line(bars, capsys):
-    shown, samples = Progress(log_interval=1, num_epochs=3), [(1, "first\nsample"), (3, "third")]
+    shown, samples = Progress(log_interval=1, num_epochs=3), [(1, "first\nsample"), (3, "third\x1b[31m")]
     for epoch, so_far in ((1, samples[:1]), (2, samples[:1]), (3, samples)):
         shown.on_epoch(state(epoch, samples=so_far))
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:5] == ["", "first", "sample", ""]
     assert [line.partition(":")[0] for line in lines[5:7]] == ["epoch 2/3", "epoch 3/3"]
-    assert lines[7:] == ["", "third", ""]
+    assert lines[7:] == ["", r"third\x1b[31m", ""]
 
 
 def test_there_is_no_bar_where_the_output_is_not_a_terminal(capsys):

@@ -1,5 +1,6 @@
 """Training that is stopped or killed, in one process or two: it ends in one line, and resumes to the same bytes."""
 
+import importlib
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from tests.stage_project import (
     TRAINED,
     assert_none_left,
     begin,
+    call,
     command,
     complaints,
     figures,
@@ -116,6 +118,29 @@ def test_a_checkpoint_whose_arrays_do_not_fit_is_ignored_with_a_message(interrup
     reason = f"{CHECKPOINT} is not a checkpoint of this run: parameters is float32 ("
     assert f"not resuming from a checkpoint: {reason}" in printed_by(project, "train")
     assert files(project) == files(finished)
+
+
+def test_a_run_that_resumes_after_its_last_epoch_leaves_all_files(project, finished, monkeypatch):
+    """It was killed before it had written its results, and DVC has deleted what it had."""
+
+    def killed(*results):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importlib.import_module("stages.train"), "write_results", killed)
+        assert call(project, "train").returncode == 130
+    untrained(project)
+    assert "resuming from" in printed_by(project, "train")
+    assert files(project) == files(finished)
+
+
+@pytest.mark.parametrize("name", ["metrics/train.json", "metrics/evolution.txt", "metrics/history.csv", CHECKPOINT])
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_file_that_cannot_be_written_is_refused_before_training(project, name):
+    (project / name).touch()
+    (project / name).chmod(0o444)
+    ended = call(project, "train")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {name}: is not writable\n")
 
 
 KILLED_AT_AN_EVENT = """

@@ -94,6 +94,13 @@ def test_output_to_the_name_of_standard_output_is_written_to_it(project):
         pytest.skip("no /dev/stdout")
     expected = run(project, "sample")
     assert sorted(run(project, "sample", "--output", "/dev/stdout")) == sorted(2 * expected)
+    with open(project / "log", "wb") as file:
+        file.write(b"header\n")
+        file.flush()
+        subprocess.run(
+            command("sample", "--output", "/dev/stdout"), cwd=project, env=ENVIRONMENT, stdout=file, check=True
+        )
+    assert (project / "log").read_text(encoding="utf-8").startswith("header\n")
 
 
 def test_a_pipe_to_which_output_is_written_is_named_if_it_breaks(project):

@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from charrnn.config import Value
 from charrnn.errors import InputError
+from charrnn.messages import shown
 from stages.common.params import as_yaml
 from tuning.dimensions import SearchSpace
 from tuning.sampler import NumberedSampler
@@ -53,7 +54,7 @@ def open_study(storage: BaseStorage, name: str, subject: Mapping[str, Any], *, p
     elif before != subject:
         differing = [key for key in {**before, **subject} if before.get(key) != subject.get(key)]
         raise InputError(
-            f"study {name!r} was started with different {', '.join(differing)}; --study NAME starts a new one"
+            f"study {name!r} was started with different {shown(', '.join(differing))}; --study NAME starts a new one"
         )
     return study
 

@@ -108,12 +108,12 @@ class _Watch:
     def __init__(self, limits: Limits, announce: Callable[[], object]) -> None:
         self.limits = limits
         self._announce = announce
-        self._until_announced = limits.silent
         self.restart()
 
     def restart(self) -> None:
         """Start the time limit again."""
         self._until_stalled, self._missing = self.limits.stall, self.limits.stall_bytes
+        self._until_announced = self.limits.silent
 
     def received(self, num_bytes: int) -> None:
         """Record that bytes have arrived."""
@@ -268,8 +268,10 @@ def _gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _not_html(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yield the same chunks; raises InputError if they begin like HTML."""
     beginning = b""
-    while len(beginning) < HTML_WITHIN and (chunk := next(chunks, b"")):
+    for chunk in chunks:  # some may be empty
         beginning += chunk
+        if len(beginning) >= HTML_WITHIN:
+            break
     if HTML.match(beginning, 0, HTML_WITHIN):
         raise InputError(NO_HTML)
     yield beginning

@@ -1,12 +1,12 @@
 """From characters to mini-batches of ids: vectorizing, splitting, cutting windows and batching."""
 
-from charrnn.preprocessing.batches import Batch, batches, stream_length, streams, windows
+from charrnn.preprocessing.batches import Batch, batches, require_window, stream_length, streams, windows
 from charrnn.preprocessing.ids import require_ids, require_text
 from charrnn.preprocessing.memory_map import release
 from charrnn.preprocessing.splitting import split_sizes
 from charrnn.preprocessing.vectorizer import TextVectorizer, code_points
 
 __all__ = [
-    "Batch", "TextVectorizer", "batches", "code_points", "release", "require_ids", "require_text", "split_sizes",
-    "stream_length", "streams", "windows",
+    "Batch", "TextVectorizer", "batches", "code_points", "release", "require_ids", "require_text", "require_window",
+    "split_sizes", "stream_length", "streams", "windows",
 ]  # fmt: skip

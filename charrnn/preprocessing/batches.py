@@ -17,6 +17,15 @@ SHUFFLED_AT_ONCE = 1 << 20  # windows
 Batch = tuple[np.ndarray, np.ndarray]
 
 
+def require_window(size: int, window_size: int, text: str = "text") -> None:
+    """Raise InputError unless a text of this size has a window; the message calls it `text`."""
+    if size <= window_size:
+        raise InputError(
+            f"window_size is {window_size}; it must be below the length of the {text}, {counted(size, 'character')}: "
+            "lower it or use a longer text"
+        )
+
+
 def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     """All windows of window_size + 1 consecutive ids, `stride` apart, as a view (N, window_size + 1).
 
@@ -27,11 +36,7 @@ def windows(ids: np.ndarray, window_size: int, stride: int) -> np.ndarray:
     InputError
         If `ids` is too short for one window.
     """
-    if len(ids) <= window_size:
-        raise InputError(
-            f"window_size is {window_size}; it must be below the length of the text, "
-            f"{counted(len(ids), 'character')}: lower it or use a longer text"
-        )
+    require_window(len(ids), window_size)
     return np.lib.stride_tricks.sliding_window_view(ids, window_size + 1)[::stride]
 
 

@@ -54,7 +54,7 @@ def require_writable(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     elif not before.st_mode & 0o222 or not os.access(path, os.W_OK):  # access() allows root everything
         raise PermissionError(errno.EACCES, "is not writable", str(path))
-    if _replaceable(target, before) and not os.access(target.parent, os.W_OK):
+    if not _is_stream(path) and _replaceable(target, before) and not os.access(target.parent, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
 
 
@@ -74,8 +74,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     require_writable(path)
     target, before = _target(path)
     try:
-        if not _replaceable(target, before):
-            with open(path, "wb") as existing:
+        if _is_stream(path) or not _replaceable(target, before):
+            with open(path, "ab" if _is_stream(path) else "wb") as existing:
                 yield existing
             return
         _remove_leftovers(target)
@@ -106,6 +106,11 @@ def _target(path: str | Path) -> tuple[Path, os.stat_result | None]:
         return target, os.stat(path)
     except FileNotFoundError:
         return target, None
+
+
+def _is_stream(path: str | Path) -> bool:
+    """Whether this is a name such as /dev/stdout, which may lead to an open file that others write to as well."""
+    return os.path.abspath(path).startswith(("/dev/", "/proc/"))
 
 
 def _replaceable(target: Path, before: os.stat_result | None) -> bool:

@@ -83,9 +83,9 @@ def train(
     masks = DropoutMasks(seed=int(rng.spawn(1)[0].integers(2**63)))
     trainee = training_network(network, config, masks)
     shard, decayed = Shard(trainee, workers), network.weight_decay_mask()
-    now = fresh = fresh_state(network, train_ids, config, rng=rng, optimizer=optimizer)
+    now = fresh_state(network, train_ids, config, rng=rng, optimizer=optimizer)
     if resume:
-        require_resumable(resume, fresh, rng)
+        require_resumable(resume, now, rng)
         now = resume
     rng.bit_generator.state = now.rng_state
     network.parameters[...] = now.parameters

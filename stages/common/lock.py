@@ -66,7 +66,7 @@ def _acquire(lock: Path, path: Path) -> int | None:
     """Lock the lock file for this process, and return its descriptor, or None if it can't be locked."""
     while True:
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666)
+            descriptor = _open(lock)
         except OSError:
             return None
         try:
@@ -83,6 +83,13 @@ def _acquire(lock: Path, path: Path) -> int | None:
             raise InputError(
                 f"{path} is being written by {shown(holder or 'another process')}; wait until it has ended, or stop it"
             )
+
+
+def _open(lock: Path) -> int:
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o666)
+    except PermissionError:  # the file of another user can still be locked
+        return os.open(lock, os.O_RDONLY | NOFOLLOW)
 
 
 def _lock(descriptor: int) -> bool:

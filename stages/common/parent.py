@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import psutil
 
+from stages import PARENT
+
 SECONDS = 1.0  # between two checks
 
 
@@ -15,11 +17,12 @@ class DVCWatch:
     def __init__(self) -> None:
         stage = os.environ.get("DVC_STAGE")
         self.links = list(_links_to_dvc(stage)) if stage else []
-        self.checked_at, self.ended = time.monotonic(), False
+        self.checked_at = time.monotonic()
+        self.ended = bool(stage) and os.getppid() != PARENT  # while this process was importing its modules
 
     def has_ended(self) -> bool:
         """Whether DVC has ended. It checks about once a second, so it is cheap enough to call after every batch."""
-        if self.links and time.monotonic() - self.checked_at > SECONDS:
+        if not self.ended and self.links and time.monotonic() - self.checked_at > SECONDS:
             self.ended = any(not _is_child(process, parent) for process, parent in self.links)
             self.checked_at = time.monotonic()
         return self.ended

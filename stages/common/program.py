@@ -41,7 +41,7 @@ def error_line(error: Exception) -> str:
     """The line to print for an error."""
     text = str(error)
     if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        place = f"{shown(error.filename)}: " if error.filename else ""
         text = f"{place}{error.strerror or error}"
     elif isinstance(error, MemoryError):
         text = f"out of memory: {error}"

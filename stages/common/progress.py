@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from charrnn.messages import figure
+from charrnn.messages import figure, shown_lines
 from charrnn.training import Callback, TrainingState
 from stages.common.metrics_files import write_csv
 
@@ -52,7 +52,7 @@ class Progress(Callback):
                 flush=True,
             )
             if now.samples and now.samples[-1][0] == row["epoch"]:
-                print(f"\n{now.samples[-1][1]}\n", flush=True)
+                print(f"\n{shown_lines(now.samples[-1][1])}\n", flush=True)
 
 
 class LearningCurve(Callback):

@@ -57,14 +57,12 @@ def train_resumably(
     if group is None or group.rank == 0:
         fresh = partial(fresh_state, model, texts[0], config_from(params, TrainingConfig), rng=rng)
         resume = find_checkpoint(paths, run, fresh, rng)
-        callbacks = [
-            before_checkpoint,
-            Checkpointing(paths.checkpoint, run, checkpoint_seconds),
-            LearningCurve(paths.metrics_dir / "history.csv"),
-            EvolutionFile(paths.metrics_dir / "evolution.txt"),
-            progress,
-            stop,
-        ]
+        files = [LearningCurve(paths.metrics_dir / "history.csv"), EvolutionFile(paths.metrics_dir / "evolution.txt")]
+        if resume and resume.history:  # DVC has deleted the files, and no epoch may be left that writes them
+            for file in files:
+                file.on_epoch(resume)
+        checkpointing = Checkpointing(paths.checkpoint, run, checkpoint_seconds)
+        callbacks = [before_checkpoint, checkpointing, *files, progress, stop]
     if group:
         resume = group.broadcast(resume)
     with stop, progress:

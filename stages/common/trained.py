@@ -1,6 +1,7 @@
 """Load the trained model, and refuse it if it does not match params.yaml and the prepared text."""
 
 from charrnn.errors import InputError
+from charrnn.messages import quoted
 from charrnn.model_file import ModelFile, load_model
 from stages.common.params import PARAMS_FILE, load_params
 from stages.common.paths import Paths, made_by_earlier_stages
@@ -28,8 +29,8 @@ def load_trained(paths: Paths) -> ModelFile:
     for name, value in {**trained.params, **trained.data}.items():
         if name in now and value != now[name]:
             raise InputError(
-                f"{paths.model} was trained with {name} {value!r}, but {PARAMS_FILE} has {now[name]!r}; train again, "
-                "or name the model with --weights-path to use it anyway"
+                f"{paths.model} was trained with {name} {quoted(value)}, but {PARAMS_FILE} has {quoted(now[name])}; "
+                "train again, or name the model with --weights-path to use it anyway"
             )
     if paths.vocabulary.exists():
         read_same_text(trained, paths)

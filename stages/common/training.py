@@ -17,7 +17,7 @@ from charrnn.messages import counted
 from charrnn.model_file import load_model
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import TextVectorizer
+from charrnn.preprocessing import TextVectorizer, require_window
 from charrnn.training import Callback, History, TrainingState, fit, train
 from stages.common.params import RunConfig, config_from, params_of
 from stages.common.parent import DVCWatch
@@ -98,11 +98,7 @@ def fit_with_params(
         If training fails.
     """
     train_ids, validation_ids = texts
-    if len(validation_ids) <= params["window_size"]:
-        raise InputError(
-            f"window_size is {params['window_size']}; it must be below the length of the validation text, "
-            f"{counted(len(validation_ids), 'character')}: lower it or use a longer text"
-        )
+    require_window(len(validation_ids), params["window_size"], "validation text")
     config = config_from(params, TrainingConfig)
     options: dict[str, Any] = dict(rng=rng, callbacks=callbacks, resume=resume)
     if group is None:
