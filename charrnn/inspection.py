@@ -106,20 +106,28 @@ class Probe:
     correlation: float
 
 
-def linear_probe(states: Array, feature: Array) -> Probe:
-    """Fit a feature (n,) by ridge regression on the first half of the states (n, H): w = (XᵀX + λI)⁻¹ Xᵀy.
+def linear_probes(states: Array, features: Array) -> list[Probe]:
+    """Fit features (n, m) by ridge regression on the first half of the states (n, H): w = (XᵀX + λI)⁻¹ Xᵀy.
 
     λ is a thousandth of the mean variance of a unit, times the number of characters. See Alain and Bengio (2016), arXiv
     1610.01644.
     """
     half = len(states) // 2
-    mean, y_mean = states[:half].mean(axis=0, dtype=np.float64), feature[:half].mean(dtype=np.float64)
-    X, y = states[:half] - mean, feature[:half] - y_mean
+    mean, y_mean = (of[:half].mean(axis=0, dtype=np.float64) for of in (states, features))
+    X, Y = states[:half] - mean, features[:half] - y_mean
     covariance = X.T @ X
     ridge = RIDGE * np.trace(covariance) / len(covariance) + np.finfo(float).tiny
-    w = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), X.T @ y)
-    values = (states - mean) @ w + y_mean
-    return Probe(values, float(correlations(values[half:, None], feature[half:])[0]))
+    W = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), X.T @ Y)
+    values = (states - mean) @ W + y_mean
+    return [
+        Probe(own, float(correlations(own[half:, None], feature[half:])[0]))
+        for own, feature in zip(values.T, features.T)
+    ]
+
+
+def linear_probe(states: Array, feature: Array) -> Probe:
+    """Fit one feature (n,) as `linear_probes` does."""
+    return linear_probes(states, feature[:, None])[0]
 
 
 def saturation(gate: Array) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from charrnn.inspection import (
     connectivity,
     correlations,
     linear_probe,
+    linear_probes,
     principal_components,
     read,
     saturation,
@@ -118,6 +119,14 @@ def test_a_probe_is_fitted_on_the_first_half_and_measured_on_the_second(rng):
     assert probe.correlation == pytest.approx(np.corrcoef(probe.values[100:], noise[100:])[0, 1])
     other = np.append(noise[:100], rng.normal(size=100))
     np.testing.assert_array_equal(linear_probe(states, other).values, probe.values)
+
+
+def test_several_probes_are_those_of_each_feature_alone(rng):
+    states, features = rng.normal(size=(90, 5)), rng.normal(size=(90, 3))
+    for probe, feature in zip(linear_probes(states, features), features.T):
+        alone = linear_probe(states, feature)
+        np.testing.assert_allclose(probe.values, alone.values)
+        assert probe.correlation == pytest.approx(alone.correlation)
 
 
 def test_a_probe_of_what_never_changes_finds_nothing():
