@@ -5,8 +5,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from charrnn.ngrams import FALLBACK, NGramModel, context_curve, discounts, highest_order, predictions, text_losses
 from charrnn.errors import InputError
+from charrnn.ngrams import FALLBACK, NGramModel, context_curve, discounts, highest_order, predictions, text_losses
 from tests.markov import MarkovChain
 
 A, B = 0, 1
