@@ -1,0 +1,111 @@
+"""What the report is about: a trained model, its texts, and what the other stages have left."""
+
+import csv
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from charrnn.arrays import Array
+from charrnn.errors import InputError
+from charrnn.inspection import Reading, read
+from charrnn.model_file import ModelFile
+from stages.common.paths import Paths
+from stages.common.prepared import read_ids
+
+LONGEST_READING = 20_000  # characters of the test text that are looked into
+NUMBERS_OF_READING = 1 << 24  # probabilities or states; a larger alphabet or network gets a shorter reading
+
+Rows = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run to report on. A mapping or list is empty, and a text is, if a stage has not left it.
+
+    Attributes
+    ----------
+    train_ids, test_ids
+        Memory maps.
+    data, training, evaluation
+        The contents of metrics/data.json, train.json and evaluation.json.
+    history, context
+        The rows of metrics/history.csv and context.csv.
+    evolution
+        The samples after each epoch, metrics/evolution.txt.
+    """
+
+    trained: ModelFile
+    train_ids: Array
+    test_ids: Array
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    history: Rows
+    context: Rows
+    evolution: str
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The network's reading of the beginning of the test text."""
+        model = self.trained.model
+        width = max(model.output_dim, sum(sum(layer.state_dims.values()) for layer in model.layers))
+        return read(model, self.test_ids[: max(2, min(LONGEST_READING, NUMBERS_OF_READING // width))])
+
+    @cached_property
+    def text(self) -> str:
+        """The characters of the reading."""
+        return self.trained.vectorizer.decode(self.reading.ids)
+
+
+def load(trained: ModelFile, paths: Paths) -> Subject:
+    """What is there of a run.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged.
+    OSError
+        If the training or the test text can't be read.
+    """
+    ids = {part: read_ids(paths.processed / f"{part}.npy") for part in ("train", "test")}
+    metrics = {name: _json(paths.metrics_dir / f"{name}.json") for name in ("data", "train", "evaluation")}
+    history, context = (_csv(paths.metrics_dir / f"{name}.csv") for name in ("history", "context"))
+    evolution = _text(paths.metrics_dir / "evolution.txt")
+    return Subject(
+        trained, ids["train"], ids["test"], metrics["data"], metrics["train"], metrics["evaluation"], history, context,
+        evolution,
+    )  # fmt: skip
+
+
+def _text(path: Path) -> str:
+    """The contents of a file, or nothing if it is missing."""
+    with suppress(FileNotFoundError):
+        return path.read_bytes().decode(errors="replace")
+    return ""
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    text = _text(path)
+    try:
+        contents = json.loads(text) if text else {}
+        if not isinstance(contents, dict):
+            raise ValueError("it has no names and values")
+        return contents
+    except ValueError as error:
+        raise _damaged(path, error) from None
+
+
+def _csv(path: Path) -> Rows:
+    try:
+        rows = csv.DictReader(_text(path).splitlines(), strict=True)
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is damaged ({error}); run the stage that writes it again")
