@@ -128,7 +128,7 @@ def text_losses(model: NGramModel, ids: np.ndarray) -> np.ndarray:
     Only the probabilities of the ids that follow are computed, so memory and time do not grow with the vocabulary.
     """
     p = np.full(len(ids) - 1, 1 / model.V)
-    for k, level in enumerate(model.levels):
+    for k, level in enumerate(model.levels[: len(ids)]):
         grams, later = _stretches(ids, k + 1), slice(max(k - 1, 0), None)  # the first ids have shorter contexts
         grams = grams if k else grams[1:]
         c = level.counts_of(grams, model.V)

@@ -41,8 +41,8 @@ class Baseline:
 
 
 def best_ngram_model(train_ids: Array, V: int) -> NGramModel:
-    """The 5-gram model of the end of the training text, or one of the highest order that its alphabet allows."""
-    return NGramModel(train_ids[-COUNTED:], V, highest_order(V, LONGEST))
+    """The 5-gram model of the end of the training text, or one of the highest order that alphabet and length allow."""
+    return NGramModel(train_ids[-COUNTED:], V, highest_order(V, min(LONGEST, len(train_ids))))
 
 
 def baselines(train_ids: Array, test_ids: Array, best: NGramModel) -> list[Baseline]:

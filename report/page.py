@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy import quantile
@@ -25,6 +25,7 @@ from report.units import units
 
 FOLDER = Path(__file__).parent
 PLOTS = plots.NAMES
+LARGEST = 300_000  # bytes of a page
 
 
 class Report(NamedTuple):
@@ -55,32 +56,32 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
             alphabet(subject),
         )
     }
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            subject=subject,
-            baselines=counting,
-            best=best,
-            counted_in=min(COUNTED, len(subject.train_ids)),
-            scored_on=min(SCORED, len(subject.test_ids)),
-            card=card(subject, counting),
-            surprise=surprise(subject),
-            units=units(subject),
-            gates=use,
-            losses=loss,
-            back=looking_back(subject),
-            samples=samples(subject, seed, start_string),
-            plots={name: plot.inline() for name, plot in drawn.items()},
-            labelled=LABELLED,
-            remembered=REMEMBERED,
-            ln2=LN2,
-            quantile=quantile,
-            css=_file("page.css"),
-            js=_file("page.js"),
-        )
+    values = dict(
+        subject=subject,
+        baselines=counting,
+        best=best,
+        counted_in=min(COUNTED, len(subject.train_ids)),
+        scored_on=min(SCORED, len(subject.test_ids)),
+        card=card(subject, counting),
+        surprise=surprise(subject),
+        units=units(subject),
+        gates=use,
+        losses=loss,
+        back=looking_back(subject),
+        samples=samples(subject, seed, start_string),
+        plots={name: plot.inline() for name, plot in drawn.items()},
     )
-    return Report(page, drawn)
+    return Report(render(values), drawn)
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The page of these values, with as many coloured units as fit."""
+    template, coloured = _environment().get_template("page.html.j2"), list(values["units"])
+    while True:
+        page = template.render(values, coloured_units=coloured)
+        if len(page.encode()) < LARGEST or not coloured:
+            return page
+        coloured.pop()
 
 
 def _environment() -> Environment:
@@ -92,6 +93,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals |= {
+        "css": _file("page.css"),
+        "js": _file("page.js"),
+        "labelled": LABELLED,
+        "remembered": REMEMBERED,
+        "ln2": LN2,
+        "quantile": quantile,
+    }
     environment.filters |= {"figure": figure, "counted": counted, "percent": percent, "visible": visible}
     return environment
 

@@ -14,7 +14,7 @@ from report.characters import label
 from report.losses import Group
 from report.svg import BLUE, INK, ORANGE, Panel, Plot
 
-GRID = 50  # cells for each axis of a plot of gates; points in one cell are drawn as one
+GRID = 40  # cells for each axis of a plot of gates; points in one cell are drawn as one
 LONGEST_MEMORY = 1000  # characters; the last bin of time constants
 
 NAMES = ("learning", "context", "gates", "losses", "alphabet")  # of the files
@@ -123,6 +123,7 @@ def _memory(memory: Mapping[str, Array], axes: Axes) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set(title="time constants", xlabel="characters", ylabel="units")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     if len(memory) > 1:
         axes.legend()
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.arrays import Array
 from charrnn.inspection import correlations, linear_probes
 from report.coloured import Span, by_value
 from report.hypotheses import hypotheses
@@ -32,9 +31,10 @@ class Unit:
 
 def units(subject: Subject) -> list[Unit]:
     """A unit for each feature that varies in the text; the best known feature first."""
-    features, names, states = hypotheses(subject.text), _names(subject), _states(subject)
+    features, names = hypotheses(subject.text), _names(subject)
     if not features or not names:
         return []
+    states = np.concatenate(list(subject.reading.states.values()), axis=1)  # (n, ΣH), those of all layers side by side
     probes = linear_probes(states, np.column_stack(list(features.values())))
     half, found = len(states) // 2, []
     for (name, feature), probe in zip(features.items(), probes):
@@ -50,13 +50,8 @@ def units(subject: Subject) -> list[Unit]:
     return sorted(found, key=lambda unit: -unit.correlation)
 
 
-def _states(subject: Subject) -> Array:
-    """The states of all layers side by side (n, ΣH)."""
-    return np.concatenate(list(subject.reading.states.values()), axis=1)
-
-
 def _names(subject: Subject) -> list[str]:
-    """What each column of the states is called."""
+    """What each of the states of all layers is called."""
     layers = [layer.state_dims for layer in subject.trained.model.layers if layer.state_dims]
     return [
         f"{KINDS.get(name, name)} {i + 1}" + f" of layer {number}" * (len(layers) > 1)

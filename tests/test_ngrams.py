@@ -94,6 +94,7 @@ def test_losses_of_a_text_are_those_of_its_predictions(order, rng):
     ids = rng.integers(5, size=200).astype(np.uint8)
     model = NGramModel(rng.integers(4, size=300).astype(np.uint8), V=5, order=order)
     np.testing.assert_allclose(text_losses(model, ids), predictions(model, ids)[0][-1])
+    np.testing.assert_allclose(text_losses(model, ids[:2]), text_losses(model, ids)[:1])
 
 
 def test_context_curve_is_the_mean_over_windows_before_which_nothing_is_known(rng):
