@@ -9,8 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from charrnn.arrays import Array
-from charrnn.errors import InputError
+from charrnn.errors import DivergenceError, InputError
 from charrnn.inspection import Reading, read
 from charrnn.model_file import ModelFile
 from stages.common.paths import Paths
@@ -50,10 +52,13 @@ class Subject:
 
     @cached_property
     def reading(self) -> Reading:
-        """The network's reading of the beginning of the test text."""
+        """The network's reading of the beginning of the test text; raises DivergenceError if it is not finite."""
         model = self.trained.model
         width = max(model.output_dim, sum(sum(layer.state_dims.values()) for layer in model.layers))
-        return read(model, self.test_ids[: max(2, min(LONGEST_READING, NUMBERS_OF_READING // width))])
+        reading = read(model, self.test_ids[: max(2, min(LONGEST_READING, NUMBERS_OF_READING // width))])
+        if not np.isfinite(reading.probabilities).all():
+            raise DivergenceError("some predictions are not finite: the model has diverged; train it again")
+        return reading
 
     @cached_property
     def text(self) -> str:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from charrnn.errors import DivergenceError
 from charrnn.evaluation import LN2
 from charrnn.inspection import connectivity, correlations, linear_probe, read
 from charrnn.layers import Dense, Embedding, SimpleRNN
@@ -409,6 +410,13 @@ def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
     page = Page(report(with_model(subject_of("ab" * 50), bigram), 1, "a").page)
     assert "The network has no recurrent layer." in page.text("gates")
     assert "the network has no vectors of characters to draw" in page.text("alphabet")
+
+
+def test_a_model_that_has_diverged_is_refused():
+    subject = subject_of(PLAY * 4)
+    subject.trained.model.parameters[...] = 1e38
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="^some predictions are not finite"):
+        report(subject, 1, "R")
 
 
 def test_a_large_alphabet_or_network_gets_a_shorter_reading(monkeypatch):
