@@ -414,7 +414,7 @@ def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
 
 def test_a_model_that_has_diverged_is_refused():
     subject = subject_of(PLAY * 4)
-    subject.trained.model.parameters[...] = 1e38
+    subject.trained.model.p[-1].bias[...] = np.inf
     with np.errstate(all="ignore"), pytest.raises(DivergenceError, match="^some predictions are not finite"):
         report(subject, 1, "R")
 
