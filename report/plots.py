@@ -136,21 +136,21 @@ def _activity(activity: Array, axes: Axes) -> None:
 
 def losses(by_word: Sequence[Group], by_line: Sequence[Group], ngrams: str) -> Plot:
     """Bits per character by place in the word and in the line, beside those of the n-gram model."""
-    panels = [
-        partial(_groups, found, title, ngrams) if found else partial(missing, why=f"there is no {title}")
-        for found, title in ((by_word, "place in the word"), (by_line, "place in the line"))
-    ]
+    panels = [partial(_groups, *of_unit, ngrams) for of_unit in ((by_word, "word"), (by_line, "line"))]
     return Plot("losses", "bits per character by place in the word and in the line", panels)
 
 
-def _groups(found: Sequence[Group], title: str, ngrams: str, axes: Axes) -> None:
+def _groups(found: Sequence[Group], unit: str, ngrams: str, axes: Axes) -> None:
+    if not found:
+        missing(axes, f"no {unit} begins in the text")
+        return
     places = np.arange(len(found))
     axes.barh(places - 0.2, [group.network for group in found], 0.4, color=BLUE, label="network")
     axes.barh(places + 0.2, [group.ngrams for group in found], 0.4, color=ORANGE, label=ngrams)
     axes.set_yticks(places, [group.name for group in found])
     axes.invert_yaxis()
-    axes.set(title=f"bits by {title}")
-    axes.legend()
+    axes.set_title(f"bits by place in the {unit}")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)  # below, where no bar is
 
 
 def alphabet(characters: Sequence[str], coordinates: Array, shares: Array, why: str = "") -> Plot:

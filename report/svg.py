@@ -29,6 +29,7 @@ STYLE: dict[Any, Any] = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
     "path.simplify": False,  # it would drop dots
     **dict.fromkeys(
         ["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"], INK

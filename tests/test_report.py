@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import tracemalloc
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -16,6 +18,7 @@ from charrnn.layers import Dense, Embedding, SimpleRNN
 from charrnn.memorisation import copied
 from charrnn.messages import figure
 from charrnn.models import Model
+from report import losses
 from report import page as page_module
 from report import subject as subject_module
 from report.alphabet import alphabet
@@ -410,6 +413,40 @@ def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
     page = Page(report(with_model(subject_of("ab" * 50), bigram), 1, "a").page)
     assert "The network has no recurrent layer." in page.text("gates")
     assert "the network has no vectors of characters to draw" in page.text("alphabet")
+
+
+def test_memory_does_not_grow_with_the_corpus(monkeypatch, tmp_path):
+    monkeypatch.setattr(losses, "COUNTED", 10_000)
+    subject, peaks = subject_of(PLAY * 40), []
+    for copies in (800, 3200):  # both longer than what is hashed at a time
+        np.save(tmp_path / "train.npy", np.tile(subject.train_ids, copies))
+        long = replace(subject, train_ids=np.load(tmp_path / "train.npy", mmap_mode="r"))
+        tracemalloc.start()
+        try:
+            losses.baselines(long.train_ids, long.test_ids, losses.best_ngram_model(long.train_ids, 40))
+            samples(long, 1, "R")
+            alphabet(long)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]
+
+
+def test_the_card_says_whether_the_network_beats_counting():
+    subject = subject_of(PLAY * 4)
+    best = min(baseline.loss for baseline in baselines_of(subject))
+    for loss, said in (
+        (best - 0.1, "It needs 0.144 bits per character less than the best model that only counts."),
+        (best + 0.1, "A model that only counts predicts this text better, by 0.144 bits per character"),
+        (best, "It predicts this text as well as the best model that only counts."),
+    ):
+        evaluation = {"loss": loss, "bits_per_char": loss, "perplexity": 1.0, "accuracy": 0.5, "longest_copy": 1}
+        assert said in Page(report(replace(subject, evaluation=evaluation), 1, "R").page).text("what")
+
+
+def baselines_of(subject):
+    best = losses.best_ngram_model(subject.train_ids, subject.trained.model.output_dim)
+    return losses.baselines(subject.train_ids, subject.test_ids, best)
 
 
 def test_a_model_that_has_diverged_is_refused():
