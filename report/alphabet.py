@@ -5,7 +5,7 @@ import numpy as np
 from charrnn.inspection import principal_components
 from charrnn.layers import Embedding
 from report import plots
-from report.losses import COUNTED
+from report.baselines import COUNTED
 from report.subject import Subject
 from report.svg import Plot
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from charrnn.evaluation import LN2
+from report.baselines import Baseline
 from report.characters import label
-from report.losses import Baseline
 from report.subject import Subject
 from stages.common.params import PARAMS, as_yaml
 

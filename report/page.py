@@ -11,12 +11,13 @@ from charrnn.evaluation import LN2
 from charrnn.messages import counted, figure
 from report import plots
 from report.alphabet import LABELLED, alphabet
+from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
 from report.card import card
 from report.characters import visible
 from report.coloured import percent
 from report.gates import gates
 from report.looking_back import looking_back
-from report.losses import COUNTED, SCORED, baselines, best_ngram_model, where_the_loss_is
+from report.losses import where_the_loss_is
 from report.samples import REMEMBERED, samples
 from report.subject import Subject
 from report.surprise import surprise

@@ -57,7 +57,7 @@ def _learning_rate(history: Sequence[Mapping[str, float]], axes: Axes) -> None:
 
 
 def _norm(history: Sequence[Mapping[str, float]], clip_norm: float, axes: Axes) -> None:
-    _by_epoch(axes, history, "gradient_norm", color=BLUE, label="mean norm")
+    _by_epoch(axes, history, "gradient_norm", color=BLUE, label="mean before clipping")
     if clip_norm:
         axes.axhline(clip_norm, color=ORANGE, linestyle="--", label=f"clipped to {clip_norm:g}")
         axes.legend()

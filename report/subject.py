@@ -21,6 +21,14 @@ from stages.common.prepared import read_ids
 LONGEST_READING = 20_000  # characters of the test text that are looked into
 NUMBERS_OF_READING = 1 << 24  # probabilities or states; a larger alphabet or network gets a shorter reading
 
+NEEDED = {  # in each file, whatever else may be there
+    "data.json": {"source", "bytes", "characters"},
+    "train.json": {"epoch", "train_loss", "validation_loss"},
+    "evaluation.json": {"loss", "bits_per_char", "perplexity", "accuracy", "longest_copy"},
+    "history.csv": {"epoch", "train_loss", "validation_loss"},
+    "context.csv": {"position", "loss"},
+}
+
 Rows = list[dict[str, float]]
 
 
@@ -95,22 +103,34 @@ def _text(path: Path) -> str:
 
 def _json(path: Path) -> Mapping[str, Any]:
     text = _text(path)
+    if not text:
+        return {}
     try:
-        contents = json.loads(text) if text else {}
-        if not isinstance(contents, dict):
-            raise ValueError("it has no names and values")
-        return contents
+        contents = json.loads(text)
     except ValueError as error:
         raise _damaged(path, error) from None
+    _require_names(path, contents)
+    return contents
 
 
 def _csv(path: Path) -> Rows:
     try:
-        rows = csv.DictReader(_text(path).splitlines(), strict=True)
-        return [{name: float(value) for name, value in row.items()} for row in rows]
+        rows = [
+            {name: float(value) for name, value in row.items()}
+            for row in csv.DictReader(_text(path).splitlines(), strict=True)
+        ]
     except (ValueError, TypeError, csv.Error) as error:
         raise _damaged(path, error) from None
+    for row in rows:
+        _require_names(path, row)
+    return rows
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _require_names(path: Path, values: object) -> None:
+    missing = NEEDED[path.name].difference(values if isinstance(values, dict) else ())
+    if missing:
+        raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
+
+
+def _damaged(path: Path, error: object) -> InputError:
     return InputError(f"{path} is damaged ({error}); run the stage that writes it again")

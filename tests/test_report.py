@@ -18,7 +18,7 @@ from charrnn.layers import Dense, Embedding, SimpleRNN
 from charrnn.memorisation import copied
 from charrnn.messages import figure
 from charrnn.models import Model
-from report import losses
+from report import baselines
 from report import page as page_module
 from report import subject as subject_module
 from report.alphabet import alphabet
@@ -394,6 +394,8 @@ def test_one_epoch_and_samples_of_it(project):
         ("history.csv", b"epoch,loss\n1\n"),
         ("data.json", b"{"),
         ("evaluation.json", b"[]"),
+        ("evaluation.json", b"{}"),
+        ("context.csv", b"position,x\n1,2\n"),
     ],
 )
 def test_damaged_metrics_are_named(project, name, content):
@@ -416,14 +418,14 @@ def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
 
 
 def test_memory_does_not_grow_with_the_corpus(monkeypatch, tmp_path):
-    monkeypatch.setattr(losses, "COUNTED", 10_000)
+    monkeypatch.setattr(baselines, "COUNTED", 10_000)
     subject, peaks = subject_of(PLAY * 40), []
     for copies in (800, 3200):  # both longer than what is hashed at a time
         np.save(tmp_path / "train.npy", np.tile(subject.train_ids, copies))
         long = replace(subject, train_ids=np.load(tmp_path / "train.npy", mmap_mode="r"))
         tracemalloc.start()
         try:
-            losses.baselines(long.train_ids, long.test_ids, losses.best_ngram_model(long.train_ids, 40))
+            baselines.baselines(long.train_ids, long.test_ids, baselines.best_ngram_model(long.train_ids, 40))
             samples(long, 1, "R")
             alphabet(long)
             peaks.append(tracemalloc.get_traced_memory()[1])
@@ -445,8 +447,8 @@ def test_the_card_says_whether_the_network_beats_counting():
 
 
 def baselines_of(subject):
-    best = losses.best_ngram_model(subject.train_ids, subject.trained.model.output_dim)
-    return losses.baselines(subject.train_ids, subject.test_ids, best)
+    best = baselines.best_ngram_model(subject.train_ids, subject.trained.model.output_dim)
+    return baselines.baselines(subject.train_ids, subject.test_ids, best)
 
 
 def test_a_model_that_has_diverged_is_refused():

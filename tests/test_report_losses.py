@@ -5,11 +5,9 @@ import pytest
 
 from charrnn.evaluation import LN2
 from charrnn.ngrams import NGramModel, predictions
-from report import losses
+from report import baselines
 from report.characters import visible
 from report.losses import (
-    baselines,
-    best_ngram_model,
     by_kind,
     by_line_place,
     by_word_place,
@@ -92,10 +90,10 @@ def test_the_places_where_one_model_is_right_and_most_ahead():
 
 
 def test_baselines_are_the_models_of_the_benchmark(rng, monkeypatch):
-    monkeypatch.setattr(losses, "COUNTED", 400)
-    monkeypatch.setattr(losses, "SCORED", 100)
+    monkeypatch.setattr(baselines, "COUNTED", 400)
+    monkeypatch.setattr(baselines, "SCORED", 100)
     train, test = rng.integers(4, size=500).astype(np.uint8), rng.integers(4, size=150).astype(np.uint8)
-    found = baselines(train, test, best_ngram_model(train, 4))
+    found = baselines.baselines(train, test, baselines.best_ngram_model(train, 4))
     assert [baseline.name for baseline in found] == ["uniform", "unigram", "bigram", "5-gram"]
     for baseline, order in zip(found, (0, 1, 2, 5)):
         expected = predictions(NGramModel(train[-400:], 4, order), test[:100])[0][-1].mean()
@@ -104,12 +102,12 @@ def test_baselines_are_the_models_of_the_benchmark(rng, monkeypatch):
 
 
 def test_an_alphabet_too_large_for_5_grams_gets_shorter_ones():
-    assert best_ngram_model(np.arange(30, dtype=np.uint16), 60_000).order == 3
+    assert baselines.best_ngram_model(np.arange(30, dtype=np.uint16), 60_000).order == 3
 
 
 def test_the_section_is_about_the_reading():
     subject = subject_of(PLAY * 8)
-    found = where_the_loss_is(subject, best_ngram_model(subject.train_ids, subject.trained.model.output_dim))
+    found = where_the_loss_is(subject, baselines.best_ngram_model(subject.train_ids, subject.trained.model.output_dim))
     bits = subject.reading.surprise()[1:]
     assert found.comparison.network == pytest.approx(bits.mean())
     assert found.comparison.ngrams < 0.5 < 3 < found.comparison.network  # the text repeats, and nobody has trained
