@@ -318,10 +318,10 @@ def test_samples_mark_what_stands_in_the_training_text(play):
     assert mark[:25].all() and not mark[26:].any()
 
 
-def test_a_passage_across_two_samples_is_not_remembered():
+def test_passages_of_20_are_remembered_and_only_within_a_sample():
     source = np.arange(60, dtype=np.uint8)
-    first, second, short = remembered([source[:15], source[15:40], source[:5]], source)
-    assert not first.any() and second.all() and not short.any()
+    texts = [np.full(25, 99, np.uint8), source[15:35], source[35:54], source[:15], source[15:25]]
+    assert [mark.sum() for mark in remembered(texts, source)] == [0, 20, 0, 0, 0]
     assert [mark.size for mark in remembered([source[:3], source[:2]], source)] == [3, 2]
 
 
