@@ -10,9 +10,9 @@ NEXT_LINE = 400  # characters in which a passage looks for a line to begin with
 def passage(text: str, length: int) -> slice:
     """A passage that begins in the middle of a text, with a line if one begins soon.
 
-    It never begins with the first character, which is not predicted.
+    The text must have at least two characters: the first is not predicted.
     """
-    middle = max(1, len(text) // 2)
+    middle = len(text) // 2
     line = text.find("\n", middle - 1, middle + min(NEXT_LINE, len(text) // 4)) + 1
     start = max(line, middle)
     return slice(start, min(start + length, len(text)))

@@ -278,6 +278,8 @@ def test_gates_are_those_of_all_layers():
     lstm = gates(subject_of(PLAY * 4, cell="lstm", num_layers=2).reading)
     assert list(lstm.saturations) == ["output", "input", "forget"] and list(lstm.memory) == ["layer 1", "layer 2"]
     plain = subject_of(PLAY * 4, cell="rnn")
+    plain.trained.model.parameters[...] *= 20
+    assert (plain.reading.states["1.h"] < -0.9).any() and (plain.reading.states["1.h"] > 0.9).any()
     assert gates(plain.reading).saturations == gates(plain.reading).memory == {}
     np.testing.assert_allclose(gates(plain.reading).activity, (np.abs(plain.reading.states["1.h"]) > 0.9).mean(0))
 
@@ -302,6 +304,12 @@ def test_the_alphabet_shows_the_most_frequent_characters(play):
     svg = alphabet(play).file().decode()
     shown = {element.text for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")}
     assert {label(character) for character in play.trained.vectorizer.vocabulary} <= shown
+
+
+def test_of_a_large_alphabet_the_most_frequent_characters_are_drawn():
+    rare, frequent = "".join(HAN[:20]), "".join(HAN[20:170])
+    svg = alphabet(subject_of((frequent * 3 + rare) * 2)).file().decode()
+    assert all(character in svg for character in frequent) and not any(character in svg for character in rare)
 
 
 def test_samples_mark_what_stands_in_the_training_text(play):
