@@ -32,13 +32,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks import harness, ngrams
-from benchmarks.ngrams import NGramModel
+from benchmarks import harness
 from benchmarks.pipeline import DEFAULTS, ROOT, run_stage, set_up
+from charrnn import ngrams
 from charrnn.config import Value
 from charrnn.data.corpus import read_text
 from charrnn.evaluation import LN2, context_curve, evaluate
 from charrnn.model_file import load_model
+from charrnn.ngrams import NGramModel
 from charrnn.preprocessing import TextVectorizer
 from stages.common.params import load_params
 from stages.common.paths import Paths

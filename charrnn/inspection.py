@@ -50,10 +50,12 @@ class Reading:
     gates: Mapping[str, Array]
 
     def surprise(self) -> Array:
-        """-log2 p of each id (n,), in bits; NaN for the first, which is not predicted."""
+        """-log2 p of each id (n,), in bits; NaN for the first, which is not predicted.
+
+        A probability that underflows counts as the smallest normal number, so the most is 126 bits in float32.
+        """
         p = self.probabilities[np.arange(len(self.ids) - 1), self.ids[1:]]
-        with np.errstate(divide="ignore"):  # a probability may underflow
-            return np.append(np.nan, -np.log2(p))
+        return np.append(np.nan, -np.log2(np.maximum(p, np.finfo(p.dtype).tiny)))
 
     def candidates(self, k: int) -> tuple[Array, Array]:
         """The k most probable next ids after each id, most probable first: ids and probabilities, both (n, k)."""
@@ -106,20 +108,28 @@ class Probe:
     correlation: float
 
 
-def linear_probe(states: Array, feature: Array) -> Probe:
-    """Fit a feature (n,) by ridge regression on the first half of the states (n, H): w = (XᵀX + λI)⁻¹ Xᵀy.
+def linear_probes(states: Array, features: Array) -> list[Probe]:
+    """Fit features (n, m) by ridge regression on the first half of the states (n, H): w = (XᵀX + λI)⁻¹ Xᵀy.
 
     λ is a thousandth of the mean variance of a unit, times the number of characters. See Alain and Bengio (2016), arXiv
     1610.01644.
     """
     half = len(states) // 2
-    mean, y_mean = states[:half].mean(axis=0, dtype=np.float64), feature[:half].mean(dtype=np.float64)
-    X, y = states[:half] - mean, feature[:half] - y_mean
+    mean, y_mean = (of[:half].mean(axis=0, dtype=np.float64) for of in (states, features))
+    X, Y = states[:half] - mean, features[:half] - y_mean
     covariance = X.T @ X
     ridge = RIDGE * np.trace(covariance) / len(covariance) + np.finfo(float).tiny
-    w = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), X.T @ y)
-    values = (states - mean) @ w + y_mean
-    return Probe(values, float(correlations(values[half:, None], feature[half:])[0]))
+    W = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), X.T @ Y)
+    values = (states - mean) @ W + y_mean
+    return [
+        Probe(own, float(correlations(own[half:, None], feature[half:])[0]))
+        for own, feature in zip(values.T, features.T)
+    ]
+
+
+def linear_probe(states: Array, feature: Array) -> Probe:
+    """Fit one feature (n,) as `linear_probes` does."""
+    return linear_probes(states, feature[:, None])[0]
 
 
 def saturation(gate: Array) -> tuple[Array, Array]:
@@ -133,10 +143,11 @@ def saturation(gate: Array) -> tuple[Array, Array]:
 def time_constants(gate: Array) -> Array:
     """How many characters each unit remembers (H,): after τ characters, 1/e of what it held is left, τ = -1 / log z̄.
 
-    `gate` (n, H) is the share of the state that is kept at each time step; z̄ is its geometric mean.
+    `gate` (n, H) is the share of the state that is kept at each time step. z̄ is its arithmetic mean, so a unit that
+    keeps all until it is reset remembers, on average, until it is reset; the geometric mean would be zero.
     """
     with np.errstate(divide="ignore"):
-        return 1 / np.abs(np.log(np.maximum(gate, np.finfo(np.float64).tiny)).mean(axis=0, dtype=np.float64))
+        return 1 / np.abs(np.log(gate.mean(axis=0, dtype=np.float64)))
 
 
 def connectivity(network: Network, ids: Array, positions: Array, context: int) -> Array:

@@ -24,7 +24,7 @@ from stages.common import program
 from stages.common.params import default_file
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ("download", "prepare", "check", "train", "evaluate", "sample")
+STAGES = ("download", "prepare", "check", "train", "evaluate", "sample", "report")
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": str(ROOT),
     "PYTHONUTF8": "1",
@@ -51,6 +51,10 @@ PREPARED = {
 MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
 TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv", "metrics/evolution.txt"}
 EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
+REPORTED = {
+    "metrics/report.html",
+    *(f"metrics/plots/{name}.svg" for name in ("learning", "context", "gates", "losses", "alphabet")),
+}
 
 
 def command(stage, *flags):

@@ -52,7 +52,7 @@ def imported(name):
 
 
 def test_every_module_has_a_place():
-    folders = ("charrnn", "stages", "tuning")
+    folders = ("charrnn", "report", "stages", "tuning")
     files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")} - {ROOT / "charrnn" / "__init__.py"}
     names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files}
     assert names == MODULES.keys()
@@ -70,3 +70,11 @@ def test_no_import_hides_from_the_order():
         path = ROOT.joinpath(*name.split("."))
         text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
         assert "TYPE_CHECKING" not in text, name
+
+
+def test_only_the_report_imports_its_libraries():
+    folders = ("charrnn", "stages", "tuning")
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        assert not re.search(r"^\s*(import|from) (matplotlib|jinja2)", path.read_text(encoding="utf-8"), re.M), path
+    importers = [name for name in MODULES if any(other.startswith("report") for other in imported(name))]
+    assert {name for name in importers if not name.startswith("report")} == {"stages.report"}

@@ -5,8 +5,8 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from benchmarks.ngrams import FALLBACK, NGramModel, context_curve, discounts, predictions
 from charrnn.errors import InputError
+from charrnn.ngrams import FALLBACK, NGramModel, context_curve, discounts, highest_order, predictions, text_losses
 from tests.markov import MarkovChain
 
 A, B = 0, 1
@@ -88,6 +88,15 @@ def test_predictions_know_what_comes_before(rng):
             assert known < 3 or hits[i - 1] == (p.argmax() == ids[i])
 
 
+@pytest.mark.parametrize("order", [0, 1, 2, 4])
+def test_losses_of_a_text_are_those_of_its_predictions(order, rng):
+    """The text has an id that the model has never seen."""
+    ids = rng.integers(5, size=200).astype(np.uint8)
+    model = NGramModel(rng.integers(4, size=300).astype(np.uint8), V=5, order=order)
+    np.testing.assert_allclose(text_losses(model, ids), predictions(model, ids)[0][-1])
+    np.testing.assert_allclose(text_losses(model, ids[:2]), text_losses(model, ids)[:1])
+
+
 def test_context_curve_is_the_mean_over_windows_before_which_nothing_is_known(rng):
     ids = rng.integers(4, size=200).astype(np.uint8)
     model = NGramModel(rng.integers(4, size=300).astype(np.uint8), V=4, order=3)
@@ -124,3 +133,8 @@ def test_on_a_source_that_looks_back_one_id_the_bigram_comes_near_the_entropy():
 def test_codes_that_would_not_fit_are_refused():
     with pytest.raises(InputError, match="^the vocabulary has 10000 characters, too many for 5-grams in 64 bits$"):
         NGramModel(np.arange(10, dtype=np.uint16), 10_000, 5)
+
+
+def test_the_highest_order_that_fits_is_found():
+    assert [highest_order(V, 5) for V in (2, 65, 6_208, 6_209, 60_000, 1 << 62)] == [5, 5, 5, 4, 3, 1]
+    NGramModel(np.arange(10, dtype=np.uint16), 6_208, highest_order(6_208, 5))

@@ -16,11 +16,11 @@ def checked_always(monkeypatch):
 def test_a_parent_that_ended_during_the_imports_is_noticed(monkeypatch, checked_always):
     monkeypatch.setenv("DVC_STAGE", "train")
     assert not DVCWatch().has_ended()
-    monkeypatch.setattr(parent, "PARENT", os.getppid() + 1)
+    monkeypatch.setattr(parent, "FIRST_PARENT", os.getppid() + 1)
     assert DVCWatch().has_ended()
 
 
 def test_without_dvc_the_parent_may_end(monkeypatch, checked_always):
     monkeypatch.delenv("DVC_STAGE", raising=False)
-    monkeypatch.setattr(parent, "PARENT", os.getppid() + 1)
+    monkeypatch.setattr(parent, "FIRST_PARENT", os.getppid() + 1)
     assert not DVCWatch().has_ended()

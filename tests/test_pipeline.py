@@ -120,14 +120,15 @@ def test_the_program_that_worker_processes_run_is_found():
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("charrnn/layers/gru.py", ["train", "evaluate", "sample"]),
-        ("charrnn/training/trainer.py", ["train", "evaluate", "sample"]),  # `Model.fit` needs it
+        ("charrnn/layers/gru.py", ["train", "evaluate", "sample", "report"]),
+        ("charrnn/training/trainer.py", ["train", "evaluate", "sample", "report"]),  # `Model.fit` needs it
         ("charrnn/calibration.py", ["train"]),
-        ("charrnn/sampling.py", ["train", "evaluate", "sample"]),
-        ("charrnn/memorisation.py", ["evaluate"]),
+        ("charrnn/sampling.py", ["train", "evaluate", "sample", "report"]),
+        ("charrnn/memorisation.py", ["evaluate", "report"]),
         ("stages/check.py", ["check"]),
         ("stages/train.py", ["train"]),
-        ("stages/common/flags.py", ["download", "prepare", "check", "train", "evaluate", "sample"]),
+        ("stages/common/flags.py", ["download", "prepare", "check", "train", "evaluate", "sample", "report"]),
+        ("report/page.html.j2", ["report"]),
         ("tuning/search.py", []),
     ],
 )
@@ -153,7 +154,8 @@ def test_data_deps_are_outs_of_other_stages_or_files_of_the_project():
 
 def test_metrics_and_plots_show_outs():
     shown = set(PIPELINE["metrics"])
-    shown.update(path for plots in PIPELINE["plots"] for plot in plots.values() for path in plot["y"])
+    for plot in PIPELINE["plots"]:  # a picture, or the axes of a plot by its title
+        shown.update([plot] if isinstance(plot, str) else [path for axes in plot.values() for path in axes["y"]])
     not_written = shown - set(OUTS)
     assert not not_written
 

@@ -153,6 +153,7 @@ FLAGS = [
     ("sample --start-string=", "start_string is ''; it must be a non-empty text"),
     ("sample abx¤", "start_string is 'abx¤': text has characters that are not in"),
     ("sample ab\udcff", "text has a lone surrogate '\\udcff' at position 2; only characters are allowed"),
+    ("report --start-string=abx¤", "start_string is 'abx¤': text has characters that are not in"),
     ("sample --output .", "error: .: Is a directory"),
     ("sample --output models", "error: models: Is a directory"),
     ("sample --output corpus.txt/sample.txt", "corpus.txt"),
@@ -228,7 +229,7 @@ OTHER_FILES = [
     (prepare("--train-size", 0.5, "--validation-size", 0.9), "train --window-size 150", "length of the text, 150 "),
     *(
         (remove("models"), stage, f"{MODEL} is missing; run the earlier stages first")
-        for stage in ("evaluate", "sample")
+        for stage in ("evaluate", "sample", "report")
     ),
     *(
         (remove("models"), f"{stage} --weights-path {MODEL}", f"error: {MODEL}: No such file or directory")
@@ -242,11 +243,13 @@ OTHER_FILES = [
     (prepare_another_text, f"train --weights-path {MODEL}", "a different vocabulary or different layers"),
     (prepare_another_text, "evaluate", OTHER_SPLIT),
     (prepare_another_text, "sample", OTHER_SPLIT),
+    (prepare_another_text, "report", OTHER_SPLIT),
+    (remove("data/processed/train.npy"), "report", "data/processed/train.npy is missing; run the earlier stages"),
     (prepare_another_text, f"evaluate --weights-path {MODEL}", OTHER_SPLIT),
     (prepare("--train-size", 0.5), "evaluate", OTHER_SPLIT),
     *(
         (change_param("batch_size", 9), stage, "was trained with batch_size 8, but params.yaml has 9; train again, or")
-        for stage in ("evaluate", "sample", "evaluate --text corpus.txt")
+        for stage in ("evaluate", "sample", "report", "evaluate --text corpus.txt")
     ),
     (change_param("train_size", 0.7), "sample", "was trained with train_size 0.8, but params.yaml has 0.7; train"),
     (rewrite("corpus.txt", lambda text: b"XYZ"), "evaluate --text corpus.txt", "has 0 characters; it must have at"),

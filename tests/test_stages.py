@@ -1,4 +1,4 @@
-"""The five stages as a user runs them, on a tiny text: what they read, print and write, and what their flags do."""
+"""The stages as a user runs them, on a tiny text: what they read, print and write, and what their flags do."""
 
 import hashlib
 import importlib
@@ -24,6 +24,7 @@ from tests.stage_project import (
     EVALUATED,
     MODEL,
     PREPARED,
+    REPORTED,
     SHA256,
     STAGES,
     TEXT,
@@ -49,6 +50,7 @@ def test_the_stages_leave_their_files_and_no_others(finished):
         *PREPARED,
         *TRAINED,
         *EVALUATED,
+        *REPORTED,
     }
 
 
@@ -433,7 +435,7 @@ def test_every_location_can_be_chosen(tmp_path):
     flags = "--data-dir d --data-filename text.txt --model-dir m/n --model-filename model.npz --metrics-dir r"
     for stage in STAGES:
         printed_by(tmp_path, stage, *flags.split())
-    moved = {name.replace("data/", "d/").replace("metrics/", "r/") for name in PREPARED | EVALUATED}
+    moved = {name.replace("data/", "d/").replace("metrics/", "r/") for name in PREPARED | EVALUATED | REPORTED}
     made = {
         "d/raw/text.txt",
         "r/data.json",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from stages import PARENT
+from stages.common.first_parent import FIRST_PARENT
 
 SECONDS = 1.0  # between two checks
 
@@ -18,7 +18,7 @@ class DVCWatch:
         stage = os.environ.get("DVC_STAGE")
         self.links = list(_links_to_dvc(stage)) if stage else []
         self.checked_at = time.monotonic()
-        self.ended = bool(stage) and os.getppid() != PARENT  # while this process was importing its modules
+        self.ended = bool(stage) and os.getppid() != FIRST_PARENT  # while this process was importing its modules
 
     def has_ended(self) -> bool:
         """Whether DVC has ended. It checks about once a second, so it is cheap enough to call after every batch."""

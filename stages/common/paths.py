@@ -44,6 +44,11 @@ class Paths:
         return self.processed / "checked.txt"
 
     @property
+    def plots(self) -> Path:
+        """The folder in which `report` draws its plots."""
+        return self.metrics_dir / "plots"
+
+    @property
     def model(self) -> Path:
         """The model file that `train` writes."""
         return self.model_dir / self.model_filename

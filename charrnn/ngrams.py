@@ -13,6 +13,7 @@ If h has not been seen, p(w | h) is p(w | h').
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -43,6 +44,13 @@ def codes(grams: np.ndarray, V: int) -> np.ndarray:
     return grams @ V ** np.arange(grams.shape[1] - 1, -1, -1)
 
 
+def highest_order(V: int, order: int) -> int:
+    """The highest order, up to `order`, whose n-grams of V different ids have codes in 64 bits."""
+    while V**order >= 1 << 63:
+        order -= 1
+    return order
+
+
 @dataclass(frozen=True)
 class Level:
     """The n-grams of one order: their codes (m,) in ascending order, and their counts c (m,)."""
@@ -51,9 +59,27 @@ class Level:
     counts: np.ndarray
     discounts: np.ndarray
 
+    @cached_property
+    def totals(self) -> np.ndarray:
+        """The sums of c and of D(c) over the first 0 … m n-grams: (2, m + 1)."""
+        terms = np.stack([self.counts, self.discounts[np.minimum(self.counts, 3)]])
+        return np.insert(terms.cumsum(axis=1), 0, 0, axis=1)
+
+    def sums_after(self, contexts: np.ndarray, V: int) -> np.ndarray:
+        """The sums of c and of D(c) over all ids after each of the contexts (m, k): (2, m)."""
+        first = codes(contexts, V) * V
+        start, stop = np.searchsorted(self.grams, [first, first + V])
+        return self.totals[:, stop] - self.totals[:, start]
+
     def counts_after(self, contexts: np.ndarray, V: int) -> np.ndarray:
         """The counts (m, V) of each of the V ids after the contexts (m, k)."""
-        wanted = codes(contexts, V)[:, None] * V + np.arange(V)
+        return self._counts(codes(contexts, V)[:, None] * V + np.arange(V))
+
+    def counts_of(self, grams: np.ndarray, V: int) -> np.ndarray:
+        """The counts (m,) of the n-grams (m, k)."""
+        return self._counts(codes(grams, V))
+
+    def _counts(self, wanted: np.ndarray) -> np.ndarray:
         places = np.minimum(np.searchsorted(self.grams, wanted), len(self.grams) - 1)
         return np.where(self.grams[places] == wanted, self.counts[places], 0)
 
@@ -94,6 +120,22 @@ class NGramModel:
             interpolated = counts - D + D.sum(axis=1, keepdims=True) * p
             p = np.where(total > 0, interpolated / np.maximum(total, 1), p)
         return p
+
+
+def text_losses(model: NGramModel, ids: np.ndarray) -> np.ndarray:
+    """The losses (n - 1,) in nats of all ids (n,) but the first, as in the last row of `predictions`.
+
+    Only the probabilities of the ids that follow are computed, so memory and time do not grow with the vocabulary.
+    """
+    p = np.full(len(ids) - 1, 1 / model.V)
+    for k, level in enumerate(model.levels[: len(ids)]):
+        grams, later = _stretches(ids, k + 1), slice(max(k - 1, 0), None)  # the first ids have shorter contexts
+        grams = grams if k else grams[1:]
+        c = level.counts_of(grams, model.V)
+        total, discounted = level.sums_after(grams[:, :-1], model.V)
+        interpolated = c - level.discounts[np.minimum(c, 3)] + discounted * p[later]
+        p[later] = np.where(total > 0, interpolated / np.maximum(total, 1), p[later])
+    return -np.log(p)
 
 
 def predictions(model: NGramModel, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

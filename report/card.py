@@ -1,0 +1,49 @@
+"""Section 1: the model card."""
+
+from dataclasses import dataclass
+
+from charrnn.evaluation import LN2
+from report.baselines import Baseline
+from report.characters import label
+from report.subject import Subject
+from stages.common.params import PARAMS, as_yaml
+
+LONGEST_ALPHABET = 300  # characters that are listed
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model is.
+
+    Attributes
+    ----------
+    alphabet
+        Its characters, with symbols for those that can't be seen, cut if there are many.
+    changed
+        Hyperparameters other than the default: name, value and default.
+    layers
+        Each with its sizes, in words.
+    gain
+        The bits per character that the network saves, compared with the best of the models that only count, if known.
+    """
+
+    alphabet: str
+    changed: list[tuple[str, str, str]]
+    layers: list[str]
+    gain: float | None
+
+
+def card(subject: Subject, baselines: list[Baseline]) -> Card:
+    """The card of a run."""
+    trained = subject.trained
+    vocabulary, loss = trained.vectorizer.vocabulary, subject.evaluation.get("loss")
+    return Card(
+        " ".join(map(label, vocabulary[:LONGEST_ALPHABET])) + " …" * (len(vocabulary) > LONGEST_ALPHABET),
+        [
+            (name, as_yaml(value), as_yaml(PARAMS[name].default))
+            for name, value in {**trained.data, **trained.params}.items()
+            if name in PARAMS and value != PARAMS[name].default
+        ],
+        [f"{type(layer).__name__} {layer.input_dim:,} → {layer.output_dim:,}" for layer in trained.model.layers],
+        None if loss is None else (min(baseline.loss for baseline in baselines) - loss) / LN2,
+    )

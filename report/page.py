@@ -1,0 +1,110 @@
+"""The page itself: the sections, put into the template."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy import quantile
+
+from charrnn.evaluation import LN2
+from charrnn.messages import counted, figure
+from report import plots
+from report.alphabet import LABELLED, alphabet
+from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
+from report.card import card
+from report.characters import visible
+from report.coloured import percent
+from report.gates import gates
+from report.looking_back import looking_back
+from report.losses import where_the_loss_is
+from report.samples import REMEMBERED, samples
+from report.subject import Subject
+from report.surprise import surprise
+from report.svg import Plot
+from report.units import units
+
+FOLDER = Path(__file__).parent
+PLOTS = plots.NAMES
+LARGEST = 300_000  # bytes of a page
+
+
+class Report(NamedTuple):
+    """A page, and the plots by their names."""
+
+    page: str
+    plots: Mapping[str, Plot]
+
+
+def report(subject: Subject, seed: int, start_string: str) -> Report:
+    """The report on a run, with samples of this seed that begin with this text.
+
+    Raises
+    ------
+    InputError
+        If the start string has characters that the model does not know.
+    """
+    best = best_ngram_model(subject.train_ids, subject.trained.vectorizer.vocabulary_size)
+    counting = baselines(subject.train_ids, subject.test_ids, best)
+    loss, use = where_the_loss_is(subject, best), gates(subject.reading)
+    drawn = {
+        plot.name: plot
+        for plot in (
+            plots.learning(subject.history, subject.trained.params["clip_norm"]),
+            plots.context(subject.context),
+            plots.gates(use.saturations, use.memory, use.activity),
+            plots.losses(loss.word_places, loss.line_places, f"{best.order}-gram"),
+            alphabet(subject),
+        )
+    }
+    values = dict(
+        subject=subject,
+        baselines=counting,
+        best=best,
+        counted_in=min(COUNTED, len(subject.train_ids)),
+        scored_on=min(SCORED, len(subject.test_ids)),
+        card=card(subject, counting),
+        surprise=surprise(subject),
+        units=units(subject),
+        gates=use,
+        losses=loss,
+        back=looking_back(subject),
+        samples=samples(subject, seed, start_string),
+        plots={name: plot.inline() for name, plot in drawn.items()},
+    )
+    return Report(render(values), drawn)
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The page of these values, with as many coloured units as fit."""
+    template, coloured = _environment().get_template("page.html.j2"), list(values["units"])
+    while True:
+        page = template.render(values, coloured_units=coloured)
+        if len(page.encode()) < LARGEST or not coloured:
+            return page
+        coloured.pop()
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {
+        "css": _file("page.css"),
+        "js": _file("page.js"),
+        "labelled": LABELLED,
+        "remembered": REMEMBERED,
+        "ln2": LN2,
+        "quantile": quantile,
+    }
+    environment.filters |= {"figure": figure, "counted": counted, "percent": percent, "visible": visible}
+    return environment
+
+
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,32 @@
+"""Section 4: a passage, each character coloured by its surprise."""
+
+from dataclasses import dataclass
+
+from report.coloured import Span, by_surprise, candidates
+from report.passages import passage
+from report.subject import Subject
+
+PASSAGE = 1000  # characters
+CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """A passage: its spans, where it begins in the test text, its length, and its total surprise in bits."""
+
+    spans: list[Span]
+    start: int
+    characters: int
+    bits: float
+
+
+def surprise(subject: Subject) -> Surprise:
+    """The passage, with the most probable characters at each place and their probabilities as titles."""
+    reading, vocabulary = subject.reading, subject.trained.vectorizer.vocabulary
+    where = passage(subject.text, PASSAGE)
+    bits = reading.surprise()[where]
+    before = slice(where.start - 1, where.stop - 1)  # a character is predicted after the one before it
+    likely = zip(*(rows[before] for rows in reading.candidates(CANDIDATES)))
+    titles = [f"{own:.2f} bits\n{candidates(vocabulary, *row)}" for own, row in zip(bits, likely)]
+    spans = list(by_surprise(subject.text[where], bits, titles))
+    return Surprise(spans, where.start, len(bits), float(bits.sum()))
