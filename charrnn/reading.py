@@ -60,7 +60,7 @@ def surprise(network: Network, ids: Array, context: Context | None = None) -> tu
     """
     require_text(ids, network.num_ids, "ids")
     bits, n = np.empty(len(ids), network.dtype), 0
-    for logits, state in read_pieces(network, ids, context and context.state):
+    for logits, state in read_pieces(network, ids, context.state if context else None):
         before = np.full_like(logits[:1], np.nan) if context is None else context.logits[None]
         predictions = np.concatenate([before, logits[:-1]])
         bits[n : n + len(logits)] = _losses(predictions, ids[n : n + len(logits)]) / LN2
@@ -81,9 +81,7 @@ def candidates(probabilities: Array, k: int) -> tuple[Array, Array]:
     return order, np.take_along_axis(probabilities, order, axis=-1)
 
 
-def read_pieces(
-    network: Network, ids: Array, state: HiddenState | None = None
-) -> Iterator[tuple[Array, HiddenState]]:
+def read_pieces(network: Network, ids: Array, state: HiddenState | None = None) -> Iterator[tuple[Array, HiddenState]]:
     """Read ids (n,) from a state, by default zero; yield the logits (T, V) and the final state of each piece."""
     length = max(1, min(READ_AT_ONCE, LOGITS_AT_ONCE // network.output_dim))
     for start in range(0, len(ids), length):

@@ -92,6 +92,17 @@ def _draw(
     config: SamplingConfig,
 ) -> Iterator[Ids]:
     """Yield the ids of each time step, without end. Invalid arguments raise at once, not at the first id."""
+    return _draw_without_end(network, start_ids(network, vectorizer, start_string), num_streams, rng, config)
+
+
+def start_ids(network: Network, vectorizer: TextVectorizer, start_string: str) -> np.ndarray:
+    """The ids of a start string (n,).
+
+    Raises
+    ------
+    InputError
+        If it is empty or has characters that the vocabulary lacks, or the vocabulary and the network differ in size.
+    """
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
     try:
@@ -103,7 +114,7 @@ def _draw(
             f"the vocabulary has {counted(vectorizer.vocabulary_size, 'character')}; "
             f"the network predicts {network.output_dim}, but the two must be equal"
         )
-    return _draw_without_end(network, ids, num_streams, rng, config)
+    return ids
 
 
 def _draw_without_end(
