@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from itertools import groupby
 from math import isnan
 
-THRESHOLDS = (1, 2, 4, 7)  # bits; between them are the levels
-COLOURS = {243: "#767676", 95: "#875f5f", 130: "#af5f00", 166: "#d75f00", 202: "#ff5f00"}  # of the levels
+THRESHOLDS = (1, 3, 6)  # bits; between them are the levels
+COLOURS = {244: "#808080", 137: "#af875f", 166: "#d75f00", 202: "#ff5f00"}  # of the levels
 NUMBERS, HEX = tuple(COLOURS), tuple(COLOURS.values())
 CODES = {"fg": 38, "bg": 48}
 FIRST_ON_BLANKS = 2  # the first level that is shown on blanks, as a background
@@ -48,7 +48,7 @@ def shaded(text: str, bits: Iterable[float]) -> str:
 
 
 def tint(character: str, bits: float) -> tuple[str, int] | None:
-    """What shades a character of these bits: "fg" or, for a blank, "bg", and the level 0 … 4; None for nothing.
+    """What shades a character of these bits: "fg" or, for a blank, "bg", and the level 0 … 3; None for nothing.
 
     Line breaks, blanks that were expected, and what was not predicted (NaN) have no shade.
     """
