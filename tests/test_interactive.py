@@ -179,3 +179,15 @@ def test_a_follower_is_unchanged_by_a_text_that_it_can_not_read(trained):
     with pytest.raises(InputError, match="'¤' at position 3"):
         follower.follow("bad¤")
     assert vars(follower) == before
+
+
+def test_a_sample_is_shaded_in_a_terminal_and_only_there(finished):
+    plain = printed_by(finished, "sample", "bad")
+    with Terminal(finished, "sample", "bad") as terminal:
+        assert terminal.wait_for_end() == 0
+        assert "\x1b[38;5;166m" in terminal.output
+        assert re.sub(r"\x1b\[[\d;]*m", "", terminal.output).replace("\r\n", "\n") == plain
+    for environment, flags in (({"NO_COLOR": "1"}, []), ({"TERM": "dumb"}, []), ({}, ["--no-color"])):
+        with Terminal(finished, "sample", "bad", *flags, **environment) as terminal:
+            assert terminal.wait_for_end() == 0
+            assert terminal.output.replace("\r\n", "\n") == plain
