@@ -68,8 +68,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--interactive",
         action="store_true",
-        help="write together with the model, in a terminal: type, pick among the most probable next characters "
-        f"(--show of them, by default {SHOW.default}), or let it write a sample from there",
+        help="write together with the model, in a terminal: type a text, or continue TEXT; pick among the most "
+        f"probable next characters (--show of them, by default {SHOW.default}), or let it write a sample from there",
     )
     colour.add_argument(parser)
     args = parser.parse_args()

@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--by-line",
         action="store_true",
         help="with --text: print each line with its number, how many of its characters were predicted, and their mean "
-        "surprise in bits; a line break belongs to the line that it ends, and the state is carried from line to line",
+        "surprise in bits; a line break belongs to the line that it ends, the state is carried from line to line, and "
+        "what the model does not know is left out",
     )
     parser.add_argument("--sort", action="store_true", help="with --by-line: print the most surprising lines first")
     parser.add_argument(

@@ -16,6 +16,7 @@ from prompt_toolkit.filters import is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout.processors import TabsProcessor
 from prompt_toolkit.lexers import Lexer, SimpleLexer
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.utils import is_dumb_terminal
@@ -192,7 +193,8 @@ def write_together(
     """
     desk = Desk(trained, text, settings, stop=stop, num_shown=num_shown)
     lexer = Shading(trained) if shade else SimpleLexer()
-    page = Window(BufferControl(desk.buffer, lexer=lexer), wrap_lines=True, dont_extend_height=True)
+    tabs = TabsProcessor(char1=" ", char2=" ")
+    page = Window(BufferControl(desk.buffer, [tabs], lexer=lexer), wrap_lines=True, dont_extend_height=True)
     panel = Window(FormattedTextControl(desk.panel), wrap_lines=True, dont_extend_height=True)
     line = Window(height=1, char="-")
     app: Application[None] = Application(
@@ -201,4 +203,5 @@ def write_together(
         color_depth=ColorDepth.DEPTH_8_BIT if shade else ColorDepth.DEPTH_1_BIT,
     )
     app.key_processor.before_key_press += lambda _: desk.stop_writing()
-    app.run()
+    with contextlib.suppress(EOFError):  # the terminal has gone
+        app.run()
