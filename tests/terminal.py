@@ -60,9 +60,9 @@ class Screen:
 class Terminal:
     """A stage in a terminal of its own. A context manager: when the block ends, the program has ended or is killed."""
 
-    def __init__(self, folder, stage, *flags, **environment):
+    def __init__(self, folder, stage, *flags, rows=ROWS, **environment):
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, COLUMNS, 0, 0))
         own = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "COLUMNS": str(COLUMNS)}
         usual = {name: value for name, value in ENVIRONMENT.items() if name not in ("NO_COLOR", "COLUMNS")}
         self.process = subprocess.Popen(

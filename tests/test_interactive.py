@@ -108,6 +108,28 @@ def test_an_unknown_character_is_named_until_it_is_deleted(finished, trained):
         terminal.wait_for(panel(trained, "ba"))
 
 
+def test_in_a_low_terminal_the_marked_candidate_is_in_sight(finished, trained):
+    rows = panel(trained, "ba", marked=6, k=9).splitlines()
+    with Terminal(finished, "sample", "--interactive", "ba", "--show", 9, rows=6) as terminal:
+        terminal.wait_for(panel(trained, "ba", k=9).splitlines()[3])
+        terminal.type(6 * DOWN)
+        terminal.wait_for("\n".join(rows[3:7]))
+        assert rows[7] not in str(terminal.screen)
+        terminal.type("\x1b[D\x1b[D" + DOWN)  # to the left, twice
+        terminal.wait_for("Type a beginning")
+
+
+def test_when_the_cursor_moves_the_first_candidate_is_marked(finished, trained):
+    with Terminal(finished, "sample", "--interactive", "ba") as terminal:
+        terminal.wait_for("Tab: take")
+        terminal.type(DOWN + DOWN + "\x1b[D")
+        terminal.wait_for(panel(trained, "b"))
+        terminal.type(TAB)
+        text = "b" + most_probable(trained, "b")[0][0]
+        terminal.wait_for(panel(trained, text))
+        assert str(terminal.screen).startswith(text + "a\n")
+
+
 def test_ctrl_c_ends_it_like_any_stage(finished):
     with Terminal(finished, "sample", "--interactive") as terminal:
         terminal.wait_for("Type a beginning")

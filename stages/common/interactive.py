@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from prompt_toolkit import Application
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.data_structures import Point
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_done
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -92,11 +93,15 @@ class Desk:
         self.rng = np.random.default_rng(settings["seed"])
         self.follower, self.marked = Follower(trained), 0
         self.writing: asyncio.Task[None] | None = None
-        self.buffer = Buffer(document=Document(text), on_text_changed=lambda _: self.mark(0))
+        self.buffer = Buffer(
+            document=Document(text),
+            on_text_changed=lambda _: self.unmark(),
+            on_cursor_position_changed=lambda _: self.unmark(),
+        )
 
-    def mark(self, row: int) -> None:
-        """Mark one of the candidates."""
-        self.marked = row % min(self.num_shown, self.trained.vectorizer.vocabulary_size)
+    def unmark(self) -> None:
+        """Mark the first candidate, because there are others now."""
+        self.marked = 0
 
     def candidates(self) -> list[tuple[str, float]]:
         """The most probable characters after the cursor; none if there is nothing before it.
@@ -123,9 +128,18 @@ class Desk:
 
     def take(self) -> None:
         """Insert the marked candidate."""
-        with contextlib.suppress(InputError):  # the panel says what is unknown
-            if shown := self.candidates():
-                self.buffer.insert_text(shown[self.marked][0])
+        if shown := self._shown():
+            self.buffer.insert_text(shown[self.marked][0])
+
+    def move(self, step: int) -> None:
+        """Mark another candidate."""
+        self.marked = (self.marked + step) % max(1, len(self._shown()))
+
+    def _shown(self) -> list[tuple[str, float]]:
+        try:
+            return self.candidates()
+        except InputError:  # the panel says what is unknown
+            return []
 
     def start_writing(self, app: Application[None]) -> None:
         """Let the model continue the text before the cursor, until it is done or a key is pressed."""
@@ -161,8 +175,8 @@ def keys(desk: Desk) -> KeyBindings:
             bindings.add(name)(action)
 
     bind(lambda event: desk.take(), "tab")
-    bind(lambda event: desk.mark(desk.marked - 1), "up")
-    bind(lambda event: desk.mark(desk.marked + 1), "down")
+    bind(lambda event: desk.move(-1), "up")
+    bind(lambda event: desk.move(+1), "down")
     bind(lambda event: desk.buffer.insert_text("\n"), "enter")
     bind(lambda event: desk.start_writing(event.app), "c-g")
     bind(lambda event: event.app.exit(), "c-d")
@@ -195,7 +209,8 @@ def write_together(
     lexer = Shading(trained) if shade else SimpleLexer()
     tabs = TabsProcessor(char1=" ", char2=" ")
     page = Window(BufferControl(desk.buffer, [tabs], lexer=lexer), wrap_lines=True, dont_extend_height=True)
-    panel = Window(FormattedTextControl(desk.panel), wrap_lines=True, dont_extend_height=True)
+    rows = FormattedTextControl(desk.panel, show_cursor=False, get_cursor_position=lambda: Point(0, desk.marked))
+    panel = Window(rows, wrap_lines=True, dont_extend_height=True)
     line = Window(height=1, char="-")
     app: Application[None] = Application(
         Layout(HSplit([page, ConditionalContainer(HSplit([line, panel]), ~is_done)])),
