@@ -16,6 +16,7 @@ from charrnn.errors import InputError
 from charrnn.layers import Embedding
 from charrnn.network import Network
 from charrnn.preprocessing import require_ids
+from charrnn.reading import candidates
 
 LN2 = np.log(2)
 LOW, HIGH = 0.1, 0.9  # a gate below or above is saturated
@@ -59,8 +60,7 @@ class Reading:
 
     def candidates(self, k: int) -> tuple[Array, Array]:
         """The k most probable next ids after each id, most probable first: ids and probabilities, both (n, k)."""
-        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
-        return order, np.take_along_axis(self.probabilities, order, axis=1)
+        return candidates(self.probabilities, k)
 
 
 def read(network: Network, ids: Array) -> Reading:

@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 
 from charrnn.activations import softmax
-from charrnn.arrays import HiddenState
 from charrnn.blas import on_one_blas_thread
 from charrnn.config import SamplingConfig
 from charrnn.errors import InputError
 from charrnn.messages import counted, quoted
 from charrnn.network import Network
 from charrnn.preprocessing import TextVectorizer
+from charrnn.reading import context_after
 
 NOISE_AT_ONCE = 1 << 14  # numbers
-READ_AT_ONCE = 1 << 11  # characters of the start string; this and the next limit bound the memory
-LOGITS_AT_ONCE = 1 << 22  # numbers; fewer characters are read at once with a large vocabulary
 LEAST_UNIFORM = 2.0**-25  # replaces 0, whose noise would be -∞, the score of characters that top_k and top_p exclude
 
 Ids = np.intp | np.ndarray  # an integer for one stream, (B,) for several
@@ -94,6 +92,17 @@ def _draw(
     config: SamplingConfig,
 ) -> Iterator[Ids]:
     """Yield the ids of each time step, without end. Invalid arguments raise at once, not at the first id."""
+    return _draw_without_end(network, start_ids(network, vectorizer, start_string), num_streams, rng, config)
+
+
+def start_ids(network: Network, vectorizer: TextVectorizer, start_string: str) -> np.ndarray:
+    """The ids of a start string (n,).
+
+    Raises
+    ------
+    InputError
+        If it is empty or has characters that the vocabulary lacks, or the vocabulary and the network differ in size.
+    """
     if not start_string:
         raise InputError("start_string is empty; it must have at least one character")
     try:
@@ -105,15 +114,15 @@ def _draw(
             f"the vocabulary has {counted(vectorizer.vocabulary_size, 'character')}; "
             f"the network predicts {network.output_dim}, but the two must be equal"
         )
-    return _draw_without_end(network, ids, num_streams, rng, config)
+    return ids
 
 
 def _draw_without_end(
     network: Network, ids: np.ndarray, num_streams: int, rng: np.random.Generator, config: SamplingConfig
 ) -> Iterator[Ids]:
     temperature = config.temperature
-    logits, state = _read(network, ids)
-    logits, step = np.repeat(logits, num_streams, axis=0), network.stepper(num_streams, state)
+    context = context_after(network, ids)
+    logits, step = np.repeat(context.logits[None], num_streams, axis=0), network.stepper(num_streams, context.state)
     for noise in scaled_noise(logits.shape, temperature, rng):
         if 0 < config.top_k < network.output_dim:
             logits = most_probable(logits, config.top_k)
@@ -122,20 +131,6 @@ def _draw_without_end(
         drawn = draw(logits, noise)
         yield drawn
         logits = step(drawn)
-
-
-def _read(network: Network, ids: np.ndarray) -> tuple[np.ndarray, HiddenState]:
-    """The logits (1, V) after reading the ids (T,), and the hidden state. Memory does not grow with T."""
-    length = max(1, min(READ_AT_ONCE, LOGITS_AT_ONCE // network.output_dim))
-    logits, state = _read_piece(network, ids[:length], None)
-    for start in range(length, len(ids), length):
-        logits, state = _read_piece(network, ids[start : start + length], state)
-    return logits, state
-
-
-def _read_piece(network: Network, ids: np.ndarray, state: HiddenState | None) -> tuple[np.ndarray, HiddenState]:
-    buffers = network.allocate(len(ids), 1)
-    return network.forward(ids[:, None], buffers, state)[-1].copy(), network.final_state(buffers)
 
 
 def scaled_noise(shape: tuple[int, int], temperature: float, rng: np.random.Generator) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from charrnn.memorisation import copying
 from charrnn.messages import counted
 from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
-from stages.common import flags
+from stages.common import by_line, flags
 from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
@@ -37,11 +37,16 @@ def main() -> None:
     parser.add_argument(
         "--text", metavar="PATH", help="only print how well the model predicts this text; - is standard input"
     )
+    by_line.add_arguments(parser)
     args = parser.parse_args()
+    by_line.require_consistent(args)
     params = flags.values(args, PARAMS)
     paths = flags.paths(args)
 
     trained = load_trained(paths)
+    if args.by_line:
+        by_line.print_lines(trained, args.text, sort=args.sort, as_csv=args.csv)
+        return
     if args.text is not None:
         print_score(trained, args.text)
         return

@@ -1,99 +1,83 @@
-"""Stage 6, sample: generate text with the trained model, from a start string."""
+"""Stage 6, sample: generate text with the trained model, from a start string, or show what it expects next."""
 
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+import argparse
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from charrnn.config import SamplingConfig, Setting
 from charrnn.errors import InputError
 from charrnn.messages import quoted
-from charrnn.model_file import ModelFile
-from charrnn.sampling import generate, generate_streams, until
-from charrnn.storage.files import atomic_write
-from stages.common import flags, prompt
-from stages.common.lock import sole_writer
+from stages.common import colour, flags, prompt
 from stages.common.params import PromptConfig, params_of
 from stages.common.program import run
+from stages.common.samples import next_characters, samples, write
 from stages.common.trained import load_trained
 
 PARAMS = (*params_of(PromptConfig, SamplingConfig), "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path")
 NUM_SAMPLES = Setting(1, "number of samples", "num_samples", at_least=1, at_most=10**6)
-BETWEEN_SAMPLES = "\n" + 20 * "-" + "\n"
+SHOW = Setting(5, "the most probable next characters", "show", at_least=1, at_most=10**6)
+WITHOUT_EFFECT_ON = {
+    "interactive": ("output", "num_samples", "temperatures"),
+    "show": ("num_to_generate", "temperature", "temperatures", "top_k", "top_p", "seed", "num_samples", "stop"),
+    "temperatures": ("temperature",),
+}
 
 
 def main() -> None:
-    parser = flags.parser(__doc__, PARAMS, PATHS)
-    prompt.add_arguments(parser)
-    parser.add_argument("--num-samples", default="1", metavar="INT", help=f"{NUM_SAMPLES.help} (default: 1)")
-    parser.add_argument("--stop", default="", metavar="TEXT", help="end a sample as soon as it contains this")
-    parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="sample at each of these temperatures")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="also write the output to this file")
-    args = parser.parse_args()
-    args.start_string = prompt.start_string(args)
-    num_samples = NUM_SAMPLES.parse(args.num_samples)
-    if args.temperatures and args.temperature is not None:
-        raise InputError("--temperature and --temperatures are given; use only one of them")
+    args = arguments()
+    if args.interactive:
+        from stages.common.interactive import require_terminal, write_together  # which takes 0.1 s
+
+        require_terminal()
+    num_shown, num_samples = flags.parsed(SHOW, args.show), flags.parsed(NUM_SAMPLES, args.num_samples)
     settings = []
     for temperature in args.temperatures or [args.temperature]:
         args.temperature = temperature
         settings.append(flags.values(args, PARAMS))
-
     trained, stop = load_trained(flags.paths(args)), prompt.as_utf8(args.stop) or ""
     try:
         trained.vectorizer.encode(stop)
     except InputError as error:
         raise InputError(f"--stop is {quoted(stop)}, which no sample can contain: {error}") from None
-    with_headings = args.temperatures is not None
-    text = pieces(trained, settings, with_headings=with_headings, num_samples=num_samples, stop=stop)
-    write(text, args.output)
+
+    shade = colour.wanted(args.color)
+    if args.interactive:
+        write_together(trained, args.start_string or "", settings[0], stop=stop, num_shown=num_shown, shade=shade)
+    elif args.show is not None:
+        write(next_characters(trained, settings[0]["start_string"], num_shown), args.output)
+    else:
+        headings = args.temperatures is not None
+        pieces = samples(trained, settings, with_headings=headings, num_samples=num_samples, stop=stop, shade=shade)
+        write(pieces, args.output)
 
 
-def pieces(
-    trained: ModelFile, settings: Sequence[dict[str, Any]], *, with_headings: bool, num_samples: int, stop: str
-) -> Iterator[str]:
-    """The samples at each of these settings, piece by piece, with what stands between them."""
-    for i, params in enumerate(settings):
-        rng, start = np.random.default_rng(params.pop("seed")), params["start_string"]
-        heading = f"temperature {params['temperature']:g}:\n" if with_headings else ""
-        if num_samples > 1 and params["temperature"] == 0:
-            print("warning: at temperature 0 all samples are the same; this is one of them", file=sys.stderr)
-        if num_samples == 1 or params["temperature"] == 0:
-            samples: Iterable[Iterable[str]] = [generate(trained.model, trained.vectorizer, rng=rng, **params)]
-        else:
-            samples = generate_streams(trained.model, trained.vectorizer, num_streams=num_samples, rng=rng, **params)
-        for j, continuation in enumerate(samples):
-            yield (BETWEEN_SAMPLES if i or j else "") + heading + start
-            yield from until(continuation, stop)
-    yield "\n"
-
-
-def write(text: Iterable[str], path: Path | None) -> None:
-    """Print the pieces of a text as they come, and write all of them to the file, even if nobody reads what is printed.
-
-    Raises
-    ------
-    OSError
-        If they can't be printed (when the file has been written), or the file can't be written.
-    """
-    if path is None:
-        for piece in text:
-            print(piece, end="", flush=True)
-        return
-    unprinted = None
-    with sole_writer(path), atomic_write(path) as file:
-        for piece in text:
-            file.write(piece.encode())
-            if unprinted is None:
-                try:
-                    print(piece, end="", flush=True)
-                except OSError as error:
-                    unprinted = error
-    if unprinted:
-        raise unprinted
+def arguments() -> argparse.Namespace:
+    """The command line, with the start string wherever it comes from; raises InputError if flags contradict."""
+    parser = flags.parser(__doc__, PARAMS, PATHS)
+    prompt.add_arguments(parser)
+    parser.add_argument("--num-samples", metavar="INT", help=f"{NUM_SAMPLES.help} (default: {NUM_SAMPLES.default})")
+    parser.add_argument("--stop", metavar="TEXT", help="end a sample as soon as it contains this")
+    parser.add_argument("--temperatures", nargs="+", metavar="FLOAT", help="sample at each of these temperatures")
+    parser.add_argument("--output", type=Path, metavar="PATH", help="also write the output to this file")
+    parser.add_argument(
+        "--show",
+        metavar="INT",
+        help="instead of a sample, print so many of the most probable characters after the start string, with their "
+        "probabilities at temperature 1",
+    )
+    parser.add_argument(
+        "--interactive",
+        action="store_true",
+        help="write together with the model, in a terminal: type a text, or continue TEXT; pick among the most "
+        f"probable next characters (--show of them, by default {SHOW.default}), or let it write a sample from there",
+    )
+    colour.add_argument(parser)
+    args = parser.parse_args()
+    modes = [mode for mode in WITHOUT_EFFECT_ON if getattr(args, mode) not in (None, False)]
+    if modes:
+        flags.refuse_both(args, modes[0], WITHOUT_EFFECT_ON[modes[0]])
+    args.start_string = prompt.start_string(args)
+    return args
 
 
 if __name__ == "__main__":

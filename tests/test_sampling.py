@@ -9,7 +9,7 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
-from charrnn.sampling import _read, draw, generate, generate_streams, most_probable, nucleus, scaled_noise, until
+from charrnn.sampling import draw, generate, generate_streams, most_probable, nucleus, scaled_noise, until
 
 VECTORIZER = TextVectorizer("abcde")
 
@@ -251,25 +251,6 @@ def test_until(stop, expected):
     assert "".join(until("abcabd", stop)) == expected
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-@pytest.mark.parametrize("length", [1, 7, 12, 13, 14, 30])
-def test_a_start_string_read_in_pieces_leaves_what_one_read_at_once_leaves(cell, length, monkeypatch, rng):
-    """Up to rounding: the last piece is a product with fewer rows, which BLAS may sum in another order."""
-    model = create_char_rnn_model(5, rng, embedding_dim=4, hidden_dim=16, num_layers=2, cell=cell, dtype=np.float64)
-    model.parameters[...] = rng.normal(0, 0.7, model.parameters.shape)
-    ids = rng.integers(5, size=length)
-    logits, state = _read(model, ids)
-    for at_once, logits_at_once in ((7, 1000), (1000, 7 * 5)):
-        monkeypatch.setattr("charrnn.sampling.READ_AT_ONCE", at_once)
-        monkeypatch.setattr("charrnn.sampling.LOGITS_AT_ONCE", logits_at_once)
-        in_pieces, state_of_pieces = _read(model, ids)
-        np.testing.assert_allclose(in_pieces, logits, rtol=1e-12)
-        for of_layer, expected in zip(state_of_pieces, state):
-            assert of_layer.keys() == expected.keys()
-            for name, h in of_layer.items():
-                np.testing.assert_allclose(h, expected[name], rtol=1e-12)
-
-
 def test_memory_does_not_grow_with_the_start_string(model, rng):
     def peak(length):
         tracemalloc.start()
@@ -285,7 +266,7 @@ def test_memory_does_not_grow_with_the_start_string(model, rng):
 
 def test_a_vocabulary_of_any_size_is_read_in_pieces_of_at_least_one(model, monkeypatch):
     expected = text(model, "abcde")
-    monkeypatch.setattr("charrnn.sampling.LOGITS_AT_ONCE", 4)
+    monkeypatch.setattr("charrnn.reading.LOGITS_AT_ONCE", 4)
     assert text(model, "abcde") == expected
 
 

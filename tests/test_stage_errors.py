@@ -140,6 +140,22 @@ FLAGS = [
     ("sample --temperature nan", "temperature is 'nan'; it must be a number of at least 0"),
     ("sample --temperatures 0.5 x", "temperature is 'x'; it must be a number of at least 0"),
     ("sample --temperatures 0.5 --temperature 1", "--temperature and --temperatures are given; use only one"),
+    ("sample --show 0", "show is '0'; it must be an integer of at least 1"),
+    ("sample --show x", "show is 'x'; it must be an integer of at least 1"),
+    *(
+        (f"sample --show 3 --{name} 1", f"--{name} and --show are given; use only one of them")
+        for name in ("temperature", "temperatures", "top-k", "top-p", "seed", "num-samples", "stop", "num-to-generate")
+    ),
+    *(
+        (f"sample --interactive --{name} 1", f"--{name} and --interactive are given; use only one of them")
+        for name in ("output", "num-samples", "temperatures")
+    ),
+    ("sample --interactive", "--interactive needs a terminal, but standard input is none"),
+    ("evaluate --by-line", "--by-line is given without --text, which it needs"),
+    ("evaluate --text corpus.txt --sort", "--sort is given without --by-line, which it needs"),
+    ("evaluate --text corpus.txt --csv", "--csv is given without --by-line, which it needs"),
+    ("evaluate --by-line --text nothing.txt", "'nothing.txt' is not a file"),
+    (f"evaluate --by-line --text {MODEL}", f"{MODEL} is not UTF-8"),
     ("sample --top-k=-1", "top_k is '-1'; it must be an integer of at least 0"),
     ("sample --top-p 0", "top_p is '0'; it must be a number above 0 and at most 1"),
     ("sample --num-samples 0", "num_samples is '0'; it must be an integer of at least 1"),

@@ -373,6 +373,18 @@ def test_temperature_0_does_not_depend_on_the_seed(finished):
     assert first == second
 
 
+@pytest.mark.parametrize("k", [1, 5, 999])
+def test_show_prints_the_most_probable_next_characters_instead_of_a_sample(project, k):
+    trained = load_model(project / MODEL)
+    p = trained.model.predict(trained.vectorizer.encode("bad\ncab"))[-1]
+    expected = [f"{p[i]:9.4%}  {trained.vectorizer.vocabulary[i]!r}" for i in np.argsort(-p, kind="stable")[:k]]
+    shown = printed_by(project, "sample", "bad\ncab", "--show", k, "--color", "--output", "shown.txt")
+    assert shown.splitlines() == expected and len(expected) == min(k, len(p))
+    assert (project / "shown.txt").read_bytes() == shown.encode()
+    (project / "start.txt").write_text("bad\ncab\n", encoding="utf-8")
+    assert printed_by(project, "sample", "--prompt-file", "start.txt", "--show", k) == shown
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no broken pipes")
 def test_sample_stops_quietly_when_nobody_reads_on(finished):
     with subprocess.Popen(

@@ -64,6 +64,24 @@ def values(args: argparse.Namespace, params: Sequence[str]) -> dict[str, Value]:
     return {name: in_file[name] if value is None else PARAMS[name].parse(value) for name, value in given.items()}
 
 
+def parsed(setting: Setting, value: str | None) -> Value:
+    """The value of a flag that is no hyperparameter: the setting's default if the flag is not given.
+
+    Raises
+    ------
+    InputError
+        If the value is not allowed.
+    """
+    return setting.default if value is None else setting.parse(value)
+
+
+def refuse_both(args: argparse.Namespace, name: str, others: Sequence[str]) -> None:
+    """Raise InputError if one of these other flags is given, which have no effect on what the first one asks for."""
+    for other in others:
+        if getattr(args, other) is not None:
+            raise InputError(f"{_flag(other)} and {_flag(name)} are given; use only one of them")
+
+
 def paths(args: argparse.Namespace) -> Paths:
     """The paths among the flags."""
     return Paths(**{name: getattr(args, name) for name in PATH_HELP})

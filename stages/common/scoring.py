@@ -21,6 +21,14 @@ def in_words(metrics: dict[str, float]) -> str:
     )
 
 
+def left_out(unknown: Counter[str]) -> str:
+    """What is said of the characters of a text that the model does not know."""
+    named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    left_out = f"{counted(unknown.total(), 'character')} that the model does not know"
+    return f"left out {left_out}, and joined the text around them: {named}{more}"
+
+
 def print_score(trained: ModelFile, path: str) -> None:
     """Print how well the model predicts a text file, or standard input if the path is -."""
     known: list[np.ndarray] = []
@@ -30,10 +38,7 @@ def print_score(trained: ModelFile, path: str) -> None:
         known.append(ids)
         unknown += others
     if unknown:
-        named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        left_out = f"{counted(unknown.total(), 'character')} that the model does not know"
-        print(f"left out {left_out}, and joined the text around them: {named}{more}")
+        print(left_out(unknown))
     metrics = evaluate(trained.model, np.concatenate(known))
     require_finite(metrics)
     print(in_words(metrics))
