@@ -38,6 +38,18 @@ def visible(text: str) -> str:
     return "".join(symbol(character) + "\n" * (character == "\n") for character in text)
 
 
+def shortened(text: str, length: int) -> str:
+    """A text, or its beginning and its end with a line between them that says how much is left out.
+
+    >>> shortened("abcdefgh", 4)
+    'ab\\n… 4 characters …\\ngh'
+    """
+    if len(text) <= length:
+        return text
+    left_out = len(text) - 2 * (length // 2)
+    return f"{text[: length // 2]}\n… {left_out:,} characters …\n{text[-(length // 2) :]}"
+
+
 def label(character: str) -> str:
     """A single character in a list or a plot, where a space, a joiner or a mark would not be seen either."""
     if character == " ":

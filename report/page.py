@@ -13,7 +13,7 @@ from report import plots
 from report.alphabet import LABELLED, alphabet
 from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
 from report.card import card
-from report.characters import visible
+from report.characters import shortened, visible
 from report.coloured import percent
 from report.gates import gates
 from report.looking_back import looking_back
@@ -27,6 +27,7 @@ from report.units import units
 FOLDER = Path(__file__).parent
 PLOTS = plots.NAMES
 LARGEST = 300_000  # bytes of a page
+EVOLUTION_SHOWN = 12_000  # characters of the samples after each epoch
 
 
 class Report(NamedTuple):
@@ -97,12 +98,14 @@ def _environment() -> Environment:
     environment.globals |= {
         "css": _file("page.css"),
         "js": _file("page.js"),
+        "evolution_shown": EVOLUTION_SHOWN,
         "labelled": LABELLED,
         "remembered": REMEMBERED,
         "ln2": LN2,
         "quantile": quantile,
     }
-    environment.filters |= {"figure": figure, "counted": counted, "percent": percent, "visible": visible}
+    filters = {"figure": figure, "counted": counted, "percent": percent, "shortened": shortened, "visible": visible}
+    environment.filters |= filters
     return environment
 
 

@@ -12,6 +12,7 @@ from report.subject import Subject
 
 TEMPERATURES = (0.5, 0.8, 1.0)
 LENGTH = 500  # characters
+SHOWN_OF_START = 200  # characters at the end of a long start string
 LOGITS = 10**7  # a larger alphabet gets a shorter sample
 REMEMBERED = 20  # characters; a passage of the training text that long hardly arises by chance
 
@@ -38,9 +39,8 @@ def samples(subject: Subject, seed: int, start_string: str) -> list[Sample]:
     texts = []
     for temperature in TEMPERATURES:
         rng = np.random.default_rng(seed)
-        texts.append(
-            start_string + "".join(generate(model, vectorizer, start_string, length, rng=rng, temperature=temperature))
-        )
+        written = generate(model, vectorizer, start_string, length, rng=rng, temperature=temperature)
+        texts.append(start_string[-SHOWN_OF_START:] + "".join(written))
     marks = remembered([vectorizer.encode(text) for text in texts], subject.train_ids)
     return [
         Sample(temperature, list(marked(text, mark)), float(mark.mean()))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from report.characters import clusters, label, symbol, visible
+from report.characters import clusters, label, shortened, symbol, visible
 from report.coloured import Span, by_surprise, by_value, candidates, marked, percent
 
 
@@ -45,6 +45,11 @@ def test_no_character_but_joiners_is_invisible_or_changes_the_direction():
 
 def test_lines_end_after_the_symbol_of_their_end():
     assert visible("a\r\n\tb\n") == "a␍␊\n␉b␊\n"
+
+
+def test_a_long_text_is_cut_in_the_middle():
+    assert shortened("abcd", 4) == "abcd"
+    assert shortened("abcde", 4) == "ab\n… 1 characters …\nde"
 
 
 def test_labels_of_single_characters_can_be_seen():

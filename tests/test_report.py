@@ -181,6 +181,15 @@ def test_samples_are_in_the_alphabet_and_escaped(subject, page):
         assert set(page.div(i, "samples")) <= set(visible(subject.trained.vectorizer.vocabulary + "\n"))
 
 
+def test_long_samples_of_training_and_start_strings_are_cut():
+    subject = replace(subject_of(PLAY * 40), evolution="first" + 400_000 * "x" + "last")
+    page = Page(report(subject, 1, "R" * 60_000).page)
+    assert len(page.html.encode()) < LARGEST
+    assert "first" in page.text("learning") and "388,009 characters" in page.text("learning")
+    assert page.text("learning").endswith("last")
+    assert page.div(0, "samples").startswith("R" * 200) and "R" * 300 not in page.html
+
+
 def test_the_same_run_has_the_same_bytes():
     first, second = (report(subject_of(PLAY * 40), seed=1, start_string="RO") for _ in range(2))
     assert first.page == second.page
