@@ -12,10 +12,11 @@ import numpy as np
 
 from charrnn.activations import softmax
 from charrnn.arrays import Array
+from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.layers import Embedding
 from charrnn.network import Network
-from charrnn.preprocessing import require_ids
+from charrnn.preprocessing import require_text
 from charrnn.reading import candidates
 
 LN2 = np.log(2)
@@ -71,7 +72,9 @@ def read(network: Network, ids: Array) -> Reading:
     InputError
         If there are no ids, or some are not in 0 … V-1.
     """
-    require_ids(ids, network.input_dim, "ids")
+    require_text(ids, network.num_ids, "text")
+    if not len(ids):
+        raise InputError("the text is empty; it must have at least one id")
     buffers = network.allocate(len(ids), 1)
     probabilities = softmax(network.forward(ids[:, None], buffers))[:, 0]
     states: dict[str, Array] = {}
@@ -82,6 +85,7 @@ def read(network: Network, ids: Array) -> Reading:
     return Reading(ids, probabilities, states, gates)
 
 
+@one_blas_thread()
 def correlations(states: Array, feature: Array) -> Array:
     """Pearson's r of each unit with a feature of the text: states (n, H) and feature (n,) -> (H,).
 
@@ -108,6 +112,7 @@ class Probe:
     correlation: float
 
 
+@one_blas_thread()
 def linear_probes(states: Array, features: Array) -> list[Probe]:
     """Fit features (n, m) by ridge regression on the first half of the states (n, H): w = (XᵀX + λI)⁻¹ Xᵀy.
 
@@ -150,6 +155,7 @@ def time_constants(gate: Array) -> Array:
         return 1 / np.abs(np.log(gate.mean(axis=0, dtype=np.float64)))
 
 
+@one_blas_thread()
 def connectivity(network: Network, ids: Array, positions: Array, context: int) -> Array:
     """How much each earlier character affects the most probable prediction (Madsen 2019, doi 10.23915/distill.00016).
 
@@ -174,9 +180,11 @@ def connectivity(network: Network, ids: Array, positions: Array, context: int) -
     InputError
         If the first layer is not an Embedding, a position is out of range, or the network does not know an id.
     """
-    require_ids(ids, network.input_dim, "ids")
+    require_text(ids, network.num_ids, "text")
     if not isinstance(network.layers[0], Embedding):
         raise InputError(f"the first layer is {network.layers[0]}; for connectivity, it must be an Embedding")
+    if not len(positions):
+        return np.zeros((0, context), network.dtype)
     if positions.min() < context - 1 or positions.max() >= len(ids):
         raise InputError(
             f"positions range from {positions.min()} to {positions.max()}; with {context} characters of context in a "
@@ -192,6 +200,7 @@ def connectivity(network: Network, ids: Array, positions: Array, context: int) -
     return np.linalg.norm(dy, axis=-1).T
 
 
+@one_blas_thread()
 def principal_components(table: Array, k: int = 2) -> tuple[Array, Array]:
     """The first k principal components of vectors (V, E): coordinates (V, k), and the share of variance of each (k,).
 

@@ -196,3 +196,20 @@ def test_principal_components(rng):
     coordinates, shares = principal_components(np.arange(4.0)[:, None])
     np.testing.assert_array_equal(coordinates[:, 1], 0)
     np.testing.assert_allclose(shares, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (np.empty(0, np.uint8), "the text is empty; it must have at least one id"),
+        (np.zeros((3, 2), np.uint8), r"text: the shape is \(3, 2\); it must be \(n,\)"),
+        (np.array([1, V]), f"text: id {V} at position 1; the model knows only 0 to {V - 1}"),
+    ],
+)
+def test_only_a_text_of_known_ids_is_read(rng, text, message):
+    with pytest.raises(InputError, match=message):
+        read(model_of("gru", rng), text)
+
+
+def test_no_positions_have_no_connectivity(rng, ids):
+    assert connectivity(model_of("gru", rng), ids, np.empty(0, int), context=5).shape == (0, 5)
