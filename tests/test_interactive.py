@@ -68,8 +68,11 @@ def test_type_pick_and_go_on(finished, trained):
 
 
 def test_ctrl_g_writes_what_a_sample_with_this_seed_has(finished, trained):
-    flags = ["bad", "--seed", 7, "--temperature", 0.7, "--top-k", 3, "--num-to-generate", 40, "--stop", "\n"]
+    flags = ["bad", "--seed", 7, "--temperature", 0.7, "--top-k", 3, "--num-to-generate", 40]
+    whole = printed_by(finished, "sample", *flags).removesuffix("\n")
+    flags += ["--stop", whole[10:14]]
     written = printed_by(finished, "sample", *flags).removesuffix("\n")
+    assert "bad" < written < whole
     with Terminal(finished, "sample", "--interactive", *flags, "--show", 2) as terminal:
         terminal.wait_for(panel(trained, "bad", k=2))
         terminal.type(CTRL_G)
@@ -160,7 +163,9 @@ def test_the_text_is_shaded_by_surprise(finished, trained, environment, flags):
 def test_without_colour_no_colour_is_used(finished, environment, flags):
     with Terminal(finished, "sample", "--interactive", "bad", *flags, **environment) as terminal:
         terminal.wait_for("Tab: take")
-        assert "38;5" not in terminal.output
+        terminal.type("\x1b[200~\t\x1b[201~")  # pasted
+        terminal.wait_for(r"'\t' at position 3")
+        assert not re.search(r"\x1b\[[\d;]*[34]8;5", terminal.output)
 
 
 @pytest.mark.parametrize("stream", ["input", "output"])

@@ -23,11 +23,11 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.utils import is_dumb_terminal
 
 from charrnn.errors import InputError
-from charrnn.messages import quoted
 from charrnn.model_file import ModelFile
-from charrnn.reading import Context, candidates, surprise
+from charrnn.reading import Context, surprise
 from charrnn.sampling import generate, until
 from stages.common.colour import HEX, tint
+from stages.common.samples import as_row, most_probable
 
 END = "Ctrl-D: end"
 HELP = f"Tab: take; Up, Down: mark another; Ctrl-G: let the model write; {END}"
@@ -112,15 +112,13 @@ class Desk:
             If the model does not know a character before the cursor.
         """
         self.follower.follow(self.buffer.document.text_before_cursor)
-        if self.follower.context is None:
-            return []
-        ids, probabilities = candidates(self.follower.context.probabilities(), self.num_shown)
-        return [(self.trained.vectorizer.vocabulary[id], p) for id, p in zip(ids, probabilities)]
+        context = self.follower.context
+        return [] if context is None else most_probable(self.trained, context, self.num_shown)
 
     def panel(self) -> str:
         """What stands below the text."""
         try:
-            rows = [f"{p:9.4%}  {quoted(character)}" for character, p in self.candidates()]
+            rows = [as_row(*candidate) for candidate in self.candidates()]
         except InputError as error:
             return f"{error}\n{END}"
         marked = [f"{'>' if i == self.marked else ' '} {row}" for i, row in enumerate(rows)]

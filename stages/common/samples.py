@@ -68,11 +68,22 @@ def _with_surprise(trained: ModelFile, start: str, blocks: Iterable[str]) -> Ite
         yield block, bits
 
 
+def most_probable(trained: ModelFile, context: Context, k: int) -> list[tuple[str, float]]:
+    """The k most probable characters after what was read, most probable first, with their probabilities."""
+    ids, probabilities = candidates(context.probabilities(), k)
+    return [(trained.vectorizer.vocabulary[id], probability) for id, probability in zip(ids, probabilities)]
+
+
+def as_row(character: str, probability: float) -> str:
+    """A candidate for the next character, as it is shown."""
+    return f"{probability:9.4%}  {quoted(character)}"
+
+
 def next_characters(trained: ModelFile, start: str, k: int) -> Iterator[Piece]:
-    """A line for each of the k most probable characters after a start string: probability and character."""
+    """A row for each of the k most probable characters after a start string."""
     context = context_after(trained.model, start_ids(trained.model, trained.vectorizer, start))
-    for id, probability in zip(*candidates(context.probabilities(), k)):
-        yield f"{probability:9.4%}  {quoted(trained.vectorizer.vocabulary[id])}\n", None
+    for candidate in most_probable(trained, context, k):
+        yield as_row(*candidate) + "\n", None
 
 
 def write(pieces: Iterable[Piece], path: Path | None) -> None:
