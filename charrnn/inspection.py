@@ -19,7 +19,6 @@ from charrnn.network import Network
 from charrnn.preprocessing import require_text
 from charrnn.reading import candidates
 
-LN2 = np.log(2)
 LOW, HIGH = 0.1, 0.9  # a gate below or above is saturated
 RIDGE = 1e-3  # times the mean variance of the states
 

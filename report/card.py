@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from charrnn.evaluation import LN2
-from report.baselines import Baseline
+from report.baselines import SCORED, Baseline
 from report.characters import label
 from report.subject import Subject
 from stages.common.params import PARAMS, as_yaml
@@ -24,7 +24,8 @@ class Card:
     layers
         Each with its sizes, in words.
     gain
-        The bits per character that the network saves, compared with the best of the models that only count, if known.
+        The bits per character that the network saves, compared with the best of the models that only count, if both
+        were scored on the same text.
     """
 
     alphabet: str
@@ -45,5 +46,5 @@ def card(subject: Subject, baselines: list[Baseline]) -> Card:
             if name in PARAMS and value != PARAMS[name].default
         ],
         [f"{type(layer).__name__} {layer.input_dim:,} → {layer.output_dim:,}" for layer in trained.model.layers],
-        None if loss is None else (min(baseline.loss for baseline in baselines) - loss) / LN2,
+        None if loss is None or len(subject.test_ids) > SCORED else (min(own.loss for own in baselines) - loss) / LN2,
     )

@@ -15,7 +15,8 @@ from charrnn.arrays import Array
 LEAST_FALLS = 5  # in either half of a text; a feature that falls less often has hardly been seen
 SAME = 0.98  # a feature that correlates more with an earlier one tells the same
 BLANK_LINE = re.compile(r"\n[^\S\n]*\n|\r\n[^\S\n]*\r\n")
-QUOTES = {"“": 1, "”": -1, "«": 1, "»": -1, "‹": 1, "›": -1, "„": 1, "「": 1, "」": -1, "『": 1, "』": -1}
+QUOTES = {"「": 1, "」": -1, "『": 1, "』": -1}
+QUOTES_OF_EITHER_KIND = '"“”„«»‹›'  # which of them opens depends on the language
 BRACKETS = {"(": 1, ")": -1, "[": 1, "]": -1, "{": 1, "}": -1, "（": 1, "）": -1, "【": 1, "】": -1}
 SENTENCE_ENDS = frozenset(".!?…。！？؟।՞։")
 VOWELS = frozenset("aeiouyаеиоуыэюяієαεηιουω")
@@ -117,7 +118,7 @@ FEATURES: dict[str, Callable[[str], Array]] = {
     "a vowel": where(is_vowel),
     "an upper-case letter": where(str.isupper),
     "a digit": where(str.isdigit),
-    "inside quotation marks": inside(QUOTES, both='"'),
+    "inside quotation marks": inside(QUOTES, both=QUOTES_OF_EITHER_KIND),
     "inside brackets": inside(BRACKETS),
     "the indentation of the line": indentation,
 }

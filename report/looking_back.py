@@ -7,8 +7,9 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.inspection import connectivity
 from charrnn.layers import Embedding
+from charrnn.reading import candidates
 from report.characters import visible
-from report.coloured import candidates
+from report.coloured import candidates as named
 from report.passages import passage
 from report.subject import Subject
 
@@ -50,8 +51,8 @@ def looking_back(subject: Subject) -> LookingBack | None:
     where = passage(text, count)
     positions = np.arange(where.start, where.stop)
     digits = as_digits(connectivity(model, reading.ids, positions, context))
-    vocabulary, likely = subject.trained.vectorizer.vocabulary, zip(*(rows[where] for rows in reading.candidates(1)))
-    nexts = [candidates(vocabulary, *row) for row in likely]
+    vocabulary, likely = subject.trained.vectorizer.vocabulary, zip(*candidates(reading.probabilities[where], 1))
+    nexts = [named(vocabulary, *row) for row in likely]
     predictions = [Prediction(visible(text[i]), *of_place) for i, *of_place in zip(positions, nexts, digits)]
     context_text = text[where.start - context + 1 : where.start]
     return LookingBack([visible(character) for character in context_text], predictions)

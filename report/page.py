@@ -51,7 +51,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
     drawn = {
         plot.name: plot
         for plot in (
-            plots.learning(subject.history, subject.trained.params["clip_norm"]),
+            plots.learning(subject.history, subject.trained.params.get("clip_norm", 0)),
             plots.context(subject.context),
             plots.gates(use.saturations, use.memory, use.activity),
             plots.losses(loss.word_places, loss.line_places, f"{best.order}-gram"),

@@ -15,6 +15,8 @@ from report.losses import Group
 from report.svg import BLUE, INK, ORANGE, Panel, Plot
 
 GRID = 40  # cells for each axis of a plot of gates; points in one cell are drawn as one
+DRAWN = 100  # points of a curve at most
+MARKED = 30  # points of a curve that are marked at most
 LONGEST_MEMORY = 1000  # characters; the last bin of time constants
 
 NAMES = ("learning", "context", "gates", "losses", "alphabet")  # of the files
@@ -37,8 +39,9 @@ def learning(history: Sequence[Mapping[str, float]], clip_norm: float) -> Plot:
 
 
 def _by_epoch(axes: Axes, history: Sequence[Mapping[str, float]], name: str, **style: Any) -> None:
-    rows = [row for row in history if name in row]
-    axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o", markersize=3, **style)
+    rows = thinned([row for row in history if name in row], evenly=True)
+    marker = "o" if len(rows) <= MARKED else ""
+    axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], marker=marker, markersize=3, **style)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
@@ -71,7 +74,16 @@ def context(rows: Sequence[Mapping[str, float]]) -> Plot:
     return Plot("context", "test loss by the number of characters of context", [panel], width=480, height=260)
 
 
-def _context(rows: Sequence[Mapping[str, float]], axes: Axes) -> None:
+def thinned(rows: Sequence[Mapping[str, float]], *, evenly: bool) -> list[Mapping[str, float]]:
+    """At most `DRAWN` of the rows, first and last included, evenly or in geometric steps: the rest can't be seen."""
+    if len(rows) <= DRAWN:
+        return list(rows)
+    places = np.linspace(0, len(rows) - 1, DRAWN) if evenly else np.geomspace(1, len(rows), DRAWN) - 1
+    return [rows[i] for i in sorted(set(np.rint(places).astype(int).tolist()))]
+
+
+def _context(every: Sequence[Mapping[str, float]], axes: Axes) -> None:
+    rows = thinned(every, evenly=False)
     axes.plot([row["position"] for row in rows], [row["loss"] / LN2 for row in rows], color=BLUE)
     axes.set_xlabel("characters read since the state was zero")
     axes.set_title("bits per character of the test text")

@@ -36,14 +36,15 @@ def samples(subject: Subject, seed: int, start_string: str) -> list[Sample]:
     """
     model, vectorizer = subject.trained.model, subject.trained.vectorizer
     length = max(1, min(LENGTH, LOGITS // vectorizer.vocabulary_size))
-    texts = []
+    shown_start, texts = start_string[-SHOWN_OF_START:], []
     for temperature in TEMPERATURES:
         rng = np.random.default_rng(seed)
         written = generate(model, vectorizer, start_string, length, rng=rng, temperature=temperature)
-        texts.append(start_string[-SHOWN_OF_START:] + "".join(written))
+        texts.append("".join(written))
     marks = remembered([vectorizer.encode(text) for text in texts], subject.train_ids)
+    unmarked = np.zeros(len(shown_start), bool)
     return [
-        Sample(temperature, list(marked(text, mark)), float(mark.mean()))
+        Sample(temperature, list(marked(shown_start + text, np.append(unmarked, mark))), float(mark.mean()))
         for temperature, text, mark in zip(TEMPERATURES, texts, marks)
     ]
 

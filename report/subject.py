@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.errors import DivergenceError, InputError
 from charrnn.inspection import Reading, read
+from charrnn.messages import quoted, shown
 from charrnn.model_file import ModelFile
 from stages.common.paths import Paths
 from stages.common.prepared import PreparedText
@@ -85,13 +87,13 @@ def load(trained: ModelFile, prepared: PreparedText, paths: Paths) -> Subject:
         If the training or the test text can't be read.
     """
     ids = {part: prepared.ids(part) for part in ("train", "test")}
-    metrics = {name: _json(paths.metrics_dir / f"{name}.json") for name in ("data", "train", "evaluation")}
-    history, context = (_csv(paths.metrics_dir / f"{name}.csv") for name in ("history", "context"))
-    evolution = _text(paths.metrics_dir / "evolution.txt")
-    return Subject(
-        trained, ids["train"], ids["test"], metrics["data"], metrics["train"], metrics["evaluation"], history, context,
-        evolution,
-    )  # fmt: skip
+    data, folder = _json(paths.metrics_dir / "data.json"), paths.metrics_dir
+    if paths.weights_path and folder == Paths.metrics_dir:  # its metrics are those of the pipeline's own model
+        return Subject(trained, ids["train"], ids["test"], data, {}, {}, [], [], "")
+    training, evaluation = (_json(folder / f"{name}.json") for name in ("train", "evaluation"))
+    history, context = (_csv(folder / f"{name}.csv") for name in ("history", "context"))
+    evolution = _text(folder / "evolution.txt")
+    return Subject(trained, ids["train"], ids["test"], data, training, evaluation, history, context, evolution)
 
 
 def _text(path: Path) -> str:
@@ -107,7 +109,7 @@ def _json(path: Path) -> Mapping[str, Any]:
         return {}
     try:
         contents = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
     _require_names(path, contents)
     return contents
@@ -128,9 +130,12 @@ def _csv(path: Path) -> Rows:
 
 def _require_names(path: Path, values: object) -> None:
     missing = NEEDED[path.name].difference(values if isinstance(values, dict) else ())
-    if missing:
+    if missing or not isinstance(values, dict):
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
+    for name in NEEDED[path.name] - {"source"}:
+        if not isinstance(values[name], int | float) or not isfinite(values[name]):
+            raise _damaged(path, f"{name} is {quoted(values[name])}, which is not a number")
 
 
 def _damaged(path: Path, error: object) -> InputError:
-    return InputError(f"{path} is damaged ({error}); run the stage that writes it again")
+    return InputError(f"{path} is damaged ({shown(error)}); run the stage that writes it again")

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from report.coloured import Span, by_surprise, candidates
+from charrnn.reading import candidates
+from report.coloured import Span, by_surprise
+from report.coloured import candidates as named
 from report.passages import passage
 from report.subject import Subject
 
@@ -26,7 +28,7 @@ def surprise(subject: Subject) -> Surprise:
     where = passage(subject.text, PASSAGE)
     bits = reading.surprise()[where]
     before = slice(where.start - 1, where.stop - 1)  # a character is predicted after the one before it
-    likely = zip(*(rows[before] for rows in reading.candidates(CANDIDATES)))
-    titles = [f"{own:.2f} bits\n{candidates(vocabulary, *row)}" for own, row in zip(bits, likely)]
+    likely = zip(*candidates(reading.probabilities[before], CANDIDATES))
+    titles = [f"{own:.2f} bits\n{named(vocabulary, *row)}" for own, row in zip(bits, likely)]
     spans = list(by_surprise(subject.text[where], bits, titles))
     return Surprise(spans, where.start, len(bits), float(bits.sum()))

@@ -53,6 +53,7 @@ def test_counts_by_hand(name, text, counts):
         ("an upper-case letter", "aB Жж1", ".^.^.."),
         ("a digit", "a1٣b", ".^^."),
         ("inside quotation marks", 'a "b" c “d” «e»', "..^^....^^..^^."),
+        ("inside quotation marks", "„a“ b »c« 「d」", "^^....^^..^^."),
         ("inside brackets", "a(b[c]d)e)f(", ".^^^^^^....^"),
     ],
 )

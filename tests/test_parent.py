@@ -2,6 +2,7 @@
 
 import os
 
+import psutil
 import pytest
 
 from stages.common import parent
@@ -24,3 +25,12 @@ def test_without_dvc_the_parent_may_end(monkeypatch, checked_always):
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(parent, "FIRST_PARENT", os.getppid() + 1)
     assert not DVCWatch().has_ended()
+
+
+def test_a_shell_that_has_just_ended_has_taken_dvc_with_it(monkeypatch):
+    def ended(self):
+        raise psutil.NoSuchProcess(self.pid)
+
+    monkeypatch.setenv("DVC_STAGE", "train")
+    monkeypatch.setattr(psutil.Process, "parent", ended)
+    assert DVCWatch().has_ended()

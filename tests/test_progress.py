@@ -64,11 +64,15 @@ def run(log_interval, num_epochs=2, num_batches=7, first=1):
     with Progress(log_interval, num_epochs) as shown:
         for epoch in range(1, num_epochs + 1):
             for batch in range(first if epoch == 1 else 1, num_batches + 1):
-                shown.on_batch(state(epoch, batch, num_batches), loss=batch / 8)
+                now = state(epoch, batch, num_batches)
+                now.history = now.history[:-1]
+                shown.on_batch(now, loss=batch / 8)
             shown.on_epoch(state(epoch))
 
 
-@pytest.mark.parametrize(("log_interval", "moves"), [(1, [*range(1, 15)]), (3, [3, 6, 10, 13]), (7, [7, 14]), (8, [])])
+@pytest.mark.parametrize(
+    ("log_interval", "moves"), [(1, [*range(1, 15)]), (3, [3, 6, 9, 12]), (7, [7, 14]), (8, [8]), (20, [])]
+)
 def test_one_bar_for_all_epochs_moves_every_log_interval_batches(bars, log_interval, moves):
     run(log_interval)
     assert [(bar.total, bar.moves, bar.closed) for bar in bars] == [(14, moves, True)]
@@ -79,13 +83,17 @@ def test_the_bar_of_a_run_that_has_resumed_begins_there(bars):
     assert [(bar.total, bar.moves) for bar in bars] == [(14, [*range(5, 15)])]
 
 
-def test_the_bar_shows_the_epoch_the_loss_of_the_batch_and_the_speed(bars, monkeypatch):
+def test_the_bar_shows_the_epoch_losses_and_the_speed_of_training(bars, monkeypatch):
     seconds = itertools.count(step=2)  # between two looks at the clock
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(seconds))
     run(log_interval=4)
-    # Four batches of 10 characters, and in the second epoch the last three of the first one too.
+    # Four batches of 10 characters in 2 s; the batch before the second bar move is the first of its epoch.
     assert [bar.shown for bar in bars] == [
-        ["epoch 1/2, loss 0.5000, 20 characters/s", "epoch 2/2, loss 0.5000, 35 characters/s"]
+        [
+            "epoch 1/2, loss 0.5000, 20 characters/s",
+            "epoch 2/2, loss 0.1250, validation 1.7500, 5 characters/s",
+            "epoch 2/2, loss 0.6250, validation 1.7500, 20 characters/s",
+        ]
     ]
 
 

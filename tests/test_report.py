@@ -2,7 +2,9 @@
 
 import csv
 import json
+import random
 import re
+import shutil
 import tracemalloc
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -29,6 +31,7 @@ from report.hypotheses import hypotheses
 from report.looking_back import as_digits, looking_back
 from report.page import LARGEST, PLOTS, report
 from report.passages import passage, telling_passage
+from report.plots import thinned
 from report.samples import remembered, samples
 from report.surprise import surprise
 from report.units import units
@@ -401,7 +404,7 @@ def test_one_epoch_and_samples_of_it(project):
     (project / "metrics/evolution.txt").write_bytes(b"epoch 1:\n<b>\xff\x1b")
     page = report_page(project)
     assert "There was only one epoch" in page.text("learning")
-    assert "The same short sample after every epoch. epoch 1:␊ <b>\ufffd␛" in page.text("learning")
+    assert "A short sample with the same random numbers, after one epoch and another. epoch 1:␊ <b>\ufffd␛" in page.text("learning")
 
 
 @pytest.mark.parametrize(
@@ -481,3 +484,51 @@ def test_a_large_alphabet_or_network_gets_a_shorter_reading(monkeypatch):
     assert len(subject_of("".join(HAN[:300]) * 3).text) == 20
     monkeypatch.setattr(subject_module, "LONGEST_READING", 77)
     assert len(subject_of(PLAY * 40).text) == 77
+
+
+def test_a_long_history_and_a_large_window_do_not_make_the_page_larger(project):
+    names = "epoch,train_loss,validation_loss,validation_accuracy,learning_rate,gradient_norm\n"
+    epochs = [f"{n},{2 + 1 / n:.6g},{2.1 + 1 / n:.6g},0.4,0.001,0.3\n" for n in range(1, 2001)]
+    (project / "metrics/history.csv").write_text(names + "".join(epochs))
+    curve = [f"{n},{2 + 1 / n:.6g},0.4\n" for n in range(1, 5001)]
+    (project / "metrics/context.csv").write_text("position,loss,accuracy\n" + "".join(curve))
+    report_page(project)
+    assert (project / "metrics/report.html").stat().st_size < 300_000
+    assert (project / "metrics/plots/learning.svg").stat().st_size < 60_000
+
+
+def test_rows_that_are_drawn_include_the_first_and_the_last():
+    rows = [{"n": n} for n in range(1000)]
+    for evenly in (True, False):
+        drawn = [row["n"] for row in thinned(rows, evenly=evenly)]
+        assert drawn[0] == 0 and drawn[-1] == 999 and 50 < len(drawn) <= 100 and drawn == sorted(set(drawn))
+    assert thinned(rows[:7], evenly=False) == rows[:7]
+
+
+def test_another_model_is_not_given_the_figures_of_the_pipelines_own(project):
+    shutil.copy(project / "models/char_rnn.npz", project / "other.npz")
+    printed_by(project, "report", "--weights-path", "other.npz")
+    page = Page((project / "metrics/report.html").read_text(encoding="utf-8"))
+    assert "The network has not been evaluated" in page.text("what")
+    assert "There is no learning curve" in page.text("learning")
+
+
+def test_a_source_that_no_page_can_hold_is_shown_with_symbols(project):
+    rewrite("metrics/data.json", lambda text: text.replace(b"corpus.txt", rb"\udc80\u001b[31m\u202e.txt"))(project)
+    assert r"\udc80␛[31m\u202e.txt" in report_page(project).text("what")
+
+
+@pytest.mark.parametrize("value", [b"null", b'"x"', b"[]", b"NaN"])
+def test_figures_must_be_numbers(project, value):
+    rewrite("metrics/evaluation.json", lambda text: re.sub(rb'"loss": [^,]+', b'"loss": ' + value, text))(project)
+    ended = call(project, "report")
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert re.match(r"error: metrics/evaluation\.json is damaged \(loss is .*, which is not a number\); ", ended.stderr)
+
+
+def test_the_start_of_a_sample_is_not_counted_as_remembered():
+    text = "".join(random.Random(0).choices("abcd", k=2000))
+    start = text[100:180]  # it stands in the training text
+    for sample in samples(subject_of(text), seed=0, start_string=start):
+        assert "".join(span.text for span in sample.spans).startswith(start)
+        assert not sample.remembered

@@ -9,6 +9,7 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
+from charrnn.messages import counted
 from stages.common.training import KEPT, StopOnSignal
 from tuning.storage import repeat_trial
 from tuning.study import best_trials, searched_params
@@ -58,7 +59,8 @@ class Search:
                 if finished + states[TrialState.RUNNING] < self.num_trials:
                     self._run_one_trial()
                 else:  # if another search dies, this one repeats its trial
-                    self.bar.set_postfix_str(f"waiting for {states[TrialState.RUNNING]} trials of other searches")
+                    trials = counted(states[TrialState.RUNNING], "trial")
+                    self.bar.set_postfix_str(f"waiting for {trials} of other searches")
                     time.sleep(POLL_SECONDS)
 
     def _run_one_trial(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from math import isnan
 
-from charrnn.messages import counted
+from charrnn.messages import counted, shown_lines
 
 THRESHOLDS = (1, 3, 6)  # bits; between them are the levels
 COLOURS = {244: "#808080", 137: "#af875f", 166: "#d75f00", 202: "#ff5f00"}  # of the levels
@@ -45,7 +45,7 @@ def shaded(text: str, bits: Iterable[float]) -> str:
     runs = groupby(zip(text, bits), key=lambda pair: tint(*pair))
     painted = []
     for tinted, run in runs:
-        characters = "".join(character for character, _ in run)
+        characters = shown_lines("".join(character for character, _ in run))
         painted.append(f"\x1b[{CODES[tinted[0]]};5;{NUMBERS[tinted[1]]}m{characters}\x1b[0m" if tinted else characters)
     return "".join(painted)
 

@@ -16,9 +16,14 @@ class DVCWatch:
 
     def __init__(self) -> None:
         stage = os.environ.get("DVC_STAGE")
-        self.links = list(_links_to_dvc(stage)) if stage else []
+        self.links: list[tuple[psutil.Process, psutil.Process]] = []
         self.checked_at = time.monotonic()
         self.ended = bool(stage) and os.getppid() != FIRST_PARENT  # while this process was importing its modules
+        if stage:
+            try:
+                self.links = list(_links_to_dvc(stage))
+            except psutil.NoSuchProcess:  # the shell between the two has just ended
+                self.ended = True
 
     def has_ended(self) -> bool:
         """Whether DVC has ended. It checks about once a second, so it is cheap enough to call after every batch."""

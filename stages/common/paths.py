@@ -60,7 +60,7 @@ class Paths:
 
     @property
     def trained(self) -> Path:
-        """The model file that `evaluate` and `sample` read."""
+        """The model file that `evaluate`, `sample` and `report` read."""
         return self.weights_path or self.model
 
 

@@ -35,15 +35,17 @@ class Progress(Callback):
             total, done = self.num_epochs * now.num_batches, now.step - 1  # above 0 if training has resumed
             self.bar = tqdm(total=total, initial=done, bar_format=BAR, leave=False, disable=None)
         self.characters += now.positions // now.batch  # of this batch; the last one of an epoch may be smaller
-        if now.batch % self.log_interval == 0:
+        if now.step % self.log_interval == 0:
             speed = self.characters / max(time.perf_counter() - self.moved_at, 1e-9)
             self.characters, self.moved_at = 0, time.perf_counter()
             self.bar.set_description_str(f"epoch {now.epoch}/{self.num_epochs}", refresh=False)
-            self.bar.set_postfix_str(f"loss {figure(loss)}, {speed:,.0f} characters/s", refresh=False)
+            last = f", validation {figure(now.history[-1]['validation_loss'])}" if now.history else ""
+            self.bar.set_postfix_str(f"loss {figure(loss)}{last}, {speed:,.0f} characters/s", refresh=False)
             self.bar.update(now.step - self.bar.n)
 
     def on_epoch(self, now: TrainingState) -> None:
         row = now.history[-1]
+        self.characters, self.moved_at = 0, time.perf_counter()  # the speed is that of training
         with tqdm.external_write_mode():  # above the bar
             print(
                 f"epoch {row['epoch']}/{self.num_epochs}: train loss {figure(row['train_loss'])}, "

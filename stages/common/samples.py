@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.arrays import Array
 from charrnn.blas import BLOCK
-from charrnn.messages import quoted
+from charrnn.messages import quoted, shown_lines
 from charrnn.model_file import ModelFile
 from charrnn.reading import Context, candidates, context_after, surprise
 from charrnn.sampling import generate, generate_streams, start_ids, until
@@ -112,4 +112,8 @@ def write(pieces: Iterable[Piece], path: Path | None) -> None:
 
 
 def _print(text: str, bits: Array | None) -> None:
-    print(text if bits is None else shaded(text, bits), end="", flush=True)
+    if bits is not None:
+        text = shaded(text, bits)
+    elif sys.stdout.isatty():
+        text = shown_lines(text)
+    print(text, end="", flush=True)
