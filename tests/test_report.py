@@ -404,7 +404,8 @@ def test_one_epoch_and_samples_of_it(project):
     (project / "metrics/evolution.txt").write_bytes(b"epoch 1:\n<b>\xff\x1b")
     page = report_page(project)
     assert "There was only one epoch" in page.text("learning")
-    assert "A short sample with the same random numbers, after one epoch and another. epoch 1:␊ <b>\ufffd␛" in page.text("learning")
+    sentence = "A short sample with the same random numbers, after one epoch and another."
+    assert f"{sentence} epoch 1:␊ <b>\ufffd␛" in page.text("learning")
 
 
 @pytest.mark.parametrize(
