@@ -62,8 +62,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--show",
         metavar="INT",
-        help="instead of a sample, print so many of the most probable characters after the start string, with their "
-        "probabilities at temperature 1",
+        help="print this many of the most probable next characters after the start string, with their probabilities at "
+        "temperature 1, instead of a sample",
     )
     parser.add_argument(
         "--interactive",

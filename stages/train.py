@@ -46,9 +46,9 @@ def main() -> None:
         paths = flags.paths(args)
         writes = (paths.model, paths.metrics_dir / "history.csv") if group is None or group.rank == 0 else ()
         with sole_writer(*writes):
-            for path in (paths.checkpoint, paths.metrics_dir / "evolution.txt", paths.metrics_dir / "train.json"):
-                if writes:
-                    require_writable(path)  # fail now rather than after an epoch
+            others = (paths.checkpoint, paths.metrics_dir / "evolution.txt", paths.metrics_dir / "train.json")
+            for path in others if writes else ():
+                require_writable(path)  # fail now rather than after an epoch
             train(params, paths, seconds, sample_every, group)
 
 

@@ -54,7 +54,7 @@ def require_writable(path: str | Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     elif not before.st_mode & 0o222 or not os.access(path, os.W_OK):  # access() allows root everything
         raise PermissionError(errno.EACCES, "is not writable", str(path))
-    if not _is_stream(path) and _replaceable(target, before) and not os.access(target.parent, os.W_OK):
+    if _replaceable(path, target, before) and not os.access(target.parent, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target.parent))
 
 
@@ -74,7 +74,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     require_writable(path)
     target, before = _target(path)
     try:
-        if _is_stream(path) or not _replaceable(target, before):
+        if not _replaceable(path, target, before):
             with open(path, "ab" if _is_stream(path) else "wb") as existing:
                 yield existing
             return
@@ -113,8 +113,10 @@ def _is_stream(path: str | Path) -> bool:
     return os.path.abspath(path).startswith(("/dev/", "/proc/"))
 
 
-def _replaceable(target: Path, before: os.stat_result | None) -> bool:
+def _replaceable(path: str | Path, target: Path, before: os.stat_result | None) -> bool:
     """Whether a new file can replace this one and have its type, owner and group."""
+    if _is_stream(path):
+        return False
     if before is None:
         return True
     if not stat.S_ISREG(before.st_mode) or not target.exists():  # a link such as /dev/stdout may lead to a deleted file

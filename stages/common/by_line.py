@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--csv",
         action="store_true",
-        help="with --by-line: print CSV, and what is said of the whole text on standard error; as in the table, no "
+        help="with --by-line: print CSV, and the figures of the whole text on standard error; as in the table, no "
         f"more than {LONGEST_QUOTE} characters of a line are shown, and control characters are escaped",
     )
 

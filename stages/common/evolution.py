@@ -11,9 +11,7 @@ from charrnn.sampling import generate
 from charrnn.storage.files import atomic_write
 from charrnn.training import Callback, TrainingState
 
-SAMPLE_EVERY = Setting(
-    1, "print a sample of the model's text after every so many epochs; 0 for none", "sample_every", at_least=0
-)
+SAMPLE_EVERY = Setting(1, "epochs between two samples of the model's text; 0 for none", "sample_every", at_least=0)
 LENGTH = 150  # characters
 TEMPERATURE = 0.8
 SEED = 0

@@ -156,7 +156,7 @@ class Desk:
     async def _write(self, characters: Iterator[str]) -> None:
         while block := "".join(islice(characters, AT_ONCE)):
             self.buffer.insert_text(block)
-            await asyncio.sleep(0)  # so that the terminal is drawn, and keys are heeded
+            await asyncio.sleep(0)  # so that the terminal is drawn, and keys are handled
 
     def stop_writing(self) -> None:
         """Stop what `start_writing` has started, if it still runs."""

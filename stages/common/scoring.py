@@ -22,11 +22,11 @@ def in_words(metrics: dict[str, float]) -> str:
 
 
 def left_out(unknown: Counter[str]) -> str:
-    """What is said of the characters of a text that the model does not know."""
+    """A line about the characters of a text that the model does not know."""
     named = ", ".join(f"{character!r} ({count:,})" for character, count in unknown.most_common(5))
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-    left_out = f"{counted(unknown.total(), 'character')} that the model does not know"
-    return f"left out {left_out}, and joined the text around them: {named}{more}"
+    number = counted(unknown.total(), "character")
+    return f"left out {number} that the model does not know, and joined the text around them: {named}{more}"
 
 
 def print_score(trained: ModelFile, path: str) -> None:
