@@ -19,7 +19,8 @@ class Bar:
     opened: ClassVar[list] = []
 
     def __init__(self, total, initial, **options):
-        self.total, self.n, self.moves, self.shown, self.closed = total, initial, [], [], False
+        self.total, self.initial, self.n = total, initial, initial
+        self.moves, self.shown, self.closed = [], [], False
         self.opened.append(self)
 
     def set_description_str(self, text, refresh=True):
@@ -80,7 +81,7 @@ def test_one_bar_for_all_epochs_moves_every_log_interval_batches(bars, log_inter
 
 def test_the_bar_of_a_run_that_has_resumed_begins_there(bars):
     run(log_interval=1, first=5)
-    assert [(bar.total, bar.moves) for bar in bars] == [(14, [*range(5, 15)])]
+    assert [(bar.total, bar.initial, bar.moves) for bar in bars] == [(14, 4, [*range(5, 15)])]
 
 
 def test_the_bar_shows_the_epoch_losses_and_the_speed_of_training(bars, monkeypatch):
