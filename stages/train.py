@@ -28,7 +28,6 @@ from stages.common.training import PARAMS, fresh_model, load_initial_weights, wa
 
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 CHECKPOINT_SECONDS = Setting(30.0, "seconds between two checkpoints within an epoch", "checkpoint_seconds", at_least=0)
-FIGURES = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
 
 
 def main() -> None:
@@ -80,11 +79,11 @@ def write_results(trained: ModelFile, history: History, validation_ids: Array, p
     """Write the model and its metrics, and remove the checkpoint."""
     best = best_epoch(history)
     write_csv(paths.metrics_dir / "history.csv", history)
-    figures = {name: best[name] for name in FIGURES}
     if trained.params["calibrate"]:
-        figures["calibration"] = calibrate(trained.model, validation_ids, most_streams=trained.params["batch_size"])
-        print(f"calibration: the logits are multiplied by {figures['calibration']:.2f}", flush=True)
-    write_json(paths.metrics_dir / "train.json", figures | {"parameters": len(trained.model.parameters)})
+        factor = calibrate(trained.model, validation_ids, most_streams=trained.params["batch_size"])
+        print(f"calibration: the logits are multiplied by {factor:.2f}", flush=True)
+    metrics = {"validation_loss": best["validation_loss"], "parameters": len(trained.model.parameters)}
+    write_json(paths.metrics_dir / "train.json", metrics)
     save_model(paths.model, trained)
     warn_if_worse_than_guessing(best["validation_loss"], trained.vectorizer.vocabulary_size)
     paths.checkpoint.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """Load the trained model, and refuse it if it does not match params.yaml and the prepared text."""
 
+import hashlib
+
 from charrnn.errors import InputError
 from charrnn.messages import quoted
 from charrnn.model_file import ModelFile, load_model
@@ -46,3 +48,8 @@ def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
             "train again"
         )
     return prepared
+
+
+def parameters_hash(trained: ModelFile) -> str:
+    """The SHA-256 of the model's parameters: figures with the same hash are those of this model."""
+    return hashlib.sha256(trained.model.parameters.tobytes()).hexdigest()
