@@ -7,6 +7,7 @@ joined, wide, or written from right to left.
 import unicodedata
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import dropwhile
 
 from report.coloured import Span
 
@@ -21,7 +22,7 @@ SETTING = (
 
 def picture(spans: Sequence[Span], colours: str) -> bytes:
     """The SVG file of the first lines of some spans, with a style sheet that has the colours of their classes."""
-    lines = list(wrapped(spans))[:LINES]
+    lines = (list(dropwhile(_is_blank, wrapped(spans))) or list(wrapped(spans)))[:LINES]
     text = "\n".join("".join(map(_element, line)).rstrip("\n") for line in lines)
     columns = max(sum(map(_width, line)) for line in lines)
     width, height = round(2 * MARGIN + CHARACTER * columns), 2 * MARGIN + LINE * len(lines)
@@ -47,6 +48,10 @@ def wrapped(spans: Sequence[Span]) -> Iterator[list[Span]]:
             line = line[end:]
     if line:
         yield line
+
+
+def _is_blank(line: list[Span]) -> bool:
+    return line[0].text.endswith("\n")
 
 
 def _width(span: Span) -> int:
