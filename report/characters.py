@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 
-PICTURES = {chr(i): chr(0x2400 + i) for i in range(32)} | {"\n": "↵", "\x7f": "␡"}
+PICTURES = {chr(i): chr(0x2400 + i) for i in range(32)} | {"\t": "⇥", "\n": "↵", "\x7f": "␡"}
 JOINERS = "\u200c\u200d"  # they are invisible, but choose the shapes of their neighbours
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 LONGEST_CLUSTER = 8  # characters; more marks on one letter are no language
@@ -24,7 +24,7 @@ def symbol(character: str) -> str:
     """The character itself, or what stands for it if it can't be seen or would change the direction of the text.
 
     >>> symbol("a"), symbol("\\t"), symbol("\\u202e")
-    ('a', '␉', '\\\\u202e')
+    ('a', '⇥', '\\\\u202e')
     """
     if character in PICTURES:
         return PICTURES[character]

@@ -56,7 +56,7 @@ def _is_blank(line: list[Span]) -> bool:
 
 def _width(span: Span) -> int:
     """The columns that a span takes in a font whose characters are equally wide; those of Chinese take two."""
-    seen = [character for character in span.text if unicodedata.category(character)[0] not in "MC"]
+    seen = [character for character in span.text if unicodedata.category(character) not in ("Mn", "Me", "Cf", "Cc")]
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in seen)
 
 

@@ -12,7 +12,7 @@ from report.coloured import Span, by_surprise, by_value, candidates, marked, per
     [
         ("a", "a"),
         (" ", " "),
-        ("\t", "␉"),
+        ("\t", "⇥"),
         ("\n", "↵"),
         ("\r", "␍"),
         ("\0", "␀"),
@@ -44,7 +44,7 @@ def test_no_character_but_joiners_is_invisible_or_changes_the_direction():
 
 
 def test_lines_end_after_the_symbol_of_their_end():
-    assert visible("a\r\n\tb\n") == "a␍↵\n␉b↵\n"
+    assert visible("a\r\n\tb\n") == "a␍↵\n⇥b↵\n"
 
 
 def test_a_long_text_is_cut_in_the_middle():
