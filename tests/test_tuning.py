@@ -19,10 +19,11 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.parallel.processes import WorkerError
 from stages.common import training
+from stages.common.initial_model import initial_model
 from stages.common.params import PARAMS, load_params
 from stages.common.paths import Paths
 from stages.common.prepared import read_prepared
-from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
+from stages.common.training import KEPT, StopOnSignal, fit_with_params
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
 from tests.stage_project import (
@@ -128,7 +129,7 @@ def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_di
     texts = [prepared.ids("train"), prepared.ids("validation")]
     for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
-        model, rng = fresh_model(tried, prepared.vectorizer.vocabulary_size)
+        model, rng = initial_model(tried, prepared.vectorizer, None)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
         assert trial.value in losses
