@@ -71,6 +71,8 @@ def train(
         warn_of_workers(params["workers"])
     is_first = group is None or group.rank == 0
     if is_first:
+        if init:
+            print(f"starting from {init.in_words}")
         print(f"{len(model.parameters):,} parameters, {len(texts[0]):,} characters to train on", flush=True)
     evolution = Evolution(model, prepared.vectorizer, sample_every)
     options: dict[str, Any] = dict(checkpoint_seconds=checkpoint_seconds, group=group, before_checkpoint=evolution)

@@ -26,6 +26,11 @@ class Init:
     trained: ModelFile
     sha256: str
 
+    @property
+    def in_words(self) -> str:
+        """The file and, if it is a checkpoint, which weights are used."""
+        return ", ".join(filter(None, (shown(self.path), self.trained.unfinished)))
+
 
 def load_init(path: Path | None) -> Init | None:
     """The model in a model file or checkpoint; None, for random weights, if there is no path.
