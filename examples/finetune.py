@@ -13,7 +13,7 @@ import numpy as np
 
 from charrnn import Model, TextVectorizer, add_characters, load_model
 
-EPOCHS = 10
+EPOCHS = 8
 TRAINING = 0.8  # the fraction of the text that is for training; the rest is for validation
 
 
@@ -22,7 +22,7 @@ def losses(model, vectorizer, text):
     ids = vectorizer.encode(text)
     train_ids, validation_ids = np.split(ids, [int(TRAINING * len(ids))])
     before = model.evaluate(validation_ids)["loss"]
-    history = model.fit(train_ids, validation_ids, rng=np.random.default_rng(42), num_epochs=EPOCHS)
+    history = model.fit(train_ids, validation_ids, rng=np.random.default_rng(42), num_epochs=EPOCHS, stride=100)
     return [before, *(row["validation_loss"] for row in history)]
 
 

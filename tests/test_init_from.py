@@ -9,8 +9,9 @@ import pytest
 
 from charrnn.layers import GRU, Dense, Embedding
 from charrnn.model_file import ModelFile, load_model, save_model
-from charrnn.models import Model, create_char_rnn_model
+from charrnn.models import Model
 from charrnn.preprocessing import TextVectorizer
+from charrnn.storage.archive import MODEL_FORMAT, read_archive, write_archive
 from stages.common.paths import Paths
 from stages.common.prepared import read_prepared
 from tests.stage_project import (
@@ -22,7 +23,6 @@ from tests.stage_project import (
     change_param,
     files,
     printed_by,
-    remove,
     rewrite,
     untrained,
 )
@@ -169,47 +169,43 @@ def test_what_is_no_model_is_refused_in_one_line(stage, new_text):
     assert refused(new_text, stage, "--init-from", "models").startswith("models: ")
 
 
-def test_a_model_with_a_foreign_vocabulary_is_refused_by_prepare(new_text):
-    save_model(
-        new_text / OLD, ModelFile(create_char_rnn_model(2, np.random.default_rng(0)), TextVectorizer("ab"), {}, {})
-    )
-    content = (new_text / OLD).read_bytes()
-    assert refused(new_text, "prepare", "--init-from", OLD) if content.count(b'"ab"') == 0 else True
-    (new_text / OLD).write_bytes(content[:-200])
-    assert refused(new_text, "prepare").startswith(f"{OLD} is not a charrnn file, or is damaged")
+def test_a_damaged_vocabulary_is_refused_by_prepare(new_text):
+    description, arrays = read_archive(new_text / OLD, MODEL_FORMAT)
+    del description["format"]
+    for vocabulary, message in (
+        ("aa", f"{OLD}: vocabulary has a character twice"),
+        (3, f"{OLD} is not a charrnn file"),
+    ):
+        write_archive(new_text / OLD, MODEL_FORMAT, description | {"vocabulary": vocabulary}, arrays)
+        assert refused(new_text, "prepare").startswith(message)
 
 
-def test_an_interrupted_run_resumes_only_with_the_same_model_to_start_from(new_text, tmp_path):
+def test_an_interrupted_run_resumes_only_with_the_same_model_to_start_from(new_text):
+    """The file counts, not its path."""
     printed_by(new_text, "prepare")
-    with begin(new_text, "--num-epochs", 500, "--checkpoint-seconds", 0, shown="epoch 2/") as process:
-        process.terminate()
-        process.wait()
+    interrupted(new_text)
     saved = (new_text / CHECKPOINT).read_bytes()
-    flags = ("--num-epochs", 500, "--patience", 1)
-    given = load_model(new_text / OLD)
-    given.model.parameters[0] += 1
-    save_model(new_text / "models/other.npz", given)
-    printed = printed_by(new_text, "train", "--num-epochs", 500, "--init-from", "models/other.npz", "--patience", 1)
-    assert (
-        f"not resuming from a checkpoint: {CHECKPOINT} belongs to a run with different init_from, patience" in printed
-    )
+    other = load_model(new_text / OLD)
+    other.model.parameters[0] += 1
+    save_model(new_text / "models/other.npz", other)
+    few = ("--num-epochs", 2)  # which is another run too, so that it ends soon
+    printed = printed_by(new_text, "train", *few, "--init-from", "models/other.npz")
+    assert f"{CHECKPOINT} belongs to a run with different init_from, num_epochs\n" in printed
     (new_text / CHECKPOINT).write_bytes(saved)
     (new_text / OLD).rename(new_text / "models/moved.npz")
-    printed = printed_by(new_text, "train", *flags, "--init-from", "models/moved.npz")
-    assert f"{CHECKPOINT} belongs to a run with different patience\n" in printed
-    del tmp_path
+    printed = printed_by(new_text, "train", *few, "--init-from", "models/moved.npz")
+    assert f"{CHECKPOINT} belongs to a run with different num_epochs\n" in printed
 
 
-def interrupted(project, *flags, shown):
-    """Leave the checkpoint of a run that was stopped."""
-    remove(MODEL)(project)
-    with begin(project, "--num-epochs", 500, "--checkpoint-seconds", 0, *flags, shown=shown) as process:
+def interrupted(project):
+    """Leave the checkpoint of a run that was stopped in its second epoch or later."""
+    with begin(project, "--num-epochs", 500, "--checkpoint-seconds", 0, shown="epoch 1/") as process:
         process.terminate()
         process.wait()
 
 
 def test_the_best_weights_of_a_checkpoint_can_be_used(project):
-    interrupted(project, shown="epoch 2/")
+    interrupted(project)
     best = load_model(project / CHECKPOINT)
     history = [float(row) for row in validation_losses(project)]
     assert best.unfinished == f"its best weights, from epoch {int(np.argmin(history)) + 1}"

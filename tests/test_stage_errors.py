@@ -252,7 +252,7 @@ OTHER_FILES = [
         for stage in ("evaluate", "sample", f"train --weights-path {MODEL}")
         for damage in (cut, spoil)
     ),
-    (prepare_another_text, f"train --weights-path {MODEL}", f"the text was prepared without {MODEL}, whose characters have other ids"),
+    (prepare_another_text, f"train --weights-path {MODEL}", f"the text was prepared without {MODEL}, whose characters"),
     (prepare_another_text, "evaluate", OTHER_SPLIT),
     (prepare_another_text, "sample", OTHER_SPLIT),
     (prepare_another_text, "report", OTHER_SPLIT),
