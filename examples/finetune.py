@@ -13,7 +13,7 @@ import numpy as np
 
 from charrnn import Model, TextVectorizer, add_characters, load_model
 
-EPOCHS = 8
+SETTINGS = dict(num_epochs=10, learning_rate=0.003, window_size=50, carry_state=True)
 TRAINING = 0.8  # the fraction of the text that is for training; the rest is for validation
 
 
@@ -22,7 +22,7 @@ def losses(model, vectorizer, text):
     ids = vectorizer.encode(text)
     train_ids, validation_ids = np.split(ids, [int(TRAINING * len(ids))])
     before = model.evaluate(validation_ids)["loss"]
-    history = model.fit(train_ids, validation_ids, rng=np.random.default_rng(42), num_epochs=EPOCHS, stride=100)
+    history = model.fit(train_ids, validation_ids, rng=np.random.default_rng(42), **SETTINGS)
     return [before, *(row["validation_loss"] for row in history)]
 
 
