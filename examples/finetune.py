@@ -2,8 +2,8 @@
 
     python examples/finetune.py models/char_rnn.npz data/bundled/tide_clock.txt
 
-prints the validation loss of both after every epoch, in nats per character, and takes about a minute. In the pipeline,
-the hyperparameter `init_from` does the same: see docs/guide.md.
+prints the validation loss of both after every epoch, in nats per character; it takes less than a minute. In the
+pipeline, the hyperparameter `init_from` does the same: see docs/finetuning.md.
 """
 
 import sys

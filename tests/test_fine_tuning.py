@@ -8,6 +8,8 @@ from charrnn.config import ModelConfig
 from charrnn.evaluation import evaluate
 from charrnn.fine_tuning import add_characters, model_config
 from charrnn.layers import LSTM, SimpleRNN, TiedDense
+from charrnn.model_file import ModelFile
+from tests.test_plain_gru import import_example
 
 V, NEW = 7, 3
 NETWORKS = {
@@ -144,3 +146,15 @@ def test_more_characters_follow_in_the_order_of_the_other_vocabulary():
     vectorizer = TextVectorizer("zay").extended(TextVectorizer("abcyxz"))
     assert vectorizer.vocabulary == "zaybcx"
     assert TextVectorizer("zay").extended(TextVectorizer("az")).vocabulary == "zay"
+
+
+def test_the_example_compares_both_ways_to_begin(monkeypatch, rng):
+    example = import_example("finetune")
+    monkeypatch.setattr(example, "SETTINGS", dict(num_epochs=2, window_size=10, stride=10, workers=1))
+    known = TextVectorizer("ab")
+    model = create_char_rnn_model(2, rng, hidden_dim=8)
+    ids = known.encode("ab" * 200)
+    model.fit(ids, ids, rng=rng, num_epochs=40, window_size=10, stride=10, workers=1, learning_rate=0.02)
+    new, fresh, further = example.compare(ModelFile(model, known, {}, {}), "ab" * 200 + "c")
+    assert new == "c" and len(fresh) == len(further) == 3
+    assert further[0] < 0.3 < fresh[0] and all(np.isfinite(fresh + further))
