@@ -30,13 +30,15 @@ class Setting:
     at_most: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
 
     @property
     def allowed(self) -> str:
         """The allowed values, in words that follow "it must be"."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a non-empty text"}
+        text = "a text" if self.may_be_empty else "a non-empty text"
+        kinds = {int: "an integer", float: "a number", bool: "true or false", str: text}
         kind = kinds.get(type(self.default), "a non-empty text or a list of such texts")
         limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
         limited = " and ".join(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)
@@ -69,7 +71,7 @@ class Setting:
             texts = value if isinstance(value, list) else [value]
             return value if texts and all(isinstance(text, str) and text for text in texts) else None
         if kind is str:
-            return value if isinstance(value, str) and value else None
+            return value if isinstance(value, str) and (value or self.may_be_empty) else None
         if isinstance(value, bool) or not isinstance(value, NUMBER_KINDS[kind]):
             return None
         try:
@@ -118,7 +120,7 @@ class ModelConfig(Config):
     Raises
     ------
     InputError
-        If a value is not allowed.
+        If a value is not allowed, or two values contradict each other.
 
     >>> ModelConfig(hidden_dim=256).hidden_dim
     256
@@ -131,6 +133,16 @@ class ModelConfig(Config):
     embedding_dim: int = setting(16, "width of a character's embedding", at_least=1, at_most=WIDEST)
     hidden_dim: int = setting(128, "width of the hidden state", at_least=1, at_most=WIDEST)
     tie_weights: bool = setting(False, "use the embedding table as output weights too")
+    reset_after: bool = setting(
+        False, "apply the GRU's reset gate after the recurrent product, as cuDNN and PyTorch do; for gru only"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset_after and self.cell != "gru":
+            raise InputError(
+                f"reset_after is {self.reset_after}; with cell {self.cell!r} it must be False: only a GRU has the gate"
+            )
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ ALLOWED = {
     "stride": POSITIVE,
     "targets": "one of every, last",
     "tie_weights": "true or false",
+    "reset_after": "true or false",
     "carry_state": "true or false",
     "batch_size": WIDTH,
     "num_epochs": POSITIVE,

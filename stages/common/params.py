@@ -31,6 +31,7 @@ from stages.common.yaml_file import read_yaml
 PARAMS_FILE = Path("params.yaml")
 TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+RANDOM_WEIGHTS = "models/none"  # DVC needs a file to depend on
 HEADING = "# The hyperparameters. `dvc exp run -S hidden_dim=256` changes one for a run."
 PLAIN_TEXT = re.compile(r"(https?:/)?[\w./-]*/[\w./-]*")  # a URL or path that needs no quotes
 
@@ -60,6 +61,17 @@ class SplitConfig(Config):
 
 
 @dataclass(frozen=True)
+class InitConfig(Config):
+    """Where training starts."""
+
+    init_from: str = setting(
+        RANDOM_WEIGHTS,
+        f"model file that training starts from; {RANDOM_WEIGHTS} stands for random weights",
+        may_be_empty=True,
+    )
+
+
+@dataclass(frozen=True)
 class RunConfig(Config):
     """Other settings of the stage `train`."""
 
@@ -81,7 +93,9 @@ def params_of(*configs: type[Config]) -> tuple[str, ...]:
     return tuple(name for config in configs for name in settings(config))
 
 
-CONFIGS = (DownloadConfig, SplitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig)
+CONFIGS = (
+    DownloadConfig, SplitConfig, InitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig,
+)  # fmt: skip
 PARAMS: dict[str, Setting] = {name: declared for config in CONFIGS for name, declared in settings(config).items()}
 
 
