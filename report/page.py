@@ -47,7 +47,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
     """
     best = best_ngram_model(subject.train_ids, subject.trained.vectorizer.vocabulary_size)
     counting = baselines(subject.train_ids, subject.test_ids, best)
-    loss, use = where_the_loss_is(subject, best), gates(subject.reading)
+    loss, use, surprised = where_the_loss_is(subject, best), gates(subject.reading), surprise(subject)
     drawn = {
         plot.name: plot
         for plot in (
@@ -65,7 +65,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
         counted_in=min(COUNTED, len(subject.train_ids)),
         scored_on=min(SCORED, len(subject.test_ids)),
         card=card(subject, counting),
-        surprise=surprise(subject),
+        surprise=surprised,
         units=units(subject),
         gates=use,
         losses=loss,
@@ -74,7 +74,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
         plots={name: plot.inline() for name, plot in drawn.items()},
     )
     files = {name: plot.file() for name, plot in drawn.items()}
-    return Report(render(values), files | {"surprise": picture(values["surprise"].spans, _file("colours.css"))})
+    return Report(render(values), files | {"surprise": picture(surprised.spans, _file("colours.css"))})
 
 
 def render(values: Mapping[str, Any]) -> str:
