@@ -302,6 +302,8 @@ def test_any_accident_is_an_error_of_one_line_or_changes_nothing(tmp_path, endin
     for _ in range(300):
         at = rng.randrange(len(body))
         content = body[:at] + rng.randbytes(rng.choice([0, 1, 2])) + body[at + rng.choice([0, 1, 4, 999]) :]
+        if not content:
+            continue
         try:
             read = b"".join(decompressed(iter([content]), tmp_path, f"a{ending}"))
         except InputError as error:
@@ -384,16 +386,15 @@ def test_an_archive_without_text_that_never_ends_is_left(tmp_path, folder):
 @pytest.mark.parametrize("ending", ["", *COMPRESS])
 def test_memory_does_not_grow_with_the_text(folder, ending):
     path = Path(f"a.txt{ending}")
-    text = random.Random(0).randbytes(1 << 19).hex().encode() * 40
+    text = TEXT * 700_000
     path.write_bytes(COMPRESS[ending](text) if ending else text)
-    fetched(path.name, path.name)
     tracemalloc.start()
     try:
         about = fetch([[path.name, path.name]], "data/raw/input.txt", warn=pytest.fail, announce=pytest.fail)
-        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+        assert tracemalloc.get_traced_memory()[1] < 16_000_000
     finally:
         tracemalloc.stop()
-    assert about["bytes"] == 2 * len(text) + 1 > 80_000_000
+    assert about["bytes"] == 2 * len(text) + 1 > 30_000_000
 
 
 def test_another_content_is_an_error_that_names_both_hashes(folder):

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO
+from typing import IO, Any
 from zipfile import ZipFile
 
 from charrnn.errors import InputError
 from charrnn.messages import counted, shown
 
-CHUNK = 1 << 20  # bytes
+CHUNK = 1 << 16  # bytes
 # Texts do not begin like this: each has a byte that UTF-8 or a text does not, or, for bzip2, the digits of pi.
 BEGINNINGS = {
     "gzip": re.compile(rb"\x1f\x8b"),
@@ -23,7 +23,6 @@ BEGINNINGS = {
     "zip": re.compile(rb"PK(\x03\x04|\x05\x06)"),
 }
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
-OPEN: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 LONGEST_BEGINNING = 10  # bytes
 TAR, TAR_AT = b"ustar", 257  # what makes a file a tar archive, and where it stands
 ENCRYPTED = 1  # the flag of a file in a zip archive
@@ -73,42 +72,42 @@ def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 
 def _undamaged(kind: str, chunks: Iterator[bytes], folder: str | Path) -> Iterator[bytes]:
     """Decompress, and turn any error except those of `chunks`, which are InputErrors, into one line."""
-    try:
-        if kind == "zip":
-            yield from _unzipped(chunks, folder)
-        else:
-            with OPEN[kind](io.BufferedReader(_Stream(chunks), CHUNK)) as plain:
-                yield from _pieces(plain)
-            for _ in chunks:  # what follows is not compressed
+    with _copy(chunks, folder) if kind == "zip" else io.BufferedReader(_Stream(chunks), CHUNK) as file:
+        try:
+            with OPEN[kind](file) as plain:
+                while piece := plain.read(CHUNK):
+                    yield piece
+            for _ in chunks:  # whatever follows
                 pass
-    except InputError:
-        raise
-    except EOFError:
-        raise InputError(f"its {kind} data are incomplete") from None
-    except Exception as error:  # of many types; a damaged zip archive may raise any
-        if isinstance(error, OSError) and error.errno:  # the temporary file can't be written
+        except InputError:
             raise
-        raise InputError(f"it is not valid {kind}: {shown(error)}") from None
+        except EOFError:
+            raise InputError(f"its {kind} data are incomplete") from None
+        except Exception as error:  # a damaged zip archive may raise one of any type
+            raise InputError(f"it is not valid {kind}: {shown(error)}") from None
 
 
-def _unzipped(chunks: Iterator[bytes], folder: str | Path) -> Iterator[bytes]:
-    with TemporaryFile(dir=folder) as copy:
-        for chunk in chunks:
-            copy.write(chunk)
-        with ZipFile(copy) as archive:
-            # macOS adds files of its own in this folder.
-            files = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX/" not in info.filename]
-            if len(files) != 1:
-                raise InputError(f"it is a zip archive of {counted(len(files), 'file')}; it must be of exactly one")
-            if files[0].flag_bits & ENCRYPTED:
-                raise InputError("it is a zip archive with a password; unpack it first")
-            with archive.open(files[0]) as plain:
-                yield from _pieces(plain)
+def _copy(chunks: Iterator[bytes], folder: str | Path) -> IO[bytes]:
+    copy = TemporaryFile(dir=folder)
+    for chunk in chunks:
+        copy.write(chunk)
+    copy.seek(0)
+    return copy
 
 
-def _pieces(file: BinaryIO | Any) -> Iterator[bytes]:
-    while piece := file.read(CHUNK):
-        yield piece
+def _open_zip(file: IO[bytes]) -> IO[bytes]:
+    """Open the only file of a zip archive."""
+    archive = ZipFile(file)
+    # macOS adds files of its own in a folder of this name.
+    files = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX/" not in info.filename]
+    if len(files) != 1:
+        raise InputError(f"it is a zip archive of {counted(len(files), 'file')}; it must be of exactly one")
+    if files[0].flag_bits & ENCRYPTED:
+        raise InputError("it is a zip archive with a password; unpack it first")
+    return archive.open(files[0])
+
+
+OPEN: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open, "zip": _open_zip}
 
 
 class _Stream(io.RawIOBase):

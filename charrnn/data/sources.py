@@ -54,11 +54,11 @@ def files(source: str, besides: str | Path) -> list[str]:
     path = os.path.expanduser(source)
     try:
         if os.path.isdir(path):
-            found, problem = _texts_in(path), f"it is a folder without texts; their names must end in {_listed()}"
+            found, problem = list(_texts_in(path)), f"it is a folder without texts; their names must end in {_listed()}"
         elif os.path.exists(path) or not glob.has_magic(path):
             return [source]
         else:
-            found, problem = _matches(path), "no file matches it"
+            found, problem = list(_matches(path)), "no file matches it"
     except OSError as error:
         place = "" if error.filename in (None, path) else f"{os.fspath(error.filename)}: "
         raise InputError(f"{place}{error.strerror}") from None
