@@ -42,7 +42,8 @@ class Setting:
         if self.choices:
             return "one of " + ", ".join(self.choices)
         text = "a text" if self.may_be_empty else "a non-empty text"
-        texts = f"{text}{f', {{{self.key}: [texts]}},' if self.key else ''} or a list of these"
+        mapping = f"{{{self.key}: [texts]}}"
+        texts = f"{text}, {mapping}, or a list of these" if self.key else f"{text} or a list of such texts"
         kinds = {int: "an integer", float: "a number", bool: "true or false", str: text, list: texts}
         kind = kinds[type(self.default)]
         limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,7 @@ def main() -> None:
 
     with sole_writer(paths.raw, metrics):
         _require_recorded(paths.raw, metrics)
-        about = _fetch(config, paths.raw)
-        write_json(metrics, about)
+        about = _fetch(config, paths.raw, metrics)
     num_files = len(about["files"])
     of_several = f", {num_files:,} files" if num_files > 1 else ""
     print(f"{counted(about['characters'], 'character')} from {shown(about['source'])}{of_several}")
@@ -67,7 +67,7 @@ def _file_hash(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _fetch(config: DownloadConfig, destination: Path) -> dict[str, Any]:
+def _fetch(config: DownloadConfig, destination: Path, metrics: Path) -> dict[str, Any]:
     hint = _hint(config)
     try:
         return fetch(
@@ -78,6 +78,7 @@ def _fetch(config: DownloadConfig, destination: Path) -> dict[str, Any]:
             max_mb=config.max_corpus_mb,
             separator=config.separator,
             expected_sha256=config.data_sha256,
+            record=partial(write_json, metrics),  # first, so that after a kill no new corpus is without a record
         )
     except InputError as error:
         raise InputError(f"{error}{hint}") from None

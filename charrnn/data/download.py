@@ -36,6 +36,7 @@ def fetch(
     limits: Limits = LIMITS,
     separator: str = "\n",
     expected_sha256: str = "",
+    record: Callable[[dict[str, Any]], object] = lambda about: None,
 ) -> dict[str, Any]:
     """Copy the first source that has a readable text to `destination`, atomically.
 
@@ -60,6 +61,8 @@ def fetch(
         What stands between two texts that are joined.
     expected_sha256
         The SHA-256 of what is written, in hexadecimal digits; a source with another one fails. Empty for any.
+    record
+        Called with what is returned, just before the new file takes the place of `destination`.
 
     Returns
     -------
@@ -86,10 +89,12 @@ def fetch(
         reading = _Reading(parts, Path(destination), announce, max_mb, limits)
         try:
             with atomic_write(destination) as file:
-                about, _ = describe_chunks(_saved(reading.joined(separator), file), name="the text")
-                if expected_sha256 and about["sha256"] != expected_sha256.lower():
-                    raise InputError(f"its SHA-256 is {about['sha256']}, but data_sha256 is {shown(expected_sha256)}")
-            return {"source": name, **about, "files": reading.files}
+                text, _ = describe_chunks(_saved(reading.joined(separator), file), name="the text")
+                if expected_sha256 and text["sha256"] != expected_sha256.lower():
+                    raise InputError(f"its SHA-256 is {text['sha256']}, but data_sha256 is {shown(expected_sha256)}")
+                about = {"source": name, **text, "files": reading.files}
+                record(about)
+            return about
         except InputError as error:  # an OSError is about the destination
             failures.append(f"{quoted(name)}: {error}")
     raise InputError(f"data_url: no source could be read: {'; '.join(failures)}")
