@@ -121,7 +121,7 @@ def test_texts(value):
     assert TEXT.parse(value) == TEXTS.parse(value) == value
 
 
-@pytest.mark.parametrize("value", [("a", "b"), [""], [], [["a"]], np.array(["a"]), b"a", {"a"}])
+@pytest.mark.parametrize("value", [("a", "b"), [""], [], np.array(["a"]), b"a", {"a"}])
 def test_what_is_no_list_of_texts_is_refused(value):
     assert refusal(TEXTS.parse, value) == f"texts is {quoted(value)}; it must be {TEXTS.allowed}"
 
@@ -129,6 +129,7 @@ def test_what_is_no_list_of_texts_is_refused(value):
 def test_only_the_faulty_items_of_a_list_are_shown():
     """A valid one may be a URL with a password."""
     assert refusal(TEXTS.parse, ["http://me:secret@host", "", 1]) == f"texts is ['', 1]; it must be {TEXTS.allowed}"
+    assert refusal(TEXTS.parse, [["http://me:secret@host"]]) == f"texts is [[...]]; it must be {TEXTS.allowed}"
 
 
 def test_a_long_value_is_cut_and_shown_on_one_line():
