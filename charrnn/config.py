@@ -84,6 +84,8 @@ class Setting:
     def _convert(self, value: object) -> Value | None:
         kind = type(self.default)
         if kind is bool:
+            if type(value) is int:  # Python refuses to write a very large one
+                return None
             return {"true": True, "false": False}.get(str(value).lower())
         if kind is list:
             items = value if isinstance(value, list) else [value]

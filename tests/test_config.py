@@ -56,6 +56,11 @@ def test_numpy_booleans_are_booleans(value):
     assert SWITCH.parse(value) is bool(value)
 
 
+@pytest.mark.parametrize("value", [0, 1, 10**5000])
+def test_integers_are_no_booleans(value):
+    assert refusal(SWITCH.parse, value).endswith("; it must be true or false")
+
+
 @pytest.mark.parametrize("value", [nan, inf, -inf, np.float32(nan), np.float64(inf), "nan", "inf", "-Infinity", "NaN"])
 @pytest.mark.parametrize("declared", [RATE, COUNT, Setting(1.0, "", "unbounded")], ids=["rate", "count", "unbounded"])
 def test_what_is_not_finite_is_refused(declared, value):
