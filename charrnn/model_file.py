@@ -44,14 +44,7 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
     OSError
         If it can't be written.
     """
-    description = {
-        "dtype": contents.model.dtype.name,
-        "layers": [_describe(layer) for layer in contents.model.layers],
-        "vocabulary": contents.vectorizer.vocabulary,
-        "params": dict(contents.params),
-        "data": dict(contents.data),
-    }
-    write_archive(path, FORMAT, description, dict(contents.model.named_parameters()))
+    write_archive(path, FORMAT, describe(contents), dict(contents.model.named_parameters()))
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
@@ -66,25 +59,48 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     OSError
         If it can't be read.
     """
-    known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
     description, arrays = read_archive(path, FORMAT, OTHER_FORMATS)
     try:
-        return _contents(description, arrays, known)
+        return from_description(description, arrays, own_layers)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
 
 
-def _contents(
-    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], known: Mapping[str, type[Layer]]
+def describe(contents: ModelFile) -> dict[str, Any]:
+    """All of a model but its parameters, as values that JSON can hold."""
+    return {
+        "dtype": contents.model.dtype.name,
+        "layers": [describe_layer(layer) for layer in contents.model.layers],
+        "vocabulary": contents.vectorizer.vocabulary,
+        "params": dict(contents.params),
+        "data": dict(contents.data),
+    }
+
+
+def described_layers(description: Mapping[str, Any], own_layers: Sequence[type[Layer]] = ()) -> list[Layer]:
+    """The layers of a description; raises InputError or one of `DAMAGE` if it is not one that `describe` makes."""
+    known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
+    return [_layer(described, known) for described in description["layers"]]
+
+
+def from_description(
+    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], own_layers: Sequence[type[Layer]] = ()
 ) -> ModelFile:
+    """The model with this description and these parameters, which are copied.
+
+    Raises
+    ------
+    InputError
+        As `load_model`, or one of `DAMAGE` if the description is not one that `describe` makes, or an array is missing.
+    """
     if description["dtype"] not in DTYPES:
         raise InputError(f"the dtype is {quoted(description['dtype'])}; it must be one of {', '.join(DTYPES)}")
     vocabulary = description["vocabulary"]
     code_points(vocabulary)
     vectorizer = TextVectorizer(vocabulary)
-    layers = [_layer(described, known) for described in description["layers"]]
+    layers = described_layers(description, own_layers)
     size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
     if size != stored_size:
         raise InputError(f"there are {stored_size} parameters; the layers need {quoted(size)}")
@@ -111,7 +127,7 @@ def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:
     return description[name]
 
 
-def _describe(layer: Any) -> dict[str, Any]:
+def describe_layer(layer: Any) -> dict[str, Any]:
     """The class and the fields of a layer, except defaults and initializers, which a stored model does not need."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}
