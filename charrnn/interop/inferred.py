@@ -66,8 +66,9 @@ def _recurrent(modules: Modules, nonlinearity: str | None) -> tuple[list[Recurre
     """The recurrent layers, and their arrays as `state_dict` names them. Removes their module."""
     paths = [path for path, arrays in modules.items() if not arrays.keys() <= {"weight", "bias"}]
     if len(paths) != 1:
-        found = ", ".join(map(quoted, paths)) or f"only {', '.join(map(quoted, modules))}"
-        raise InputError(f"it must have one nn.GRU, nn.LSTM or nn.RNN, but it has {found}")
+        found = ", ".join(quoted(path.removesuffix(".")) for path in modules)
+        count = len(paths) or "none"
+        raise InputError(f"it must have one nn.GRU, nn.LSTM or nn.RNN, but it has {count} among its modules: {found}")
     path, arrays = paths[0], modules.pop(paths[0])
     if unusual := [name for name in arrays if name.endswith("_reverse") or "_hr_" in name]:
         raise InputError(f"it has {shown(path + unusual[0])}; charrnn reads only forwards, and without a proj_size")

@@ -11,8 +11,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from charrnn.arrays import Array
 from charrnn.errors import InputError
 from charrnn.interop.description import from_metadata, metadata
@@ -35,7 +33,7 @@ def pytorch_file(contents: ModelFile) -> bytes:
         If the model has layers that PyTorch's modules can't express, or the package torch is not installed.
     """
     arrays, torch, file = to_state_dict(contents.model), optional_package("torch"), io.BytesIO()
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     torch.save({STATE_DICT: tensors, **metadata(contents)}, file)
     return file.getvalue()
 
@@ -67,9 +65,11 @@ def read_pytorch(path: str | Path) -> ModelFile | dict[str, Array]:
 
 
 def _state_dict(loaded: object, Tensor: type) -> dict[str, Any]:
-    """What was loaded if it is a state dict, or else the only state dict among its values."""
-    values = list(loaded.values()) if isinstance(loaded, dict) else []
-    found = [value for value in (loaded, *values) if _is_state_dict(value, Tensor)]
+    """What was loaded if it is a state dict, or else its value `state_dict`, or else the only one among its values."""
+    values = loaded if isinstance(loaded, dict) else {}
+    found = [value for value in (loaded, *values.values()) if _is_state_dict(value, Tensor)]
+    if _is_state_dict(values.get(STATE_DICT), Tensor):
+        return values[STATE_DICT]
     if len(found) != 1:
         what = f"{len(found)} state dicts" if found else "no state dict, a mapping from names to tensors,"
         raise InputError(f"it has {what} in {quoted(type(loaded).__name__)}; it must have one")

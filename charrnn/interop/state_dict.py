@@ -27,7 +27,7 @@ OTHER_FORMATS = "ONNX and safetensors can have it"
 
 
 def to_state_dict(network: Network) -> dict[str, Array]:
-    """The parameters under their names in the state dict.
+    """The parameters under their names in the state dict, as contiguous arrays.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def to_state_dict(network: Network) -> dict[str, Array]:
             values = [p.table]
         else:
             values = [p.table if isinstance(layer, TiedDense) else p.kernel.T, p.bias]
-        arrays |= zip(names, values)
+        arrays |= zip(names, map(np.ascontiguousarray, values))
     return arrays
 
 
