@@ -30,7 +30,7 @@ def main() -> None:
     with sole_writer(output):
         size = export_model(trained, format, output)
     opened = FORMATS[format].opened_by.format(repr(str(output)))
-    print(f"{output}: {counted(size, 'byte')}; Python opens it with {opened}, see docs/export.md")
+    print(f"{output}: {counted(size, 'byte')}; open it with {opened}, see docs/export.md")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_a_model_goes_out_and_comes_back_byte_for_byte(folder, format):
     printed = printed_by(folder, "export", "--format", format, "--weights-path", "models/a.npz")
     size = (folder / path).stat().st_size
     opened = FORMATS[format].opened_by.format(f"'{path}'")
-    assert printed == f"{path}: {size:,} bytes; Python opens it with {opened}, see docs/export.md\n"
+    assert printed == f"{path}: {size:,} bytes; open it with {opened}, see docs/export.md\n"
     printed = printed_by(folder, "import_model", path, "--output", "b.npz")
     sample = "python -m stages.sample --weights-path b.npz"
     assert re.fullmatch(rf"b\.npz: Embedding, GRU, GRU, GRU, Dense, [\d,]+ parameters; [^`]+`{sample}`\n", printed)
@@ -135,6 +135,20 @@ def test_what_cannot_work_is_one_line_and_changes_no_file(folder, change, line, 
     assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
     assert message in ended.stderr
     assert files(folder) == before
+
+
+@needs("safetensors")
+@needs("onnx")
+def test_the_programs_on_the_page_run(folder, monkeypatch, capsys):
+    """But for the loop of sampling, which another test compares."""
+    programs = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "models/a.npz").rename(folder / "models/char_rnn.npz")
+    monkeypatch.chdir(folder)
+    loop, reading, from_python = programs
+    exec(from_python, {})
+    exec(reading, {})
+    assert "onnxruntime" in loop and "'1.gru.kernel': (3, 6, 10)" in capsys.readouterr().out
+    assert (folder / "models/again.npz").read_bytes() == (folder / "models/char_rnn.npz").read_bytes()
 
 
 BLOCK = (
