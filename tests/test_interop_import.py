@@ -49,6 +49,7 @@ def assert_parameters(name, inferred):
         dict(embedding="encoder.", rnn="lstm.", output="decoder."),
         dict(embedding="module.net.emb.", rnn="module.net.rnn.", output="module.head.fc."),
         dict(embedding="a.", rnn="", output="b."),
+        dict(embedding="embedding.", rnn="rnn.", output="projection."),
     ],
     ids=str,
 )
@@ -108,6 +109,10 @@ def changed(name="lstm", **replaced):
     return {key: array for key, array in arrays.items() if array is not None}
 
 
+def without(name, *modules):
+    return {key: array for key, array in arrays_of(name).items() if key.partition(".")[0] not in modules}
+
+
 def zeros(*shape, dtype=np.float32):
     return np.zeros(shape, dtype)
 
@@ -121,11 +126,14 @@ REFUSED = [
     (changed(rnn__weight_hr_l0=zeros(3, H)), "it has rnn.weight_hr_l0; charrnn reads only forwards, and without a p"),
     (changed(rnn__weight_hh_l0=zeros(2 * H, H)), f"have the shapes ({4 * H}, {E}) and ({2 * H}, {H}), as in no nn.GRU"),
     (changed(rnn__weight_hh_l0=None), f"weight_hh_l0 have the shapes ({4 * H}, {E}) and (0,), as in no nn.GRU"),
-    (changed(rnn__weight_ih_l0=zeros(4 * H + 1, E)), f"is shape ({4 * H + 1}, {E}); its shape must be ({4 * H}, {E})"),
+    (changed(rnn__weight_ih_l0=zeros(4 * H + 1, E)), f"has shape ({4 * H + 1}, {E}); its shape must be ({4 * H}, {E})"),
     (changed("stacked lstm", rnn__weight_ih_l1=None), f"rnn.weight_ih_l1 is missing; its shape must be ({4 * H}, {H})"),
-    (changed(rnn__bias_hh_l0=zeros(3)), f"rnn.bias_hh_l0 is shape (3,); its shape must be ({4 * H},)"),
-    (changed(output__bias=zeros(V - 1)), f"output.bias is shape ({V - 1},); its shape must be ({V},)"),
+    (changed(rnn__bias_hh_l0=zeros(3)), f"rnn.bias_hh_l0 has shape (3,); its shape must be ({4 * H},)"),
+    (changed(output__bias=zeros(V - 1)), f"output.bias has shape ({V - 1},); its shape must be ({V},)"),
     (changed(output__weight=zeros(V - 1, H)), f"(V, {E}) and an nn.Linear (V, {H}), but it has embedding.weight ({V}"),
+    (without("lstm", "embedding", "output"), f"nn.Linear (V, {H}), but it has nothing"),
+    (without("lstm", "embedding"), f"nn.Linear (V, {H}), but it has output.weight ({V}, {H})"),
+    (without("lstm", "output") | {"output.bias": zeros(V)}, f"embedding.weight ({V}, {E}), output.weight (0,)"),
     (changed(output__weight=None), f"an nn.Embedding (V, {E}) and an nn.Linear (V, {H}), but it has embedding.weight"),
     (changed(fc__weight=zeros(H, H), fc__bias=zeros(H)), f"output.weight ({V}, {H}), fc.weight ({H}, {H})"),
     (changed(norm__running_mean=zeros(H)), "norm.running_mean belongs to no nn.Embedding, nn.GRU, nn.LSTM, nn.RNN or"),

@@ -38,7 +38,8 @@ def infer(arrays: Mapping[str, Array], nonlinearity: str | None = None) -> tuple
     modules = _modules(arrays)
     recurrent, rnn_arrays = _recurrent(modules, nonlinearity)
     D, H = recurrent[0].input_dim, recurrent[0].hidden_dim
-    projection = [modules.pop(path) for path in list(modules) if path.endswith(PROJECTION + ".")]
+    between = [path for path in modules if path.endswith(PROJECTION + ".")] if len(modules) == 3 else []
+    projection = [modules.pop(path) for path in between]
     width = D if projection else H  # of the input of the output layer
     table, output = _ends(modules, D, width)
     V, tied = len(table), np.array_equal(table, output["weight"])
@@ -95,9 +96,10 @@ def _cell(gates: int, D: int, H: int, nonlinearity: str | None) -> Recurrent:
 
 def _ends(modules: Modules, D: int, width: int) -> tuple[Array, dict[str, Array]]:
     """The table (V, D) of the embedding, and the nn.Linear (V, width) of the output."""
-    if len(modules) == 1:  # a one-hot vector times a matrix is what an embedding looks up
-        modules = {"embedding": {"weight": np.eye(D, dtype=next(iter(modules.values()))["weight"].dtype)}, **modules}
     weights = {path: arrays.get("weight", np.empty(0)) for path, arrays in modules.items()}
+    if [weight.shape for weight in weights.values()] == [(D, width)]:
+        (linear,) = modules.values()
+        return np.eye(D, dtype=linear["weight"].dtype), linear  # x_t is a one-hot vector, a row of the identity
     fits = [
         (first, second)
         for first, second in permutations(modules, 2)

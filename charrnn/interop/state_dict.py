@@ -66,8 +66,8 @@ def from_state_dict(layers: Sequence[Layer], arrays: Mapping[str, Array]) -> dic
     for i, (layer, names) in enumerate(zip(layers, _names(layers))):
         for name in names:
             if name not in arrays or arrays[name].shape != expected[name]:
-                found = f"shape {shown(arrays[name].shape)}" if name in arrays else "missing"
-                raise InputError(f"{name} is {found}; its shape must be {expected[name]}")
+                found = f"has shape {shown(arrays[name].shape)}" if name in arrays else "is missing"
+                raise InputError(f"{name} {found}; its shape must be {expected[name]}")
         own = _parameters(layer, [arrays[name] for name in names])
         parameters |= {f"{layer_name(i, layer)}.{name}": array for name, array in own.items()}
     if isinstance(layers[-1], TiedDense) and not np.array_equal(arrays["output.weight"], arrays["embedding.weight"]):
