@@ -63,18 +63,6 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
     write_archive(path, MODEL_FORMAT, describe(contents), dict(contents.model.named_parameters()))
 
 
-def describe(contents: ModelFile) -> dict[str, Any]:
-    """Everything but the parameters, as values that JSON can express."""
-    description = {
-        "dtype": contents.model.dtype.name,
-        "layers": [_describe(layer) for layer in contents.model.layers],
-        "vocabulary": contents.vectorizer.vocabulary,
-        "params": dict(contents.params),
-        "data": dict(contents.data),
-    }
-    return description | ({"init_sha256": contents.init_sha256} if contents.init_sha256 else {})
-
-
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
     """Read a model file, or the best weights in a checkpoint; `own_layers` are your own layer classes in it.
 
@@ -87,13 +75,12 @@ def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> Mode
     OSError
         If it can't be read.
     """
-    known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
     description, arrays = read_archive(path, MODEL_FORMAT, CHECKPOINT_FORMAT)
     try:
         unfinished = ""
         if description["format"] == CHECKPOINT_FORMAT:
             arrays, unfinished = _best_weights(description["now"], arrays)
-        return _contents(model_description(description), arrays, known, unfinished)
+        return from_description(model_description(description), arrays, own_layers, unfinished)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
     except DAMAGE as error:
@@ -108,16 +95,43 @@ def _best_weights(now: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> t
     return {"parameters": arrays["parameters"]}, f"its weights after {counted(now['batch'], 'batch')} of epoch 1"
 
 
-def _contents(
+def describe(contents: ModelFile) -> dict[str, Any]:
+    """All of a model but its parameters, as values that JSON can hold."""
+    description = {
+        "dtype": contents.model.dtype.name,
+        "layers": [describe_layer(layer) for layer in contents.model.layers],
+        "vocabulary": contents.vectorizer.vocabulary,
+        "params": dict(contents.params),
+        "data": dict(contents.data),
+    }
+    return description | ({"init_sha256": contents.init_sha256} if contents.init_sha256 else {})
+
+
+def described_layers(description: Mapping[str, Any], own_layers: Sequence[type[Layer]] = ()) -> list[Layer]:
+    """The layers of a description; raises InputError or one of `DAMAGE` if it is not one that `describe` makes."""
+    known: dict[str, type[Layer]] = {layer.__name__: layer for layer in (*LAYERS, *own_layers)}
+    return [_layer(described, known) for described in description["layers"]]
+
+
+def from_description(
     description: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
-    known: Mapping[str, type[Layer]],
-    unfinished: str,
+    own_layers: Sequence[type[Layer]] = (),
+    unfinished: str = "",
 ) -> ModelFile:
+    """The model with this description and these parameters, which are copied.
+
+    If it is from an unfinished run, the parameters are one vector, of the name "parameters".
+
+    Raises
+    ------
+    InputError
+        As `load_model`, or one of `DAMAGE` if the description is not one that `describe` makes, or an array is missing.
+    """
     if description["dtype"] not in DTYPES:
         raise InputError(f"the dtype is {quoted(description['dtype'])}; it must be one of {', '.join(DTYPES)}")
     vectorizer = stored_vectorizer(description)
-    layers = [_layer(described, known) for described in description["layers"]]
+    layers = described_layers(description, own_layers)
     size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
     if size != stored_size:
         raise InputError(f"there are {stored_size} parameters; the layers need {quoted(size)}")
@@ -148,7 +162,7 @@ def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:
     return description[name]
 
 
-def _describe(layer: Any) -> dict[str, Any]:
+def describe_layer(layer: Any) -> dict[str, Any]:
     """The class and the fields of a layer, except defaults and initializers, which a stored model does not need."""
     values = {field.name: getattr(layer, field.name) for field in fields(layer)}
     defaults = {field.name: field.default for field in fields(layer)}

@@ -17,6 +17,11 @@ from charrnn.messages import quoted
 from charrnn.preprocessing import require_ids
 
 
+def layer_name(position: int, layer: Layer) -> str:
+    """What the names of a layer's parameters begin with, as in `1.gru`."""
+    return f"{position}.{type(layer).__name__.lower()}"
+
+
 @dataclass(frozen=True)
 class Buffers:
     """What a forward pass over T time steps of B sequences saves for its backward pass."""
@@ -140,7 +145,7 @@ class Network:
         """Name and view of each parameter, as in `1.gru.recurrent_kernel`."""
         for position, (layer, p) in enumerate(zip(self.layers, self.p)):
             for name in layer.shapes():
-                yield f"{position}.{type(layer).__name__.lower()}.{name}", vars(p)[name]
+                yield f"{layer_name(position, layer)}.{name}", vars(p)[name]
 
     def weight_decay_mask(self) -> Array:
         """(P,) bool: True for the parameters that weight decay shrinks, all but the biases."""

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 INSTALL_MPI = 'python -m pip install -e ".[mpi]"'
+INSTALL_EXPORT = 'python -m pip install -e ".[export]"'
+INSTALL_PYTORCH = 'python -m pip install -e ".[pytorch]"'
 INSTALL_TUNE = 'python -m pip install -e ".[tune]"'
 
 
@@ -27,11 +29,15 @@ def is_installed(*packages):
 
 def requirements_report():
     """A line for each group of tests that needs more than `pip install -e ".[dev]"` is sure to bring."""
-    missing = {"MPI": None, "a PostgreSQL server": None, "Optuna": None}
+    missing = {"MPI": None, "a PostgreSQL server": None, "Optuna": None, "ONNX": None, "PyTorch": None}
     if not (is_installed("mpi4py") and find_mpiexec()):
         missing["MPI"] = f"mpi4py or mpiexec is missing; {INSTALL_MPI}"
     if not find_initdb():
         missing["a PostgreSQL server"] = "no server is installed; Debian's package is postgresql"
     if not is_installed("optuna", "plotly", "psycopg"):
         missing["Optuna"] = f"optuna, plotly or psycopg is missing; {INSTALL_TUNE}"
+    if not is_installed("onnx", "onnxruntime", "safetensors"):
+        missing["ONNX"] = f"onnx, onnxruntime or safetensors is missing; {INSTALL_EXPORT}"
+    if not is_installed("torch"):
+        missing["PyTorch"] = f"torch is missing; {INSTALL_PYTORCH}"
     return [f"tests that need {what}: {f'skipped ({why})' if why else 'run'}" for what, why in missing.items()]

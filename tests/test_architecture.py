@@ -72,6 +72,15 @@ def test_no_import_hides_from_the_order():
         assert "TYPE_CHECKING" not in text, name
 
 
+def test_no_module_imports_a_deep_learning_framework():
+    """`charrnn.interop` gets the packages for other formats by `optional_package`, inside functions."""
+    frameworks = re.compile(r"^\s*(import|from) (torch|onnx|onnxruntime|safetensors|jax|keras|tensorflow)\b", re.M)
+    for name in MODULES:
+        path = ROOT.joinpath(*name.split("."))
+        text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+        assert not frameworks.search(text), name
+
+
 def test_only_the_report_imports_its_libraries():
     folders = ("charrnn", "stages", "tuning")
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):

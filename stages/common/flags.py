@@ -20,6 +20,7 @@ PATH_HELP = {
     "weights_path": "model file to use instead of the one in the model folder",
     "metrics_dir": "folder that metrics are written to",
 }
+DEFAULTS = "Hyperparameters not given as flags are read from params.yaml, which ships with the defaults above."
 
 
 def parser(
@@ -32,7 +33,7 @@ def parser(
     parser = argparse.ArgumentParser(
         prog=f"python -m stages.{Path(sys.argv[0]).stem}",
         description=description,
-        epilog="Hyperparameters not given as flags are read from params.yaml, which ships with the defaults above.",
+        epilog=DEFAULTS if params else None,
     )
     group = parser.add_argument_group("hyperparameters")
     for name in params:
