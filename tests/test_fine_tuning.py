@@ -143,8 +143,8 @@ def test_reset_after_makes_every_gru_one_with_the_reset_gate_after_the_product()
 
 
 def test_more_characters_follow_in_the_order_of_the_other_vocabulary():
-    vectorizer = TextVectorizer("zay").extended(TextVectorizer("abcyxz"))
-    assert vectorizer.vocabulary == "zaybcx"
+    vectorizer = TextVectorizer("zay").extended(TextVectorizer("cabyxz"))
+    assert vectorizer.vocabulary == "zaycbx"
     assert TextVectorizer("zay").extended(TextVectorizer("az")).vocabulary == "zay"
 
 
