@@ -452,7 +452,8 @@ def test_paths_and_file_urls_are_read(tmp_path, destination, monkeypatch, name):
     [
         ("nowhere.txt", "No such file or directory"),
         ("file:///nowhere.txt", "No such file or directory"),
-        ("folder", "it is a folder; a corpus must be a regular file"),
+        ("folder", "it is a folder without texts; their names must end in .txt, .txt.gz, "),
+        ("file:.", "it is a folder; a corpus must be a regular file"),
         ("file://example.org/etc/hostname", "the host of a file URL must be empty or localhost"),
         ("file://localhost:80/etc/hostname", "the host of a file URL must be empty or localhost"),
         ("ftp://127.0.0.1/text", "ftp:// is not supported; a source must be an http, https or file URL, or a path"),
@@ -477,13 +478,15 @@ def test_a_source_that_cannot_be_read_is_named(tmp_path, destination, monkeypatc
         "http://[::1",
         "http://two..dots/",
         "nul\0character",
+        "nul\0*.txt",
+        "lone\ud800*.txt",
         "two\nlines",
         "lone\ud800",
         "http://h:99999/",
         "://",
         " ",
     ],
-    ids=["IPv6", "host", "nul", "newline", "surrogate", "port", "scheme", "space"],
+    ids=["IPv6", "host", "nul", "nul glob", "surrogate glob", "newline", "surrogate", "port", "scheme", "space"],
 )
 def test_a_malformed_source_is_an_error_like_any_other(destination, source):
     assert reason(source, destination)

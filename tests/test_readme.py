@@ -47,6 +47,7 @@ def test_the_page_of_hyperparameters_lists_each_with_its_default_meaning_and_ran
     for name, default, meaning, allowed in rows:
         param = PARAMS[name]
         shown = str(param.default).lower() if isinstance(param.default, bool) else param.default
+        shown = {"\n": r'"\n"', "": '""'}.get(shown, shown) if isinstance(shown, str) else shown
         assert default == (", ".join(f"`{item}`" for item in shown) if isinstance(shown, list) else f"`{shown}`")
         assert (meaning, allowed) == (param.help, param.allowed)
 

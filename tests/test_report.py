@@ -531,6 +531,24 @@ def test_another_model_is_not_given_the_figures_of_the_pipelines_own(project):
     assert "There is no learning curve" in page.text("learning")
 
 
+def test_the_source_of_the_text_is_shown_also_from_an_older_record(project):
+    path = project / "metrics/data.json"
+    about = json.loads(path.read_bytes())
+    del about["files"]
+    path.write_text(json.dumps(about), encoding="utf-8")
+    assert "corpus.txt, 3,000 characters (" in report_page(project).text("what")
+
+
+def test_several_files_are_counted_and_another_text_is_noticed(project):
+    path = project / "metrics/data.json"
+    about = json.loads(path.read_bytes())
+    path.write_text(json.dumps(about | {"files": about["files"] * 3}), encoding="utf-8")
+    assert "corpus.txt (3 files), 3,000 characters (" in report_page(project).text("what")
+    path.write_text(json.dumps(about | {"sha256": "0" * 64}), encoding="utf-8")
+    page = report_page(project).text("what")
+    assert "its source is unknown; metrics/data.json is about another text" in page and "corpus.txt" not in page
+
+
 def test_a_source_that_no_page_can_hold_is_shown_with_symbols(project):
     rewrite("metrics/data.json", lambda text: text.replace(b"corpus.txt", rb"\udc80\u001b[31m\u202e.txt"))(project)
     assert r"\udc80␛[31m\u202e.txt" in report_page(project).text("what")

@@ -91,12 +91,14 @@ def replace_by_folder(name):
 
 FLAGS = [
     ("download --data-url nowhere.txt", "'nowhere.txt': No such file or directory"),
-    ("download --data-url data", "'data': it is a folder; a corpus must be a regular file"),
+    ("download --data-url models", "'models': it is a folder without texts; their names must end in .txt, .txt.gz"),
+    ("download --data-url *.text", "'*.text': no file matches it"),
+    ("download --data-sha256 abc", "data_sha256 is 'abc'; it must be empty or 64 hexadecimal digits"),
     (f"download --data-url {MODEL}", f"'{MODEL}': the text is not UTF-8: "),
     ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source must be an http, https or file"),
     ("download --data-url http://[::1", "'http://[::1': Invalid IPv6 URL"),
     ("download --data-url http://", "'http://': Invalid URL 'http://': No host supplied"),
-    ("download --data-url=", "data_url is ['']; it must be a non-empty text or a list of such texts"),
+    ("download --data-url=", "data_url is ['']; it must be a non-empty text, {join: [texts]}, or a list of these"),
     ("download --max-corpus-mb 0", "max_corpus_mb is '0'; it must be a number above 0"),
     ("download --max-corpus-mb 1e-3", "'corpus.txt': it is larger than 0.001 MB, the limit that max_corpus_mb sets"),
     ("prepare --train-size 1", "train_size is '1'; it must be a number above 0 and below 1"),

@@ -76,6 +76,7 @@ def test_download_copies_the_text_and_notes_where_from(finished, printed):
         "sha256": SHA256,
         "bytes": len(TEXT.encode()),
         "characters": 3000,
+        "files": [{"name": "corpus.txt", "sha256": SHA256, "bytes": len(TEXT.encode())}],
     }
     assert printed["download"] == "3,000 characters from corpus.txt\n"
 
@@ -268,6 +269,7 @@ def test_help_shows_every_flag_with_its_default(tmp_path, monkeypatch, stage):
     shown_places = re.findall(r"(?m)^  --([\w-]+) PATH", shown)
     assert [name for name in places if name.replace("_", "-") in shown_places] == list(module.PATHS)
     for name, default in (defaults | {name: places[name] for name in module.PATHS if places[name]}).items():
+        default = {"\n": r'"\n"', "": '""'}.get(default, default) if isinstance(default, str) else default
         text = re.escape(" ".join(default) if isinstance(default, list) else str(default))
         assert re.search(rf"(?m)^  --{name.replace('_', '-')}[ ,].*\n?.* \(default: {text}\)$", shown)
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from charrnn.data.compression import decompressed
 from charrnn.data.corpus import decoded, describe_chunks, require_regular
-from charrnn.data.sources import files, is_compressed, is_url, public_name
+from charrnn.data.sources import files, is_compressed, is_same_file, is_url, public_name
 from charrnn.data.web import LIMITS, Limits, open_page, reason
 from charrnn.errors import InputError
 from charrnn.messages import quoted, shown
@@ -149,7 +149,7 @@ class _Reading:
                 _require_at_most(self.max_mb, size, COMPRESSED_EXCESS_MB)
                 yield chunk
 
-        if not is_url(name) and os.path.realpath(os.path.expanduser(name)) == os.path.realpath(self.destination):
+        if is_same_file(name, self.destination):
             raise InputError("it is the file that the corpus is copied to; keep the text elsewhere")
         of_file = "" if is_url(name) else name  # a server may have decompressed what a URL names
         plain = decompressed(hashed(), self.destination.parent, of_file)

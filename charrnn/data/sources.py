@@ -31,6 +31,12 @@ def is_compressed(source: str) -> bool:
     return path.lower().endswith(tuple(ENDINGS))
 
 
+def is_same_file(path: str, other: str | Path) -> bool:
+    """Whether a path leads to an existing file that the other path leads to, too."""
+    path = os.path.expanduser(path)
+    return os.path.exists(path) and os.path.realpath(path) == os.path.realpath(other)
+
+
 def files(source: str, besides: str | Path) -> list[str]:
     """The URL or the paths of the files that a source names, in order.
 
@@ -59,11 +65,12 @@ def files(source: str, besides: str | Path) -> list[str]:
             return [source]
         else:
             found, problem = list(_matches(path)), "no file matches it"
+    except ValueError as error:  # the name has a null byte, or a lone surrogate
+        raise InputError(str(error)) from None
     except OSError as error:
         place = "" if error.filename in (None, path) else f"{os.fspath(error.filename)}: "
         raise InputError(f"{place}{error.strerror}") from None
-    written = os.path.realpath(besides)
-    kept = sorted((name for name in found if os.path.realpath(name) != written), key=lambda name: PurePath(name).parts)
+    kept = sorted((name for name in found if not is_same_file(name, besides)), key=lambda name: PurePath(name).parts)
     if not kept:
         raise InputError(problem)
     home = re.match(r"~[^/\\]*", source)
