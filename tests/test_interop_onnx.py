@@ -109,7 +109,9 @@ def test_a_round_trip_is_exact(tmp_path, layers):
 
 
 def test_the_loop_in_the_documentation_samples_what_charrnn_samples(tmp_path, monkeypatch, capsys):
-    (loop,) = re.findall(r"```python\n(import json\n.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
+    (loop,) = re.findall(
+        r"```python\n(import json\nimport numpy.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL
+    )
     assert ", 0.8, " in loop
     contents = trained(ALL["stacked lstm"])
     export_model(contents, "onnx", tmp_path / "models/char_rnn.onnx")
