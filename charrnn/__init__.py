@@ -10,6 +10,7 @@ MODULES = {
     "charrnn.config": ("ModelConfig", "SamplingConfig", "TrainingConfig"),
     "charrnn.errors": ("CharRNNError", "DivergenceError", "InputError"),
     "charrnn.evaluation": ("context_curve", "evaluate"),
+    "charrnn.fine_tuning": ("add_characters",),
     "charrnn.gradient_checking": ("gradient_check",),
     "charrnn.layers": ("GRU", "LSTM", "Dense", "Embedding", "Layer", "SimpleRNN", "TiedDense"),
     "charrnn.model_file": ("ModelFile", "load_model", "save_model"),

@@ -3,6 +3,7 @@
 from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
 from charrnn.errors import CharRNNError, DivergenceError, InputError
 from charrnn.evaluation import context_curve, evaluate
+from charrnn.fine_tuning import add_characters
 from charrnn.gradient_checking import gradient_check
 from charrnn.layers import GRU, LSTM, Dense, Embedding, Layer, SimpleRNN, TiedDense
 from charrnn.model_file import ModelFile, load_model, save_model
@@ -38,6 +39,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingState",
     "WorkerError",
+    "add_characters",
     "context_curve",
     "create_char_rnn_model",
     "evaluate",

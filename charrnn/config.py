@@ -10,17 +10,20 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from charrnn.errors import InputError
-from charrnn.messages import quoted
+from charrnn.messages import quoted, shown
 
 WIDEST = 10**6  # largest width of a layer or batch; the element count of much larger arrays would overflow
 NUMBER_KINDS = {int: (Integral, str), float: (Real, str)}
 
-Value = Any  # int, float, bool, str or list[str]: the type of the setting's default
+Value = Any  # int, float, bool, str or list: the type of the setting's default
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. Its type is the type of its default; the bounds apply to numbers."""
+    """One setting. Its type is the type of its default; the bounds apply to numbers, `may_be_empty` to a text.
+
+    An item of a list is a text or, if the setting has a `key`, a mapping from only this key to a list of texts.
+    """
 
     default: Value
     help: str
@@ -30,14 +33,19 @@ class Setting:
     at_most: float | None = None
     below: float | None = None
     choices: tuple[str, ...] = ()
+    may_be_empty: bool = False
+    key: str = ""
 
     @property
     def allowed(self) -> str:
         """The allowed values, in words that follow "it must be"."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a non-empty text"}
-        kind = kinds.get(type(self.default), "a non-empty text or a list of such texts")
+        text = "a text" if self.may_be_empty else "a non-empty text"
+        mapping = f"{{{self.key}: [texts]}}"
+        texts = f"{text}, {mapping}, or a list of these" if self.key else f"{text} or a list of such texts"
+        kinds = {int: "an integer", float: "a number", bool: "true or false", str: text, list: texts}
+        kind = kinds[type(self.default)]
         limits = {"of at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
         limited = " and ".join(f"{word} {limit:,}" for word, limit in limits.items() if limit is not None)
         return f"{kind} {limited}".strip()
@@ -52,24 +60,38 @@ class Setting:
         """
         parsed = self._convert(value)
         if parsed is None or not self._in_range(parsed):
-            raise InputError(f"{self.name} is {quoted(self._faulty(value))}; it must be {self.allowed}")
+            raise InputError(f"{self.name} is {self._shown(value)}; it must be {self.allowed}")
         return parsed
 
-    def _faulty(self, value: object) -> object:
-        """The value to show in an error: of a list, only the wrong items, as others may be URLs with a password."""
-        if isinstance(self.default, list) and isinstance(value, list):
-            return [item for item in value if not (isinstance(item, str) and item)]
-        return value
+    def _shown(self, value: object) -> str:
+        """A wrong value for an error: of lists, only the wrong items, as others may be URLs with a password."""
+        if not isinstance(self.default, list):
+            return quoted(value)
+        if isinstance(value, dict):
+            pairs = ((key, "a text" if _is_text(inner) else self._shown(inner)) for key, inner in value.items())
+            return "{" + ", ".join(f"{quoted(key)}: {inner}" for key, inner in pairs) + "}"
+        if isinstance(value, list):
+            wrong = [item for item in value if not self._is_item(item)]
+            return shown(f"[{', '.join('[...]' if isinstance(item, list) else self._shown(item) for item in wrong)}]")
+        return quoted(value)
+
+    def _is_item(self, item: object) -> bool:
+        if isinstance(item, dict):
+            texts = item.get(self.key)
+            return len(item) == 1 and isinstance(texts, list) and bool(texts) and all(map(_is_text, texts))
+        return _is_text(item)
 
     def _convert(self, value: object) -> Value | None:
         kind = type(self.default)
         if kind is bool:
+            if type(value) is int:  # Python refuses to write a very large one
+                return None
             return {"true": True, "false": False}.get(str(value).lower())
         if kind is list:
-            texts = value if isinstance(value, list) else [value]
-            return value if texts and all(isinstance(text, str) and text for text in texts) else None
+            items = value if isinstance(value, list) else [value]
+            return value if items and all(map(self._is_item, items)) else None
         if kind is str:
-            return value if isinstance(value, str) and value else None
+            return value if _is_text(value) or (self.may_be_empty and value == "") else None
         if isinstance(value, bool) or not isinstance(value, NUMBER_KINDS[kind]):
             return None
         try:
@@ -86,6 +108,10 @@ class Setting:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def setting(default: Value, help: str, **limits: Any) -> Any:
@@ -118,7 +144,7 @@ class ModelConfig(Config):
     Raises
     ------
     InputError
-        If a value is not allowed.
+        If a value is not allowed, or two values contradict each other.
 
     >>> ModelConfig(hidden_dim=256).hidden_dim
     256
@@ -131,6 +157,16 @@ class ModelConfig(Config):
     embedding_dim: int = setting(16, "width of a character's embedding", at_least=1, at_most=WIDEST)
     hidden_dim: int = setting(128, "width of the hidden state", at_least=1, at_most=WIDEST)
     tie_weights: bool = setting(False, "use the embedding table as output weights too")
+    reset_after: bool = setting(
+        False, "apply the GRU's reset gate after the recurrent product, as cuDNN and PyTorch do; for gru only"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset_after and self.cell != "gru":
+            raise InputError(
+                f"reset_after is {self.reset_after}; with cell {self.cell!r} it must be False: only a GRU has the gate"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The model file: everything needed to use a trained model, in one .npz archive without pickles.
 
 It holds an array for each named parameter, and under `description` a JSON text with the layers, the vocabulary, the
-hyperparameters, and what identifies the training text. Equal models give byte-identical files.
+hyperparameters, and what identifies the training text. Equal models give byte-identical files. The checkpoint of an
+unfinished run holds the same description, so its model can be used too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,24 +17,39 @@ from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, Layer, SimpleR
 from charrnn.messages import counted, quoted, shown
 from charrnn.models import Model
 from charrnn.network import parameter_count
-from charrnn.preprocessing import TextVectorizer, code_points
-from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
-from charrnn.training.checkpoint import FORMAT as CHECKPOINT
+from charrnn.preprocessing import TextVectorizer, model_description, stored_vectorizer
+from charrnn.storage.archive import (
+    CHECKPOINT_FORMAT,
+    DAMAGE,
+    MODEL_FORMAT,
+    damaged,
+    read_archive,
+    write_archive,
+)
+from charrnn.training import best_epoch
 
-FORMAT = 1
-OTHER_FORMATS = {CHECKPOINT: "the checkpoint of an unfinished run, not a model; finish training with the same command"}
 DTYPES = ("float32", "float64")
 LAYERS: tuple[type[Layer], ...] = (Embedding, SimpleRNN, GRU, LSTM, Dense, TiedDense, LastStep)
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The contents of a model file: model, vocabulary, hyperparameters, and what identifies the training text."""
+    """The contents of a model file: model, vocabulary, hyperparameters, and what identifies the training text.
+
+    Attributes
+    ----------
+    init_sha256
+        The SHA-256 of the model file that training started from; None if it started from random weights.
+    unfinished
+        If this is from the checkpoint of an unfinished run, says in words which weights these are; else empty.
+    """
 
     model: Model
     vectorizer: TextVectorizer
     params: Mapping[str, Any]
     data: Mapping[str, Any]
+    init_sha256: str | None = None
+    unfinished: str = ""
 
 
 def save_model(path: str | Path, contents: ModelFile) -> None:
@@ -44,39 +60,51 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
     OSError
         If it can't be written.
     """
-    write_archive(path, FORMAT, describe(contents), dict(contents.model.named_parameters()))
+    write_archive(path, MODEL_FORMAT, describe(contents), dict(contents.model.named_parameters()))
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
-    """Read a model file; `own_layers` are your own layer classes that it may contain.
+    """Read a model file, or the best weights in a checkpoint; `own_layers` are your own layer classes in it.
 
     Raises
     ------
     InputError
-        If the file is not a model file, is damaged, has another format version or parameters that are not finite, or
+        If the file is neither, is damaged, has another format version or parameters that are not finite, or
         contains an unknown layer or layers that do not make a model. The model that is returned can evaluate,
         predict and generate.
     OSError
         If it can't be read.
     """
-    description, arrays = read_archive(path, FORMAT, OTHER_FORMATS)
+    description, arrays = read_archive(path, MODEL_FORMAT, CHECKPOINT_FORMAT)
     try:
-        return from_description(description, arrays, own_layers)
+        unfinished = ""
+        if description["format"] == CHECKPOINT_FORMAT:
+            arrays, unfinished = _best_weights(description["now"], arrays)
+        return from_description(model_description(description), arrays, own_layers, unfinished)
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
 
 
+def _best_weights(now: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
+    """The best parameters in a checkpoint as one vector, and which ones they are."""
+    if now["history"]:
+        epoch = best_epoch(now["history"])["epoch"]
+        return {"parameters": arrays["best_parameters"]}, f"its best weights, from epoch {epoch:d}"
+    return {"parameters": arrays["parameters"]}, f"its weights after {counted(now['batch'], 'batch')} of epoch 1"
+
+
 def describe(contents: ModelFile) -> dict[str, Any]:
     """All of a model but its parameters, as values that JSON can hold."""
-    return {
+    description = {
         "dtype": contents.model.dtype.name,
         "layers": [describe_layer(layer) for layer in contents.model.layers],
         "vocabulary": contents.vectorizer.vocabulary,
         "params": dict(contents.params),
         "data": dict(contents.data),
     }
+    return description | ({"init_sha256": contents.init_sha256} if contents.init_sha256 else {})
 
 
 def described_layers(description: Mapping[str, Any], own_layers: Sequence[type[Layer]] = ()) -> list[Layer]:
@@ -86,9 +114,14 @@ def described_layers(description: Mapping[str, Any], own_layers: Sequence[type[L
 
 
 def from_description(
-    description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], own_layers: Sequence[type[Layer]] = ()
+    description: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    own_layers: Sequence[type[Layer]] = (),
+    unfinished: str = "",
 ) -> ModelFile:
     """The model with this description and these parameters, which are copied.
+
+    If it is from an unfinished run, the parameters are one vector, of the name "parameters".
 
     Raises
     ------
@@ -97,15 +130,13 @@ def from_description(
     """
     if description["dtype"] not in DTYPES:
         raise InputError(f"the dtype is {quoted(description['dtype'])}; it must be one of {', '.join(DTYPES)}")
-    vocabulary = description["vocabulary"]
-    code_points(vocabulary)
-    vectorizer = TextVectorizer(vocabulary)
+    vectorizer = stored_vectorizer(description)
     layers = described_layers(description, own_layers)
     size, stored_size = parameter_count(layers), sum(array.size for array in arrays.values())
     if size != stored_size:
         raise InputError(f"there are {stored_size} parameters; the layers need {quoted(size)}")
     model = Model.from_parameters(layers, np.empty(size, description["dtype"]))
-    for name, view in model.named_parameters():
+    for name, view in [("parameters", model.parameters)] if unfinished else model.named_parameters():
         stored = arrays[name]
         if (stored.dtype, stored.shape) != (view.dtype, view.shape):
             raise InputError(
@@ -118,7 +149,11 @@ def from_description(
         raise InputError(f"the vocabulary has {characters}; the layers do not fit it")
     if not np.isfinite(model.parameters).all():
         raise InputError("some parameters are not finite")
-    return ModelFile(model, vectorizer, _mapping(description, "params"), _mapping(description, "data"))
+    init_sha256 = description.get("init_sha256")
+    if not isinstance(init_sha256, str | None):
+        raise InputError(f"its init_sha256 is {quoted(init_sha256)}; it must be a text")
+    params, data = _mapping(description, "params"), _mapping(description, "data")
+    return ModelFile(model, vectorizer, params, data, init_sha256, unfinished)
 
 
 def _mapping(description: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -145,12 +145,17 @@ def create_char_rnn_model(
     >>> model.layers[1]
     LSTM(input_dim=16, hidden_dim=256, …)
     """
-    config = ModelConfig(**settings)
+    return Model(char_rnn_layers(vocabulary_size, ModelConfig(**settings)), rng, dtype)
+
+
+def char_rnn_layers(vocabulary_size: int, config: ModelConfig) -> list[Layer]:
+    """The layers of the standard network."""
     E, H = config.embedding_dim, config.hidden_dim
-    recurrent = [CELLS[config.cell](*widths) for widths in pairwise([E] + [H] * config.num_layers)]
+    options = {"reset_after": True} if config.reset_after else {}
+    recurrent = [CELLS[config.cell](*widths, **options) for widths in pairwise([E] + [H] * config.num_layers)]
     if config.tie_weights:
         narrowed = [Dense(H, E)] if H != E else []
         outputs: list[Layer] = [*narrowed, TiedDense(E, vocabulary_size)]
     else:
         outputs = [Dense(H, vocabulary_size)]
-    return Model([Embedding(vocabulary_size, E, tied=config.tie_weights), *recurrent, *outputs], rng, dtype)
+    return [Embedding(vocabulary_size, E, tied=config.tie_weights), *recurrent, *outputs]

@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Iterator
 
-PICTURES = {chr(i): chr(0x2400 + i) for i in range(32)} | {"\x7f": "␡"}
+PICTURES = {chr(i): chr(0x2400 + i) for i in range(32)} | {"\t": "⇥", "\n": "↵", "\x7f": "␡"}
 JOINERS = "\u200c\u200d"  # they are invisible, but choose the shapes of their neighbours
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 LONGEST_CLUSTER = 8  # characters; more marks on one letter are no language
@@ -24,7 +24,7 @@ def symbol(character: str) -> str:
     """The character itself, or what stands for it if it can't be seen or would change the direction of the text.
 
     >>> symbol("a"), symbol("\\t"), symbol("\\u202e")
-    ('a', '␉', '\\\\u202e')
+    ('a', '⇥', '\\\\u202e')
     """
     if character in PICTURES:
         return PICTURES[character]
@@ -69,8 +69,30 @@ def clusters(text: str) -> Iterator[slice]:
 
 
 def _belongs_to(before: str, character: str) -> bool:
-    joined = character in JOINERS or before == "\u200d" or ord(character) in SKIN_TONES
-    return (joined or unicodedata.category(character)[0] == "M") and before.isprintable() | (before in JOINERS)
+    joined = is_mark(character) or before == "\u200d" or ord(character) in SKIN_TONES
+    return joined and before.isprintable() | (before in JOINERS)
+
+
+def words(text: str) -> Iterator[slice]:
+    """The words of a text: letters in a row, with the marks on them and the joiners between them.
+
+    >>> [text[word] for text in ["Don't, नमस्ते!"] for word in words(text)]
+    ['Don', 't', 'नमस्ते']
+    """
+    start = None
+    for i, character in enumerate(text):
+        if start is None:
+            start = i if character.isalpha() else None
+        elif not (character.isalpha() or is_mark(character)):
+            yield slice(start, i)
+            start = None
+    if start is not None:
+        yield slice(start, len(text))
+
+
+def is_mark(character: str) -> bool:
+    """Whether a character belongs to the letter before it: an accent, a vowel sign, a joiner."""
+    return character in JOINERS or unicodedata.category(character)[0] == "M"
 
 
 def kind(character: str) -> str:

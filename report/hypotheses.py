@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from charrnn.arrays import Array
+from report.characters import words
 
 LEAST_FALLS = 5  # in either half of a text; a feature that falls less often has hardly been seen
 SAME = 0.98  # a feature that correlates more with an earlier one tells the same
@@ -56,14 +57,13 @@ def blank_lines(text: str) -> Array:
 
 def in_capitals(text: str) -> Array:
     """Inside a word of two or more letters, all of them capitals (n,) bool."""
-    words = [match.span() for match in re.finditer(r"[^\W\d_]{2,}", text) if match[0].isupper()]
-    inside = [place for start, stop in words for place in range(start, stop)]
-    return _at(text, inside)
+    capitals = [word for word in words(text) if word.stop - word.start > 1 and text[word].isupper()]
+    return _at(text, [place for word in capitals for place in range(word.start, word.stop)])
 
 
 def before_word_end(text: str) -> Array:
-    """The last letter of each word (n,) bool."""
-    return _at(text, [match.end() - 1 for match in re.finditer(r"[^\W\d_]+(?=[\W\d_])", text)])
+    """The last character of each word (n,) bool, but of a word that the text may break off."""
+    return _at(text, [word.stop - 1 for word in words(text) if word.stop < len(text)])
 
 
 def is_vowel(character: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.evaluation import LN2
 from charrnn.ngrams import NGramModel, text_losses
-from report.characters import kind, label, visible
+from report.characters import is_mark, kind, label, visible, words
 from report.subject import Subject
 
 EXAMPLES = 6  # of what one model gets right and the other does not
@@ -53,14 +53,18 @@ def by_kind(text: str, network: Array, ngrams: Array) -> list[Group]:
 
 
 def by_word_place(text: str, network: Array, ngrams: Array) -> list[Group]:
-    """Groups by the place of a letter in its word, and what comes right after a word; the rest is left out."""
-    places, before = [], 0
-    for character in text:
-        here = before + 1 if character.isalpha() else 0
-        name = WORD_PLACES[min(here, 6) - 1] if here else WORD_PLACES[-1] if before else ""
-        places.append(name)
-        before = here
-    return _known(places, network, ngrams, WORD_PLACES)
+    """Groups by the place of a letter in its word, and what comes right after a word; the rest is left out.
+
+    A mark has the place of its letter.
+    """
+    places = [""] * (len(text) + 1)
+    for word in words(text):
+        letters = 0
+        for i in range(word.start, word.stop):
+            letters += not is_mark(text[i])
+            places[i] = WORD_PLACES[min(letters, 6) - 1]
+        places[word.stop] = WORD_PLACES[-1]
+    return _known(places[: len(text)], network, ngrams, WORD_PLACES)
 
 
 def by_line_place(text: str, network: Array, ngrams: Array) -> list[Group]:

@@ -18,23 +18,23 @@ from report.coloured import percent
 from report.gates import gates
 from report.looking_back import looking_back
 from report.losses import where_the_loss_is
+from report.picture import picture
 from report.samples import REMEMBERED, samples
 from report.subject import Subject
 from report.surprise import surprise
-from report.svg import Plot
 from report.units import units
 
 FOLDER = Path(__file__).parent
-PLOTS = plots.NAMES
+PLOTS = (*plots.NAMES, "surprise")
 LARGEST = 300_000  # bytes of a page
 EVOLUTION_SHOWN = 12_000  # characters of the samples after each epoch
 
 
 class Report(NamedTuple):
-    """A page, and the plots by their names."""
+    """A page, and the plots by their names, as SVG files."""
 
     page: str
-    plots: Mapping[str, Plot]
+    plots: Mapping[str, bytes]
 
 
 def report(subject: Subject, seed: int, start_string: str) -> Report:
@@ -47,7 +47,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
     """
     best = best_ngram_model(subject.train_ids, subject.trained.vectorizer.vocabulary_size)
     counting = baselines(subject.train_ids, subject.test_ids, best)
-    loss, use = where_the_loss_is(subject, best), gates(subject.reading)
+    loss, use, surprised = where_the_loss_is(subject, best), gates(subject.reading), surprise(subject)
     drawn = {
         plot.name: plot
         for plot in (
@@ -65,7 +65,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
         counted_in=min(COUNTED, len(subject.train_ids)),
         scored_on=min(SCORED, len(subject.test_ids)),
         card=card(subject, counting),
-        surprise=surprise(subject),
+        surprise=surprised,
         units=units(subject),
         gates=use,
         losses=loss,
@@ -73,7 +73,8 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
         samples=samples(subject, seed, start_string),
         plots={name: plot.inline() for name, plot in drawn.items()},
     )
-    return Report(render(values), drawn)
+    files = {name: plot.file() for name, plot in drawn.items()}
+    return Report(render(values), files | {"surprise": picture(surprised.spans, _file("colours.css"))})
 
 
 def render(values: Mapping[str, Any]) -> str:
@@ -96,6 +97,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.globals |= {
+        "colours": _file("colours.css"),
         "css": _file("page.css"),
         "js": _file("page.js"),
         "evolution_shown": EVOLUTION_SHOWN,

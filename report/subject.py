@@ -19,17 +19,20 @@ from charrnn.messages import quoted, shown
 from charrnn.model_file import ModelFile
 from stages.common.paths import Paths
 from stages.common.prepared import PreparedText
+from stages.common.trained import parameters_hash
 
 LONGEST_READING = 20_000  # characters of the test text that are looked into
 NUMBERS_OF_READING = 1 << 24  # probabilities or states; a larger alphabet or network gets a shorter reading
 
 NEEDED = {  # in each file, whatever else may be there
     "data.json": {"source", "bytes", "characters"},
-    "train.json": {"epoch", "train_loss", "validation_loss"},
-    "evaluation.json": {"loss", "bits_per_char", "perplexity", "accuracy", "longest_copy"},
+    "evaluation.json": {"loss", "bits_per_char", "accuracy"},
+    "evaluated.json": {"parameters_sha256", "perplexity", "longest_copy"},
     "history.csv": {"epoch", "train_loss", "validation_loss"},
     "context.csv": {"position", "loss"},
 }
+
+TEXTS = {"source", "parameters_sha256"}  # the rest of it are numbers
 
 Rows = list[dict[str, float]]
 
@@ -42,8 +45,8 @@ class Subject:
     ----------
     train_ids, test_ids
         Memory maps.
-    data, training, evaluation
-        The contents of metrics/data.json, train.json and evaluation.json.
+    data, evaluation
+        The contents of metrics/data.json, and of evaluation.json and evaluated.json together.
     history, context
         The rows of metrics/history.csv and context.csv.
     evolution
@@ -54,7 +57,6 @@ class Subject:
     train_ids: Array
     test_ids: Array
     data: Mapping[str, Any]
-    training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     history: Rows
     context: Rows
@@ -88,12 +90,23 @@ def load(trained: ModelFile, prepared: PreparedText, paths: Paths) -> Subject:
     """
     ids = {part: prepared.ids(part) for part in ("train", "test")}
     data, folder = _json(paths.metrics_dir / "data.json"), paths.metrics_dir
-    if paths.weights_path and folder == Paths.metrics_dir:  # its metrics are those of the pipeline's own model
-        return Subject(trained, ids["train"], ids["test"], data, {}, {}, [], [], "")
-    training, evaluation = (_json(folder / f"{name}.json") for name in ("train", "evaluation"))
+    evaluation, evaluated = (_json(folder / f"{name}.json") for name in ("evaluation", "evaluated"))
     history, context = (_csv(folder / f"{name}.csv") for name in ("history", "context"))
     evolution = _text(folder / "evolution.txt")
-    return Subject(trained, ids["train"], ids["test"], data, training, evaluation, history, context, evolution)
+    if not evaluated or evaluated["parameters_sha256"] != parameters_hash(trained):  # of an earlier model
+        evaluation, evaluated, context = {}, {}, []
+    if paths.weights_path and folder == Paths.metrics_dir:  # these are of the pipeline's own model
+        history, evolution = [], ""
+    return Subject(
+        trained,
+        ids["train"],
+        ids["test"],
+        data,
+        {**evaluation, **evaluated} if evaluation else {},
+        history,
+        context,
+        evolution,
+    )
 
 
 def _text(path: Path) -> str:
@@ -132,7 +145,7 @@ def _require_names(path: Path, values: object) -> None:
     missing = NEEDED[path.name].difference(values if isinstance(values, dict) else ())
     if missing or not isinstance(values, dict):
         raise _damaged(path, f"it lacks {', '.join(sorted(missing))}")
-    for name in NEEDED[path.name] - {"source"}:
+    for name in NEEDED[path.name] - TEXTS:
         if not isinstance(values[name], int | float) or not isfinite(values[name]):
             raise _damaged(path, f"{name} is {quoted(values[name])}, which is not a number")
 

@@ -5,7 +5,7 @@ It depends on the whole params.yaml, so it also finds misspelt hyperparameters.
 
 from collections.abc import Mapping
 
-from charrnn.config import TrainingConfig, Value
+from charrnn.config import ModelConfig, TrainingConfig, Value
 from charrnn.errors import InputError
 from charrnn.messages import quoted
 from charrnn.preprocessing import TextVectorizer, require_window
@@ -25,7 +25,8 @@ def main() -> None:
     params, prepared = load_params(), read_prepared(paths)
     texts = {part: prepared.ids(part) for part in ("train", "validation", "test")}
 
-    config_from(params, TrainingConfig)  # raises an error if values contradict each other
+    for config in (ModelConfig, TrainingConfig):
+        config_from(params, config)  # raises an error if values contradict each other
     for part, ids in texts.items():
         require_window(len(ids), params["window_size"], f"{part} text")
     example = prepared.vectorizer.decode(texts["train"][:LONGEST_EXAMPLE])

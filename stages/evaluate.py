@@ -17,13 +17,14 @@ from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, 
 from stages.common.paths import Paths
 from stages.common.program import run
 from stages.common.scoring import in_words, print_score
-from stages.common.trained import load_trained, read_same_text
+from stages.common.trained import load_trained, parameters_hash, read_same_text
 
 PARAMS = ("window_size", "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 SAMPLE_SIZE = 20_000  # characters
 LOGITS_OF_SAMPLE = 10**8  # above a vocabulary of 5,000, the sample is shorter, or it would take minutes
 PASSAGES = (10, 20, 40)  # characters
+METRICS = ("loss", "bits_per_char", "accuracy")  # what `dvc metrics` compares; the rest is in evaluated.json
 
 
 def main() -> None:
@@ -50,12 +51,14 @@ def main() -> None:
     if args.text is not None:
         print_score(trained, args.text)
         return
-    written = [paths.metrics_dir / name for name in ("evaluation.json", "context.csv")]
+    written = [paths.metrics_dir / name for name in ("evaluation.json", "evaluated.json", "context.csv")]
     with sole_writer(*written):
         measure(trained, params, paths, *written)
 
 
-def measure(trained: ModelFile, params: Mapping[str, Value], paths: Paths, evaluation: Path, context: Path) -> None:
+def measure(
+    trained: ModelFile, params: Mapping[str, Value], paths: Paths, evaluation: Path, evaluated: Path, context: Path
+) -> None:
     """Write and print how well the model predicts the test text, and how much it copies of the training text."""
     prepared = read_same_text(trained, paths)
     train_ids, test_ids = prepared.ids("train"), prepared.ids("test")
@@ -66,7 +69,9 @@ def measure(trained: ModelFile, params: Mapping[str, Value], paths: Paths, evalu
     sample = "".join(generate(trained.model, trained.vectorizer, start, sample_size, rng=rng))
     copies = copying(trained.vectorizer.encode(sample), train_ids, PASSAGES)
 
-    write_json(evaluation, metrics | copies)
+    details = {name: value for name, value in metrics.items() if name not in METRICS}
+    write_json(evaluation, {name: metrics[name] for name in METRICS})
+    write_json(evaluated, {"parameters_sha256": parameters_hash(trained)} | details | copies)
     rows = enumerate(zip(curve["loss"], curve["accuracy"]), start=1)
     write_csv(context, [{"position": i, "loss": loss, "accuracy": accuracy} for i, (loss, accuracy) in rows])
     print(f"test {in_words(metrics)}")

@@ -22,7 +22,7 @@ def main() -> None:
     with sole_writer(page, *plots.values()):
         trained = load_trained(paths)
         made = report(load(trained, read_same_text(trained, paths), paths), **params)
-        contents = {page: made.page.encode()} | {plots[name]: plot.file() for name, plot in made.plots.items()}
+        contents = {page: made.page.encode()} | {plots[name]: plot for name, plot in made.plots.items()}
         for path, content in contents.items():
             with atomic_write(path) as file:
                 file.write(content)

@@ -24,7 +24,7 @@ def subject_of(text, layers=None, **settings):
     data = {"corpus_sha256": 64 * "0", "train_size": 0.5, "validation_size": 0.2}
     train_ids, test_ids = np.array_split(vectorizer.encode(text), 2)
     trained = ModelFile(model, vectorizer, params, data)
-    return Subject(trained, train_ids, test_ids, {}, {}, {}, [], [], "")
+    return Subject(trained, train_ids, test_ids, {}, {}, [], [], "")
 
 
 def with_model(subject, model):

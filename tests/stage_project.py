@@ -50,10 +50,10 @@ PREPARED = {
 }
 MODEL, CHECKPOINT = "models/char_rnn.npz", "models/char_rnn.npz.checkpoint"
 TRAINED = {"models/char_rnn.npz", "metrics/train.json", "metrics/history.csv", "metrics/evolution.txt"}
-EVALUATED = {"metrics/evaluation.json", "metrics/context.csv"}
+EVALUATED = {"metrics/evaluation.json", "metrics/evaluated.json", "metrics/context.csv"}
 REPORTED = {
     "metrics/report.html",
-    *(f"metrics/plots/{name}.svg" for name in ("learning", "context", "gates", "losses", "alphabet")),
+    *(f"metrics/plots/{name}.svg" for name in ("learning", "context", "gates", "losses", "alphabet", "surprise")),
 }
 
 

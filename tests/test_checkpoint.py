@@ -11,9 +11,9 @@ from charrnn.config import TrainingConfig
 from charrnn.errors import DivergenceError, InputError
 from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.storage.archive import read_archive, write_archive
+from charrnn.storage.archive import CHECKPOINT_FORMAT, MODEL_FORMAT, read_archive, write_archive
 from charrnn.training import fresh_state
-from charrnn.training.checkpoint import FORMAT, Checkpointing, load_checkpoint, save_checkpoint
+from charrnn.training.checkpoint import Checkpointing, load_checkpoint, save_checkpoint
 from charrnn.training.resuming import require_resumable
 from tests.callbacks import Calls
 
@@ -41,7 +41,7 @@ def trained(path=None, stop_at=None, optimizer="nadam", cell="gru", **options):
     def event(now, *_):
         nonlocal events
         if stop_at == events:
-            save_checkpoint(path, RUN, now)
+            save_checkpoint(path, RUN, {}, now)
             raise Killed
         events += 1
 
@@ -95,7 +95,7 @@ def test_seconds_include_those_before_the_kill(tmp_path):
 
     def save_after_an_hour(now):
         now.seconds += 3600
-        save_checkpoint(path, RUN, now)
+        save_checkpoint(path, RUN, {}, now)
         raise Killed
 
     with pytest.raises(Killed):
@@ -151,16 +151,18 @@ def test_a_damaged_checkpoint_is_refused_with_one_line(checkpoint, size):
 
 
 def test_a_checkpoint_of_another_format_is_refused(checkpoint):
-    description, arrays = read_archive(checkpoint, FORMAT)
-    write_archive(checkpoint, 1, {name: value for name, value in description.items() if name != "format"}, arrays)
-    with pytest.raises(InputError, match="checkpoint: the format is 1; this version reads format 2$"):
+    description, arrays = read_archive(checkpoint, CHECKPOINT_FORMAT)
+    write_archive(
+        checkpoint, MODEL_FORMAT, {name: value for name, value in description.items() if name != "format"}, arrays
+    )
+    with pytest.raises(InputError, match="checkpoint: the format is 1; this version reads format 3$"):
         load(checkpoint)
 
 
 def test_a_checkpoint_holds_everything(checkpoint):
     """What is loaded and saved again is the same file, and what is loaded may be written to."""
     before, now = checkpoint.read_bytes(), load(checkpoint)
-    save_checkpoint(checkpoint, RUN, now)
+    save_checkpoint(checkpoint, RUN, {}, now)
     assert checkpoint.read_bytes() == before
     for array in (now.parameters, now.best_parameters, now.optimizer_state.m, now.optimizer_state.v):
         array += 1
@@ -171,7 +173,7 @@ def test_a_checkpoint_holds_everything(checkpoint):
 def test_a_failed_save_leaves_the_checkpoint_before(checkpoint, full_disk):
     before = checkpoint.read_bytes()
     with pytest.raises(OSError, match="No space left on device: .*checkpoint"):
-        save_checkpoint(checkpoint, RUN, load(checkpoint))
+        save_checkpoint(checkpoint, RUN, {}, load(checkpoint))
     assert checkpoint.read_bytes() == before
     assert list(checkpoint.parent.iterdir()) == [checkpoint]
 
@@ -179,7 +181,7 @@ def test_a_failed_save_leaves_the_checkpoint_before(checkpoint, full_disk):
 def test_checkpoints_are_saved_after_every_epoch_when_time_has_passed_and_when_training_stops(tmp_path, monkeypatch):
     path, clock, saved = tmp_path / "checkpoint", 100.0, []
     monkeypatch.setattr("charrnn.training.checkpoint.time", SimpleNamespace(monotonic=lambda: clock))
-    checkpointing, rng = Checkpointing(path, RUN, seconds=10), np.random.default_rng(3)
+    checkpointing, rng = Checkpointing(path, RUN, {}, seconds=10), np.random.default_rng(3)
     model = create_char_rnn_model(V, rng, embedding_dim=3, hidden_dim=6)
     settings = dict(num_epochs=3, batch_size=5, window_size=10, stride=10, workers=1)
 
@@ -212,7 +214,7 @@ def test_checkpoints_are_saved_after_every_epoch_when_time_has_passed_and_when_t
 
 def rewritten(path, **changes):
     """Replace parts of a checkpoint, named as in `now.epoch` or `arrays.parameters`; None removes one."""
-    description, arrays = read_archive(path, FORMAT)
+    description, arrays = read_archive(path, CHECKPOINT_FORMAT)
     parts = description | {"arrays": dict(arrays)}
     for name, value in changes.items():
         *keys, last = name.split("/")
@@ -221,7 +223,7 @@ def rewritten(path, **changes):
             owner = owner[int(key) if isinstance(owner, list) else key]
         owner.pop(last) if value is None else owner.update({last: value})
     arrays = parts.pop("arrays")
-    write_archive(path, FORMAT, {name: value for name, value in parts.items() if name != "format"}, arrays)
+    write_archive(path, CHECKPOINT_FORMAT, {name: value for name, value in parts.items() if name != "format"}, arrays)
 
 
 SIZE = 15 + 3 * (18 + 36 + 6) + 3 * (36 + 36 + 6) + 35
@@ -376,13 +378,13 @@ def spoiled(value, rng):
 def test_fuzz(checkpoint):
     """A checkpoint with arbitrary values and right checksums is refused in one line, or training resumes from it."""
     rng, refused = random.Random(5), 0
-    description, arrays = read_archive(checkpoint, FORMAT)
+    description, arrays = read_archive(checkpoint, CHECKPOINT_FORMAT)
     del description["format"]
     for _ in range(500):
         parts, kept = (description, spoiled(arrays, rng)) if rng.random() < 0.3 else (spoiled(description, rng), arrays)
         if not (isinstance(parts, dict) and isinstance(kept, dict)):
             continue
-        write_archive(checkpoint, FORMAT, parts, {name: np.asarray(array) for name, array in kept.items()})
+        write_archive(checkpoint, CHECKPOINT_FORMAT, parts, {name: np.asarray(array) for name, array in kept.items()})
         try:
             trained(checkpoint, carry_state=True)
         except InputError as error:

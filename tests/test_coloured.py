@@ -12,8 +12,8 @@ from report.coloured import Span, by_surprise, by_value, candidates, marked, per
     [
         ("a", "a"),
         (" ", " "),
-        ("\t", "␉"),
-        ("\n", "␊"),
+        ("\t", "⇥"),
+        ("\n", "↵"),
         ("\r", "␍"),
         ("\0", "␀"),
         ("\x1b", "␛"),
@@ -44,7 +44,7 @@ def test_no_character_but_joiners_is_invisible_or_changes_the_direction():
 
 
 def test_lines_end_after_the_symbol_of_their_end():
-    assert visible("a\r\n\tb\n") == "a␍␊\n␉b␊\n"
+    assert visible("a\r\n\tb\n") == "a␍↵\n⇥b↵\n"
 
 
 def test_a_long_text_is_cut_in_the_middle():
@@ -53,7 +53,7 @@ def test_a_long_text_is_cut_in_the_middle():
 
 
 def test_labels_of_single_characters_can_be_seen():
-    expected = ["␣", "\\u00a0", "◌\u0301", "\\u200d", "␊", "x"]
+    expected = ["␣", "\\u00a0", "◌\u0301", "\\u200d", "↵", "x"]
     assert [label(character) for character in (" ", "\u00a0", "\u0301", "\u200d", "\n", "x")] == expected
 
 
@@ -80,7 +80,7 @@ def test_surprise_in_whole_bits():
         Span("b", "s0", "w"),
         Span("c", "s1", "x"),
         Span("d", "s7", "y"),
-        Span("␊\n", "s8", "z"),
+        Span("↵\n", "s8", "z"),
     ]
     (both,) = by_surprise("e\u0301", np.array([1.5, 4]), ["one", "two"])
     assert both == Span("e\u0301", "s4", "one\ntwo")
@@ -102,11 +102,11 @@ def test_values_in_standard_deviations_with_equal_ones_merged():
 
 
 def test_marks():
-    assert list(marked("ab\nc", np.array([0, 1, 1, 0], bool))) == [Span("a", ""), Span("b␊\n", "m"), Span("c", "")]
+    assert list(marked("ab\nc", np.array([0, 1, 1, 0], bool))) == [Span("a", ""), Span("b↵\n", "m"), Span("c", "")]
 
 
 def test_candidates_are_lines():
-    assert candidates("a \n", np.array([2, 1, 0]), np.array([0.6, 0.3, 0.0001])) == "␊ 60%\n␣ 30%\na <0.1%"
+    assert candidates("a \n", np.array([2, 1, 0]), np.array([0.6, 0.3, 0.0001])) == "↵ 60%\n␣ 30%\na <0.1%"
 
 
 @pytest.mark.parametrize(

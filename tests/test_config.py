@@ -56,6 +56,11 @@ def test_numpy_booleans_are_booleans(value):
     assert SWITCH.parse(value) is bool(value)
 
 
+@pytest.mark.parametrize("value", [0, 1, pytest.param(10**5000, id="very large")])
+def test_integers_are_no_booleans(value):
+    assert refusal(SWITCH.parse, value).endswith("; it must be true or false")
+
+
 @pytest.mark.parametrize("value", [nan, inf, -inf, np.float32(nan), np.float64(inf), "nan", "inf", "-Infinity", "NaN"])
 @pytest.mark.parametrize("declared", [RATE, COUNT, Setting(1.0, "", "unbounded")], ids=["rate", "count", "unbounded"])
 def test_what_is_not_finite_is_refused(declared, value):
@@ -121,7 +126,7 @@ def test_texts(value):
     assert TEXT.parse(value) == TEXTS.parse(value) == value
 
 
-@pytest.mark.parametrize("value", [("a", "b"), [""], [], [["a"]], np.array(["a"]), b"a", {"a"}])
+@pytest.mark.parametrize("value", [("a", "b"), [""], [], np.array(["a"]), b"a", {"a"}])
 def test_what_is_no_list_of_texts_is_refused(value):
     assert refusal(TEXTS.parse, value) == f"texts is {quoted(value)}; it must be {TEXTS.allowed}"
 
@@ -129,6 +134,7 @@ def test_what_is_no_list_of_texts_is_refused(value):
 def test_only_the_faulty_items_of_a_list_are_shown():
     """A valid one may be a URL with a password."""
     assert refusal(TEXTS.parse, ["http://me:secret@host", "", 1]) == f"texts is ['', 1]; it must be {TEXTS.allowed}"
+    assert refusal(TEXTS.parse, [["http://me:secret@host"]]) == f"texts is [[...]]; it must be {TEXTS.allowed}"
 
 
 def test_a_long_value_is_cut_and_shown_on_one_line():

@@ -1,10 +1,12 @@
 """The pipeline under the real DVC, in a copy of the repository: what is rerun, restored, compared and reproduced."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
+from charrnn import load_model, save_model
 from tests.dvc_project import MODEL, OUTS, PIPELINE, ROOT, STAGES, contents, run, set_params, stages_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,6 +136,30 @@ def test_a_folder_from_a_zip_file_needs_one_command(repository, command):
     run(repository, *command.split())
     assert stages_run(run(repository, "dvc", "repro")) == []
     assert command in README
+
+
+def test_training_starts_from_a_model_whose_content_is_noticed(repository, tmp_path):
+    """Wherever it is and whatever it is called, and a missing one stops the pipeline before training."""
+    outside = tmp_path / "old models/näher.npz"
+    outside.parent.mkdir()
+    for copy in (outside, repository / "models/old.npz"):
+        shutil.copy(repository / MODEL, copy)
+    for path in ("models/old.npz", outside):
+        ran = run(repository, "dvc", "exp", "run", "-S", f'init_from="{path}"', "train")
+        assert stages_run(ran) == ["prepare", "check", "train"]
+        assert f"starting from {path}\n" in ran.stdout
+        assert stages_run(run(repository, "dvc", "repro", "train")) == []
+
+    trained = load_model(outside)
+    trained.model.parameters[0] += 1
+    save_model(outside, trained)
+    assert stages_run(run(repository, "dvc", "repro", "train")) == ["prepare", "train"]
+    assert load_model(repository / MODEL).init_sha256 == hashlib.sha256(outside.read_bytes()).hexdigest()
+
+    outside.unlink()
+    assert "No such file or directory: " in run(repository, "dvc", "repro", fails=True).stderr
+    own = run(repository, "dvc", "exp", "run", "-S", f"init_from={MODEL}", fails=True)
+    assert "defined as both a dependency and an output" in own.stderr
 
 
 def test_a_recipe_is_a_params_file(repository):

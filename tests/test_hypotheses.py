@@ -48,6 +48,7 @@ def test_counts_by_hand(name, text, counts):
     ("name", "text", "marks"),
     [
         ("inside a word in capitals", "KING I: Oh, ÉTÉ Ab", "^^^^........^^^..."),
+        ("before the end of a word", "नमस्ते शाम, דָּג ", ".....^...^.....^."),
         ("before the end of a word", "so it's, été1 da", ".^..^.^....^...."),
         ("a vowel", "Été, над y b", "^.^...^..^.."),
         ("an upper-case letter", "aB Жж1", ".^.^.."),

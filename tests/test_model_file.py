@@ -13,11 +13,11 @@ import pytest
 
 from charrnn.errors import InputError
 from charrnn.layers import GRU, LSTM, Dense, Embedding, SimpleRNN, TiedDense
-from charrnn.model_file import FORMAT, LAYERS, ModelFile, load_model, save_model
+from charrnn.model_file import LAYERS, ModelFile, load_model, save_model
 from charrnn.models import Model, create_char_rnn_model
 from charrnn.preprocessing import TextVectorizer
 from charrnn.sampling import generate
-from charrnn.storage.archive import write_archive
+from charrnn.storage.archive import MODEL_FORMAT, write_archive
 
 GOLDEN = Path(__file__).with_name("golden") / "model_file.npz"
 VECTORIZER = TextVectorizer("\n aé漢🙂")
@@ -164,8 +164,8 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (lambda path: np.savez(path, a=np.zeros(3)), "is not a charrnn file, or is damaged"),
         (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn file, or is damaged"),
         (
-            lambda path: rewrite(path, description=np.array('{"format": 3}')),
-            ": the format is 3; this version reads format 1",
+            lambda path: rewrite(path, description=np.array('{"format": 2}')),
+            ": the format is 2; this version reads format 1 and 3",
         ),
         (
             lambda path: rewrite(path, description=np.array(json.dumps({"format": "\x1b[31m" * 99}))),
@@ -355,7 +355,7 @@ def write_chain(path, descriptions, rng):
         for name, shape in layer.shapes().items():
             arrays[f"{i}.{described['class'].lower()}.{name}"] = generator.normal(size=shape).astype(np.float32)
     description = {"layers": descriptions, "dtype": "float32", "vocabulary": "\n aé漢🙂", "params": {}, "data": {}}
-    write_archive(path, FORMAT, description, arrays)
+    write_archive(path, MODEL_FORMAT, description, arrays)
 
 
 def test_fuzz_the_chain_of_layers(tmp_path):

@@ -24,16 +24,18 @@ from stages.common.params import (
     load_params,
     params_of,
 )
-from stages.common.yaml_file import read_yaml
+from stages.common.yaml_file import PARAMS_EXPECTED, read_yaml
 from stages.params import page
 
 ROOT = Path(__file__).parents[1]
 POSITIVE = "an integer of at least 1"
 WIDTH = "an integer of at least 1 and at most 1,000,000"
 SHARE = "a number above 0 and below 1"
-SOURCES = "a non-empty text or a list of such texts"
+SOURCES = "a non-empty text, {join: [texts]}, or a list of these"
 ALLOWED = {
     "data_url": SOURCES,
+    "separator": "a text",
+    "data_sha256": "a text",
     "max_corpus_mb": "a number above 0",
     "train_size": SHARE,
     "validation_size": SHARE,
@@ -46,6 +48,7 @@ ALLOWED = {
     "stride": POSITIVE,
     "targets": "one of every, last",
     "tie_weights": "true or false",
+    "reset_after": "true or false",
     "carry_state": "true or false",
     "batch_size": WIDTH,
     "num_epochs": POSITIVE,
@@ -128,6 +131,10 @@ def refusal(action, *args):
         ("start_string", "\n", "\n"),
         ("data_url", "a b.txt", "a b.txt"),
         ("data_url", ["https://a/b", "c"], ["https://a/b", "c"]),
+        ("data_url", {"join": ["a", "b"]}, {"join": ["a", "b"]}),
+        ("data_url", [{"join": ["a"]}, "c"], [{"join": ["a"]}, "c"]),
+        ("separator", "", ""),
+        ("data_sha256", "", ""),
     ],
 )
 def test_good_values_leave_in_their_own_type(name, value, expected):
@@ -157,13 +164,35 @@ BAD = [
     *((name, value) for name in OF_TYPE[bool] for value in (0, 1, 1.0, None, "", "yes", "1", [True])),
     *((name, value) for name in CHOSEN for value in ("lstn", "", None, 1, True, ["gru"], "GRU ")),
     *(("start_string", value) for value in ("", None, 42, True, ["a"])),
-    *(("data_url", value) for value in ("", [], [""], [1, ""], None, 1, True, {"a": "b"})),
+    *(("data_url", value) for value in ("", [], [""], [1, ""], None, 1, True)),
+    *((name, value) for name in ("separator", "data_sha256") for value in (None, 42, True, ["a"])),
 ]
 
 
 @pytest.mark.parametrize("name, value", BAD)
 def test_a_bad_value_is_refused_in_one_line(name, value):
     assert refusal(PARAMS[name].parse, value) == f"{name} is {value!r}; it must be {ALLOWED[name]}"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"jion": ["https://me:SECRET@a"]}, "{'jion': []}"),
+        ({"jion": "https://me:SECRET@a"}, "{'jion': a text}"),
+        ({"join": "https://me:SECRET@a"}, "{'join': a text}"),
+        ({"join": []}, "{'join': []}"),
+        ({"join": None}, "{'join': None}"),
+        ({"join": ["https://me:SECRET@a", "", 3]}, "{'join': ['', 3]}"),
+        ({"join": ["a", {"join": ["b"]}]}, "{'join': []}"),
+        ({"join": ["a"], "separator": "SECRET"}, "{'join': [], 'separator': a text}"),
+        ({}, "{}"),
+        ([["https://me:SECRET@a"]], "[[...]]"),
+        (["https://me:SECRET@a", {"join": 7}], "[{'join': 7}]"),
+        ({1: 2}, "{1: 2}"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_without_the_urls_in_it(value, shown):
+    assert refusal(PARAMS["data_url"].parse, value) == f"data_url is {shown}; it must be {SOURCES}"
 
 
 @pytest.mark.parametrize("value", [10**400, "1" + "0" * 400], ids=["number", "text"])
@@ -206,6 +235,8 @@ def test_the_default_file_and_the_page_can_be_printed(flags, text):
         ("carry_state: true", "carry_state", True),
         ("data_url: a.txt", "data_url", "a.txt"),
         ("data_url: [a.txt, b.txt]", "data_url", ["a.txt", "b.txt"]),
+        ("data_url: {join: [a.txt, b.txt]}", "data_url", {"join": ["a.txt", "b.txt"]}),
+        ("data_url: [{join: [a.txt]}, b.txt]", "data_url", [{"join": ["a.txt"]}, "b.txt"]),
         ('start_string: "Ä\\n"', "start_string", "Ä\n"),
     ],
 )
@@ -231,6 +262,9 @@ def test_a_value_of_the_file_replaces_the_default(file, line, name, expected):
         ("optimizer: lion", "'lion'"),
         ("start_string: ''", "''"),
         ("data_url: []", "[]"),
+        ("data_url: [[a]]", "[[...]]"),
+        ("data_url: {join: a}", "{'join': a text}"),
+        ("data_url: {join: [a, 1]}", "{'join': [1]}"),
     ],
 )
 def test_a_bad_value_of_the_file_is_refused(file, line, shown):
@@ -264,7 +298,7 @@ def test_a_missing_key_is_refused_with_its_default(file, name):
 
 NUM_LINES = default_file().count("\n")
 TYPE = "the YAML type {} can't be used here; text may need quotes"
-TOO_DEEP = "nested too deeply; a value may be a number, a text, true, false, or a list of texts"
+TOO_DEEP = f"nested too deeply; a value may be {PARAMS_EXPECTED}"
 NO_KEYS = "has no hyperparameters; a line such as `seed: 42` sets one"
 
 
@@ -339,10 +373,11 @@ BOMB = "[&a0 [x, x, x, x, x, x, x, x], " + ", ".join(f"&a{i} [{f'*a{i - 1},' * 8
         ("seed: {[a, {b: c}]: 1}", TOO_DEEP),
         ("seed: " + "[" * 100, "while parsing a flow node, expected the node content, but found '<stream end>'"),
         ("seed: " + "[" * 100 + "]" * 100, TOO_DEEP),
-        ("data_url: [[a]]", TOO_DEEP),
+        ("data_url: [[[[a]]]]", TOO_DEEP),
+        ("data_url: {join: [[[a]]]}", TOO_DEEP),
+        ("data_url: [{join: [{join: [a]}]}]", TOO_DEEP),
         ("data_url: !!omap [a: b]", TYPE.format("omap")),
-        ("data_url: {a: b}", TOO_DEEP),
-        ("data_url: !!set {a}", TOO_DEEP),
+        ("data_url: !!set {a}", TYPE.format("set")),
     ],
     ids=lambda text: text[:30],
 )
@@ -401,7 +436,20 @@ def test_params_reach_the_config_of_the_library():
     assert config_from(params, SamplingConfig) == SamplingConfig(top_k=5)
 
 
-@pytest.mark.parametrize("value, text", [(True, "true"), (False, "false"), (0.001, "0.001"), (7, "7"), ("gru", "gru")])
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        (True, "true"),
+        (False, "false"),
+        (0.001, "0.001"),
+        (7, "7"),
+        ("gru", "gru"),
+        ("a b:", "a b:"),
+        ("", '""'),
+        (" ", '" "'),
+        ("\n", '"\\n"'),
+    ],
+)
 def test_a_value_is_written_as_yaml(value, text):
     assert as_yaml(value) == text
 
@@ -463,6 +511,6 @@ def test_any_file_is_read_or_refused_in_one_line(file, mutated, seed):
             for name, value in loaded.items():
                 default = PARAMS[name].default
                 assert value == PARAMS[name].parse(value) and (value == default or name in changed), content
-                assert type(value) in ((list, str) if name == "data_url" else (type(default),)), content
+                assert type(value) in ((list, str, dict) if name == "data_url" else (type(default),)), content
             ends["read"] += 1
     assert min(ends["refused"], ends["read"]) >= 5

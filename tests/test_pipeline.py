@@ -149,7 +149,7 @@ def test_every_param_belongs_to_a_stage():
 
 def test_data_deps_are_outs_of_other_stages_or_files_of_the_project():
     deps = {dep for name, stage in STAGES.items() for dep in set(stage["deps"]).difference(code_deps(name))}
-    assert deps - set(OUTS) == {BUNDLED_PLAY, "params.yaml"}
+    assert deps - set(OUTS) == {BUNDLED_PLAY, "params.yaml", "${init_from}"}
 
 
 def test_metrics_and_plots_show_outs():

@@ -96,11 +96,18 @@ def test_the_default_file_has_the_defaults():
 
 
 texts = st.text(min_size=1, max_size=20) | st.from_regex(r"[\w./:#~ '\"-]{1,12}", fullmatch=True)
+sources = texts | st.fixed_dictionaries({"join": st.lists(texts, min_size=1, max_size=3)})
 
 
-@given(start_string=texts, data_url=texts | st.lists(texts, min_size=1, max_size=3), rate=st.floats(1e-300, 1e300))
+@given(start_string=texts, data_url=sources | st.lists(sources, min_size=1, max_size=3), rate=st.floats(1e-300, 1e300))
 def test_any_value_loads_back(tmp_path_factory, start_string, data_url, rate):
-    values = DEFAULTS | {"start_string": start_string, "data_url": data_url, "temperature": rate, "carry_state": True}
+    values = DEFAULTS | {
+        "start_string": start_string,
+        "data_url": data_url,
+        "separator": start_string,
+        "temperature": rate,
+        "carry_state": True,
+    }
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(params_file(values), encoding="utf-8", newline="")
     assert load_params(path) == values

@@ -167,9 +167,10 @@ def test_no_control_character_is_in_the_page(page):
 
 def test_plots_are_svg_files_of_their_own(made):
     assert tuple(made.plots) == PLOTS
-    for plot in made.plots.values():
-        assert ElementTree.fromstring(plot.file()).tag == "{http://www.w3.org/2000/svg}svg"
-        assert not re.search(rb"<(script|image|style)|(src|href)=.(?!#)", plot.file())
+    for name, plot in made.plots.items():
+        assert ElementTree.fromstring(plot).tag == "{http://www.w3.org/2000/svg}svg"
+        assert not re.search(rb"<(script|image)|(src|href)=.(?!#)|url\((?!#)", plot)
+        assert (b"<style" in plot) == (name == "surprise")  # a style sheet would change the other plots of the page
 
 
 def test_a_passage_is_shown_character_by_character(subject, page):
@@ -196,7 +197,7 @@ def test_long_samples_of_training_and_start_strings_are_cut():
 def test_the_same_run_has_the_same_bytes():
     first, second = (report(subject_of(PLAY * 40), seed=1, start_string="RO") for _ in range(2))
     assert first.page == second.page
-    assert [plot.file() for plot in first.plots.values()] == [plot.file() for plot in second.plots.values()]
+    assert first.plots == second.plots
 
 
 def test_too_large_a_page_leaves_out_passages(monkeypatch):
@@ -355,6 +356,7 @@ def run_page(finished):
 
 def test_figures_are_those_of_the_other_stages(finished, run_page):
     evaluation = json.loads((finished / "metrics/evaluation.json").read_bytes())
+    evaluation |= json.loads((finished / "metrics/evaluated.json").read_bytes())
     training = json.loads((finished / "metrics/train.json").read_bytes())
     what = run_page.text("what")
     row = f"this network {figure(evaluation['loss'])} {figure(evaluation['bits_per_char'])} "
@@ -389,14 +391,14 @@ def report_page(folder):
 
 
 def test_sections_say_what_a_run_lacks(project):
-    for name in ("data.json", "train.json", "history.csv", "evolution.txt", "evaluation.json", "context.csv"):
+    for name in ("data.json", "history.csv", "evolution.txt", "evaluation.json", "evaluated.json", "context.csv"):
         remove(f"metrics/{name}")(project)
     page = report_page(project)
-    assert "its source is unknown, because metrics/data.json is missing" in page.text("what")
-    assert "The network has not been evaluated: metrics/evaluation.json is missing." in page.text("what")
-    assert "There is no learning curve: metrics/history.csv is missing." in page.text("learning")
+    assert "its source is unknown, because data.json is missing" in page.text("what")
+    assert "The network has not been evaluated since it was trained" in page.text("what")
+    assert "There is no learning curve, because history.csv is missing." in page.text("learning")
     assert "No samples were kept during training" in page.text("learning")
-    assert "There is no curve: metrics/context.csv is missing." in page.text("context")
+    assert "There is no curve, because the network has not been evaluated since it was trained." in page.text("context")
 
 
 def test_one_epoch_and_samples_of_it(project):
@@ -405,7 +407,7 @@ def test_one_epoch_and_samples_of_it(project):
     page = report_page(project)
     assert "There was only one epoch" in page.text("learning")
     sentence = "A short sample with the same random numbers, after one epoch and another."
-    assert f"{sentence} epoch 1:␊ <b>\ufffd␛" in page.text("learning")
+    assert f"{sentence} epoch 1:↵ <b>\ufffd␛" in page.text("learning")
 
 
 @pytest.mark.parametrize(
@@ -504,6 +506,21 @@ def test_rows_that_are_drawn_include_the_first_and_the_last():
         drawn = [row["n"] for row in thinned(rows, evenly=evenly)]
         assert drawn[0] == 0 and drawn[-1] == 999 and 50 < len(drawn) <= 100 and drawn == sorted(set(drawn))
     assert thinned(rows[:7], evenly=False) == rows[:7]
+
+
+@pytest.mark.parametrize("name", ["evaluation.json", "evaluated.json"])
+def test_half_an_evaluation_is_none(project, name):
+    remove(f"metrics/{name}")(project)
+    assert "The network has not been evaluated" in report_page(project).text("what")
+
+
+def test_a_model_trained_since_is_not_given_the_evaluation_of_the_one_before(project):
+    assert "this network" in report_page(project).text("what")
+    printed_by(project, "train", "--weights-path", "models/char_rnn.npz")
+    page = report_page(project)
+    assert "The network has not been evaluated since it was trained" in page.text("what")
+    assert "this network" not in page.text("what") and "has not been evaluated since" in page.text("context")
+    assert "the model is from epoch" in page.text("what")  # training has written its own history
 
 
 def test_another_model_is_not_given_the_figures_of_the_pipelines_own(project):

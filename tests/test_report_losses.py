@@ -1,5 +1,7 @@
 """Where the loss is: groups and comparisons by hand, and the n-gram models of the same text."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,20 @@ def test_places_in_words():
         ("5th letter", 1, 8),
         ("later letters", 2, 9.5),
         ("after a word", 2, 6.5),
+    ]
+
+
+def test_a_mark_has_the_place_of_its_letter():
+    """The vowel signs of नमस्ते are the 4th and the 6th of its six characters."""
+    text = "नमस्ते।"
+    assert [unicodedata.category(character)[0] == "M" for character in text] == [0, 0, 0, 1, 0, 1, 0]
+    found = by_word_place(text, np.arange(7.0), np.arange(7.0))
+    assert [(group.name, group.characters, group.network) for group in found] == [
+        ("1st letter", 1, 0),
+        ("2nd letter", 1, 1),
+        ("3rd letter", 2, 2.5),
+        ("4th letter", 2, 4.5),
+        ("after a word", 1, 6),
     ]
 
 

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from charrnn.model_file import load_model
-from charrnn.storage.archive import read_archive, write_archive
-from charrnn.training.checkpoint import FORMAT
+from charrnn.storage.archive import CHECKPOINT_FORMAT, read_archive, write_archive
 from tests.stage_project import (
     CHECKPOINT,
     ENVIRONMENT,
@@ -111,10 +110,12 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_word(project, finished):
 
 def test_a_checkpoint_whose_arrays_do_not_fit_is_ignored_with_a_message(interrupted, tmp_path, finished):
     project = shutil.copytree(interrupted[0], tmp_path / "copy")
-    description, arrays = read_archive(project / CHECKPOINT, FORMAT)
+    description, arrays = read_archive(project / CHECKPOINT, CHECKPOINT_FORMAT)
     description["run"]["num_epochs"] = load_model(finished / MODEL).params["num_epochs"]  # so that it is of this run
     del description["format"]
-    write_archive(project / CHECKPOINT, FORMAT, description, arrays | {"parameters": arrays["parameters"][1:]})
+    write_archive(
+        project / CHECKPOINT, CHECKPOINT_FORMAT, description, arrays | {"parameters": arrays["parameters"][1:]}
+    )
     reason = f"{CHECKPOINT} is not a checkpoint of this run: parameters is float32 ("
     assert f"not resuming from a checkpoint: {reason}" in printed_by(project, "train")
     assert files(project) == files(finished)

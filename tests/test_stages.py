@@ -55,13 +55,14 @@ def test_the_stages_leave_their_files_and_no_others(finished):
 
 
 def test_calibration_scales_the_last_layer_of_the_model_and_changes_nothing_else(project):
-    plain, figures = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
-    assert "calibration: the logits are multiplied by" in printed_by(project, "train", "--calibrate")
-    scaled, with_factor = load_model(project / MODEL).model, json.loads((project / "metrics/train.json").read_text())
-    factor = with_factor.pop("calibration")
-    assert factor != 1 and with_factor == figures
+    plain, metrics = load_model(project / MODEL).model, (project / "metrics/train.json").read_text()
+    printed = printed_by(project, "train", "--calibrate")
+    scaled = load_model(project / MODEL).model
+    factor = scaled.parameters[-1] / plain.parameters[-1]  # of a bias
+    assert factor != 1 and f"calibration: the logits are multiplied by {factor:.2f}\n" in printed
+    assert (project / "metrics/train.json").read_text() == metrics
     for (name, before), (_, after) in zip(plain.named_parameters(), scaled.named_parameters()):
-        np.testing.assert_array_equal(after, before * np.float32(factor if ".dense." in name else 1))
+        np.testing.assert_allclose(after, before * (factor if ".dense." in name else 1), rtol=1e-6)
     ended = call(project, "train", "--calibrate", "--tie-weights")
     assert ended.returncode == 1 and ended.stderr.startswith(
         "error: calibrate is True; with a TiedDense layer at the end it must be False"
@@ -106,12 +107,12 @@ def test_train_writes_the_model_and_its_learning_curve(finished, printed):
     assert [layer.output_dim for layer in trained.model.layers] == [4, 8, 9]
 
     history = rows(finished / "metrics/history.csv")
-    figures = ["train_loss", "validation_loss", "validation_accuracy"]
-    assert list(history[0]) == ["epoch", *figures, "learning_rate", "gradient_norm"]
+    figures = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate", "gradient_norm"]
+    assert list(history[0]) == figures
     assert [row["epoch"] for row in history] == ["1", "2"]
     summary = json.loads((finished / "metrics/train.json").read_bytes())
     best = min(history, key=lambda row: float(row["validation_loss"]))
-    assert summary == {name: float(best[name]) for name in ["epoch", *figures]} | {"parameters": 429}
+    assert summary == {"validation_loss": float(best["validation_loss"]), "parameters": 429}
     validation_ids = np.load(finished / "data/processed/validation.npy")
     measured = evaluate(trained.model, validation_ids, num_streams=8)
     assert summary["validation_loss"] == pytest.approx(measured["loss"], abs=1e-5)
@@ -123,9 +124,11 @@ def test_evaluate_measures_the_model_on_the_test_text(finished, printed):
     model = load_model(finished / "models/char_rnn.npz").model
     test_ids = np.load(finished / "data/processed/test.npy")
     metrics = json.loads((finished / "metrics/evaluation.json").read_bytes())
-    copies = {name: metrics.pop(name) for name in ("longest_copy", "new_10_grams", "new_20_grams", "new_40_grams")}
-    assert metrics == pytest.approx(evaluate(model, test_ids), abs=1e-5)
-    assert metrics["characters"] == 599
+    details = json.loads((finished / "metrics/evaluated.json").read_bytes())
+    copies = {name: details.pop(name) for name in ("longest_copy", "new_10_grams", "new_20_grams", "new_40_grams")}
+    assert details.pop("parameters_sha256") == hashlib.sha256(model.parameters.astype("<f4")).hexdigest()
+    assert metrics | details == pytest.approx(evaluate(model, test_ids), abs=1e-5)
+    assert set(metrics) == {"loss", "bits_per_char", "accuracy"} and details["characters"] == 599
     assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / log(2), abs=1e-5)
     context = rows(finished / "metrics/context.csv")
     assert [row["position"] for row in context] == [str(position) for position in range(1, 11)]
@@ -147,7 +150,7 @@ def test_evaluate_finds_what_the_model_has_copied(project):
     )
     save_model(project / "models/char_rnn.npz", replace(trained, model=parrot))
     assert call(project, "evaluate").returncode == 0
-    metrics = json.loads((project / "metrics/evaluation.json").read_bytes())
+    metrics = json.loads((project / "metrics/evaluated.json").read_bytes())
     assert (metrics["longest_copy"], metrics["new_40_grams"]) == (1800, 0)
 
 

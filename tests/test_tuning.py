@@ -17,12 +17,15 @@ from unittest import mock
 import pytest
 
 from charrnn.errors import InputError
+from charrnn.evaluation import evaluate
+from charrnn.model_file import load_model, save_model
 from charrnn.parallel.processes import WorkerError
 from stages.common import training
+from stages.common.initial_model import initial_model
 from stages.common.params import PARAMS, load_params
 from stages.common.paths import Paths
 from stages.common.prepared import read_prepared
-from stages.common.training import KEPT, StopOnSignal, fit_with_params, fresh_model
+from stages.common.training import KEPT, StopOnSignal, fit_with_params
 from tests.dvc_project import run as run_in
 from tests.dvc_project import set_params
 from tests.stage_project import (
@@ -128,7 +131,7 @@ def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_di
     texts = [prepared.ids("train"), prepared.ids("validation")]
     for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
-        model, rng = fresh_model(tried, prepared.vectorizer.vocabulary_size)
+        model, rng = initial_model(tried, prepared.vectorizer, None)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
         assert trial.value in losses
@@ -175,6 +178,51 @@ def test_a_study_of_something_else_is_refused(searched, tmp_path, change, flags,
         call(folder, "--trials", 15, "--top", 0, *flags)
     assert re.fullmatch(f"error: study 'main' was started with .*{words}.*", str(caught.value))
     assert len(study_of(folder).trials) == 14
+
+
+@pytest.fixture
+def with_old_model(project):
+    """A project in which trials start from a model, with learning rates that change next to nothing."""
+    printed_by(project, "train", "--num-epochs", 1, "--model-filename", "old.npz")
+    change_param("init_from", "models/old.npz")(project)
+    printed_by(project, "prepare")
+    (project / "search.yaml").write_text("learning_rate: {from: 1e-9, to: 1e-8}\noptimizer: [sgd, nadam]\n")
+    return project
+
+
+def failure_of(folder):
+    with pytest.raises(SystemExit) as caught:
+        call(folder, "--trials", 4, "--top", 0)
+    return str(caught.value).removeprefix("error: ")
+
+
+def test_every_trial_starts_from_the_given_model_and_another_file_is_another_study(with_old_model):
+    call(with_old_model, "--trials", 2, "--top", 0)
+    old = load_model(with_old_model / "models/old.npz")
+    ids = read_prepared(Paths(data_dir=with_old_model / "data")).ids("validation")
+    expected = evaluate(old.model, ids, num_streams=old.params["batch_size"])["loss"]
+    for trial in study_of(with_old_model).trials:
+        assert trial.user_attrs["losses"] == pytest.approx([expected] * len(trial.user_attrs["losses"]), abs=1e-4)
+
+    old.model.parameters[0] += 1
+    save_model(with_old_model / "models/old.npz", old)
+    assert "was started with different init_from;" in failure_of(with_old_model)
+
+
+def test_a_search_that_varies_or_contradicts_the_given_network_is_refused(with_old_model):
+    change_param("num_layers", 2)(with_old_model)
+    assert failure_of(with_old_model) == (
+        "training can't start from models/old.npz, which has another network: num_layers is 2, not 1; use its values"
+    )
+    (with_old_model / "search.yaml").write_text("dropout: [0, 0.1]\nhidden_dim: [4, 8]\ncell: [gru, rnn]\n")
+    assert failure_of(with_old_model) == (
+        "search.yaml varies hidden_dim, cell, but the model that init_from names has one network; remove this from "
+        "search.yaml, or set init_from to models/none"
+    )
+    (with_old_model / "search.yaml").write_text("init_from: [models/none, models/old.npz]\n")
+    assert failure_of(with_old_model).startswith(
+        "search.yaml: 'init_from' can't be searched; only these can: cell, num"
+    )
 
 
 def test_what_cannot_be_trained_with_is_noted_and_the_search_goes_on(project):

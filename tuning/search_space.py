@@ -7,17 +7,17 @@ from typing import Any
 
 from yaml import MappingNode, SequenceNode
 
-from charrnn.config import Setting, Value
+from charrnn.config import ModelConfig, Setting, Value, settings
 from charrnn.errors import InputError
 from charrnn.messages import quoted
 from stages.common import training
-from stages.common.params import PARAMS
+from stages.common.params import PARAMS, RANDOM_WEIGHTS
 from stages.common.yaml_file import read_yaml
 from tuning.dimensions import COMPARISONS, Choices, Condition, Range, SearchSpace
 
 IRRELEVANT = ("calibrate", "log_interval")  # for a trial's loss
 # A lucky seed or another rounding of sums makes no better model.
-TUNABLE = tuple(name for name in training.PARAMS if name not in ("seed", "workers", *IRRELEVANT))
+TUNABLE = tuple(name for name in training.PARAMS if name not in ("init_from", "seed", "workers", *IRRELEVANT))
 NUMBERS = (int, float)
 
 LARGEST = 1e12  # Optuna computes in floats, in which other numbers could overflow, or round to outside of their range
@@ -51,6 +51,16 @@ def load_search_space(path: Path) -> SearchSpace:
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
     return space
+
+
+def require_network_fixed(space: SearchSpace, path: Path) -> None:
+    """Raise InputError if the search would vary the network, although training starts from a model (`init_from`)."""
+    varied = [name for name in space if name in settings(ModelConfig)]
+    if varied:
+        raise InputError(
+            f"{path} varies {', '.join(varied)}, but the model that init_from names has one network; remove this from "
+            f"{path}, or set init_from to {RANDOM_WEIGHTS}"
+        )
 
 
 def _dimension(param: Setting, entry: Any) -> Range | Choices:

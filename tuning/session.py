@@ -6,6 +6,8 @@ from charrnn.blas import one_blas_thread
 from charrnn.errors import InputError
 from charrnn.storage.files import require_writable
 from stages.common import training
+from stages.common.init_from import init_path
+from stages.common.initial_model import load_init, require_startable
 from stages.common.params import load_params
 from stages.common.paths import Paths
 from stages.common.prepared import read_prepared
@@ -14,7 +16,7 @@ from tuning.experiments import make_experiment, require_dvc
 from tuning.options import REPORT, TABLE, Options
 from tuning.report import write_report
 from tuning.search import Search
-from tuning.search_space import load_search_space
+from tuning.search_space import load_search_space, require_network_fixed
 from tuning.storage import database_errors, open_storage, parse_url
 from tuning.study import best_trials, open_study, subject_of
 from tuning.table import write_table
@@ -37,19 +39,23 @@ def tune(options: Options) -> None:
     space, paths = load_search_space(options.space), Paths()
     prepared = read_prepared(paths)
     texts = prepared.ids("train"), prepared.ids("validation")
+    init = load_init(init_path(fixed["init_from"]))
+    if init:
+        require_network_fixed(space, options.space)
+        require_startable(fixed, prepared.vectorizer, init)
     if options.top:
         require_dvc()
     warn_of_workers(fixed["workers"])
     for path in (REPORT, TABLE):
         require_writable(path)
 
-    task = Task(space, fixed, texts, prepared.vectorizer.vocabulary_size)
+    task = Task(space, fixed, texts, prepared.vectorizer, init)
     url = parse_url(options.storage)
     with database_errors(url), StopOnSignal() as stop:
         study = open_study(
             open_storage(url, options.heartbeat, stop.should_stop),
             options.study,
-            subject_of(space, fixed, prepared.data, pareto=options.pareto),
+            subject_of(space, fixed, prepared.data, init.sha256 if init else None, pareto=options.pareto),
             pareto=options.pareto,
             seed=fixed["seed"],
         )

@@ -17,9 +17,14 @@ from tuning.search_space import IRRELEVANT
 
 
 def subject_of(
-    space: SearchSpace, fixed: Mapping[str, Value], data: Mapping[str, Any], *, pareto: bool
+    space: SearchSpace,
+    fixed: Mapping[str, Value],
+    data: Mapping[str, Any],
+    init_sha256: str | None,
+    *,
+    pareto: bool,
 ) -> dict[str, Any]:
-    """What the trials of a study must have in common: text and split, ranges, other hyperparameters, objectives."""
+    """What the trials of a study must have in common: text, start, ranges, other hyperparameters, objectives."""
     subject = dict(data)
     for name, value in fixed.items():
         dimension = space.get(name)
@@ -27,6 +32,7 @@ def subject_of(
             subject[name] = str(value)
         else:
             subject[name] = f"{dimension}, else {value}" if dimension.when else str(dimension)
+    subject["init_from"] = init_sha256  # another file may have the same name
     subject["objectives"] = "loss and seconds" if pareto else "loss"
     return {name: value for name, value in subject.items() if name not in IRRELEVANT}
 

@@ -10,8 +10,10 @@ from optuna.trial import Trial
 from charrnn.arrays import Array
 from charrnn.config import Value
 from charrnn.errors import CharRNNError
+from charrnn.preprocessing import TextVectorizer
 from charrnn.training import Callback, TrainingState, best_epoch
-from stages.common.training import StopOnSignal, fit_with_params, fresh_model
+from stages.common.initial_model import Init, initial_model
+from stages.common.training import StopOnSignal, fit_with_params
 from tuning.dimensions import SearchSpace, suggest
 
 
@@ -27,12 +29,15 @@ class Task:
         A value for every hyperparameter of training, used wherever the space does not apply.
     texts
         The training ids and the validation ids.
+    init
+        The model that every trial starts from; None for random weights.
     """
 
     space: SearchSpace
     fixed: Mapping[str, Value]
     texts: tuple[Array, Array]
-    vocabulary_size: int
+    vectorizer: TextVectorizer
+    init: Init | None
 
 
 def run_trial(trial: Trial, task: Task, stop: StopOnSignal, show: Callable[[int, float], None]) -> list[float]:
@@ -59,7 +64,7 @@ def run_trial(trial: Trial, task: Task, stop: StopOnSignal, show: Callable[[int,
     trial.set_user_attr("params", {name: params[name] for name in task.space})
     report = EpochReport(trial, params["num_epochs"], show)
     try:
-        model, rng = fresh_model(params, task.vocabulary_size)
+        model, rng = initial_model(params, task.vectorizer, task.init)
         history = fit_with_params(params, model, task.texts, rng=rng, callbacks=[report, stop])
     except (CharRNNError, MemoryError) as error:  # other hyperparameters may work
         trial.set_user_attr("problem", str(error) or "out of memory")

@@ -34,7 +34,7 @@ def read_text(path: str | Path | int, name: str | None = None) -> Iterator[str]:
     OSError
         If the file can't be read.
     """
-    return _decoded(_chunks(path, str(name or path)), str(name or path))
+    return decoded(_chunks(path, str(name or path)), str(name or path))
 
 
 def describe(path: str | Path) -> tuple[dict[str, Any], TextVectorizer]:
@@ -67,7 +67,7 @@ def describe_chunks(chunks: Iterable[bytes], name: str) -> tuple[dict[str, Any],
 
     def counted() -> Iterator[str]:
         nonlocal num_characters
-        for text in _decoded(hashed(), name):
+        for text in decoded(hashed(), name):
             num_characters += len(text)
             yield text
         if not num_characters:
@@ -107,7 +107,8 @@ def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
         raise
 
 
-def _decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+def decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+    """The same as `read_text` for the bytes of a text, which error messages call `name`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, at_start = 0, True
     for chunk in chain(chunks, [b""]):

@@ -1,7 +1,10 @@
-"""Fetch the corpus from the first of several sources, on the web or on disk, that has a readable text."""
+"""Fetch the corpus from the first of several sources, on the web or on disk, that has readable texts."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,43 +13,63 @@ from urllib.request import url2pathname
 
 from tqdm import tqdm
 
-from charrnn.data.corpus import describe_chunks, require_regular
-from charrnn.data.credentials import public
+from charrnn.data.compression import decompressed
+from charrnn.data.corpus import decoded, describe_chunks, require_regular
+from charrnn.data.sources import files, is_compressed, is_url, public_name
 from charrnn.data.web import LIMITS, Limits, open_page, reason
 from charrnn.errors import InputError
 from charrnn.messages import quoted, shown
 from charrnn.storage.files import atomic_write
 
 CHUNK = 1 << 16  # bytes
+COMPRESSED_EXCESS_MB = 1  # a compressed file may be larger than its text by this much
+
+Sources = Sequence[str | Sequence[str]]
 
 
 def fetch(
-    sources: Sequence[str],
+    sources: Sources,
     destination: str | Path,
     warn: Callable[[str], object],
     announce: Callable[[str], object],
     max_mb: float = inf,
     limits: Limits = LIMITS,
+    separator: str = "\n",
+    expected_sha256: str = "",
+    record: Callable[[dict[str, Any]], object] = lambda about: None,
 ) -> dict[str, Any]:
     """Copy the first source that has a readable text to `destination`, atomically.
+
+    A text is UTF-8; it may be compressed with gzip, bzip2 or xz, or be the only file of a zip archive. A byte-order
+    mark at its beginning is left out. Memory does not grow with the texts.
 
     Parameters
     ----------
     sources
-        Each an http:// or https:// URL, a file:// URL, or the path of a regular file.
+        Each an http:// or https:// URL, a file:// URL, or a path: of a file, of a folder of texts, or of a glob
+        (`charrnn.data.sources.files`). A sequence of these is one source: all its texts, joined.
     warn
         Called with one line for each source that fails if there is another one to try.
     announce
         Called with one line about each wait of more than a few seconds.
     max_mb
-        Size limit in millions of bytes. A larger source fails as soon as its size is known.
+        Size limit in millions of bytes, of all the texts of a source together and decompressed. A larger source fails
+        as soon as its size is known.
     limits
         How long to wait for a web server.
+    separator
+        What stands between two texts that are joined.
+    expected_sha256
+        The SHA-256 of what is written, in hexadecimal digits; a source with another one fails. Empty for any.
+    record
+        Called with what is returned, just before the new file takes the place of `destination`.
 
     Returns
     -------
     dict
-        `source`, `sha256`, `bytes` and `characters` of the text. Neither `source` nor any message has credentials.
+        `source`, `sha256`, `bytes` and `characters` of what was written, and a list of its `files`: the `name`,
+        `sha256` and `bytes` of each as it is, that is, perhaps compressed. Neither the names nor any message have
+        credentials.
 
     Raises
     ------
@@ -59,27 +82,108 @@ def fetch(
         require_regular(destination)  # opening a pipe would block
     failures: list[str] = []
     for source in sources:
-        name = quoted(public(source))
+        parts = [source] if isinstance(source, str) else source
+        name = " + ".join(map(public_name, parts))
         if failures:
-            warn(f"can't read {failures[-1]}; trying {name}")
+            warn(f"can't read {failures[-1]}; trying {quoted(name)}")
+        reading = _Reading(parts, Path(destination), announce, max_mb, limits)
         try:
             with atomic_write(destination) as file:
-                chunks = _readable(source, _chunks(source, announce, max_mb, limits), max_mb)
-                about, _ = describe_chunks(_saved(chunks, file), name="the text")
-            return {"source": public(source), **about}
+                text, _ = describe_chunks(_saved(reading.joined(separator), file), name="the text")
+                if expected_sha256 and text["sha256"] != expected_sha256.lower():
+                    raise InputError(f"its SHA-256 is {text['sha256']}, but data_sha256 is {shown(expected_sha256)}")
+                about = {"source": name, **text, "files": reading.files}
+                record(about)
+            return about
         except InputError as error:  # an OSError is about the destination
-            failures.append(f"{name}: {error}")
+            failures.append(f"{quoted(name)}: {error}")
     raise InputError(f"data_url: no source could be read: {'; '.join(failures)}")
 
 
-def _readable(source: str, chunks: Iterator[bytes], max_mb: float) -> Iterator[bytes]:
-    """Yield the same chunks, and turn any error in reading them into an InputError."""
-    size = 0
-    try:
-        for chunk in chunks:
+@dataclass
+class _Reading:
+    """One attempt to read a source, which may have several parts, and each of them several files."""
+
+    parts: Sequence[str]
+    destination: Path
+    announce: Callable[[str], object]
+    max_mb: float
+    limits: Limits
+    files: list[dict[str, Any]] = field(default_factory=list)  # those that have been read to the end
+
+    def joined(self, separator: str) -> Iterator[bytes]:
+        """Yield all texts with the separator between them; raises InputError as soon as they are too large together."""
+        size = 0
+        for chunk in self._texts(separator.encode()):
             size += len(chunk)
-            _require_at_most(max_mb, size)
+            _require_at_most(self.max_mb, size)
             yield chunk
+
+    def _texts(self, separator: bytes) -> Iterator[bytes]:
+        for part in self.parts:
+            try:
+                names = files(part, besides=self.destination)
+            except InputError as error:
+                raise InputError(self._blamed(part, error)) from None
+            for name in names:
+                if self.files:
+                    yield separator
+                try:
+                    yield from self._text(name)
+                except InputError as error:
+                    raise InputError(self._blamed(name, error)) from None
+
+    def _blamed(self, name: str, error: InputError) -> str:
+        """The text of an error, with the name of the file if it is not that of the source."""
+        return str(error) if list(self.parts) == [name] else f"{quoted(public_name(name))}: {error}"
+
+    def _text(self, name: str) -> Iterator[bytes]:
+        """Yield the text of a file, decompressed and without a byte-order mark, and note the file in `files`."""
+        digest, size = sha256(), 0
+
+        def hashed() -> Iterator[bytes]:
+            nonlocal size
+            for chunk in _readable(name, self._chunks(name)):
+                digest.update(chunk)
+                size += len(chunk)
+                _require_at_most(self.max_mb, size, COMPRESSED_EXCESS_MB)
+                yield chunk
+
+        if not is_url(name) and os.path.realpath(os.path.expanduser(name)) == os.path.realpath(self.destination):
+            raise InputError("it is the file that the corpus is copied to; keep the text elsewhere")
+        of_file = "" if is_url(name) else name  # a server may have decompressed what a URL names
+        plain = decompressed(hashed(), self.destination.parent, of_file)
+        yield from (text.encode() for text in decoded(plain, "the text"))
+        self.files.append({"name": public_name(name), "sha256": digest.hexdigest(), "bytes": size})
+
+    def _chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a file as they are; raises InputError at once if its size is known and too large."""
+        check_size = partial(
+            _require_at_most, self.max_mb, excess_mb=COMPRESSED_EXCESS_MB if is_compressed(name) else 0
+        )
+        if not is_url(name):
+            yield from _file_chunks(os.path.expanduser(name), check_size)
+            return
+        url = urlsplit(name)
+        if url.scheme in ("http", "https"):
+            yield from _page_chunks(name, self.announce, self.limits, check_size)
+        elif url.scheme == "file":
+            if url.netloc.lower() not in ("", "localhost"):
+                raise InputError("the host of a file URL must be empty or localhost")
+            if url.query or url.fragment:
+                raise InputError(
+                    "a file URL can't have a query or a fragment; write a ? in the path as %3F, a # as %23"
+                )
+            yield from _file_chunks(url2pathname(url.path), check_size)
+        else:
+            scheme = shown(url.scheme)
+            raise InputError(f"{scheme}:// is not supported; a source must be an http, https or file URL, or a path")
+
+
+def _readable(source: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the same chunks, and turn any error in reading them into an InputError."""
+    try:
+        yield from chunks
     except Exception as error:
         raise InputError(reason(error, source)) from None
 
@@ -90,37 +194,22 @@ def _saved(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
-def _chunks(source: str, announce: Callable[[str], object], max_mb: float, limits: Limits) -> Iterator[bytes]:
-    parts = urlsplit(source)
-    if parts.scheme in ("http", "https"):
-        yield from _page_chunks(source, announce, max_mb, limits)
-    elif parts.scheme == "file":
-        if parts.netloc.lower() not in ("", "localhost"):
-            raise InputError("the host of a file URL must be empty or localhost")
-        if parts.query or parts.fragment:
-            raise InputError("a file URL can't have a query or a fragment; write a ? in the path as %3F, a # as %23")
-        yield from _file_chunks(url2pathname(parts.path), max_mb)
-    elif len(parts.scheme) <= 1:  # none, or the drive letter of a Windows path
-        yield from _file_chunks(source, max_mb)
-    else:
-        scheme = shown(parts.scheme)
-        raise InputError(f"{scheme}:// is not supported; a source must be an http, https or file URL, or a path")
-
-
-def _file_chunks(path: str, max_mb: float) -> Iterator[bytes]:
+def _file_chunks(path: str, check_size: Callable[[int], None]) -> Iterator[bytes]:
     try:
         require_regular(path, "it")
         with open(path, "rb") as file:
-            _require_at_most(max_mb, os.fstat(file.fileno()).st_size)
+            check_size(os.fstat(file.fileno()).st_size)
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:
         raise InputError(error.strerror) from None  # without the path, which is named anyway
 
 
-def _page_chunks(url: str, announce: Callable[[str], object], max_mb: float, limits: Limits) -> Iterator[bytes]:
+def _page_chunks(
+    url: str, announce: Callable[[str], object], limits: Limits, check_size: Callable[[int], None]
+) -> Iterator[bytes]:
     with open_page(url, announce, limits) as (size, chunks):
-        _require_at_most(max_mb, size or 0)
+        check_size(size or 0)
         # disable=None: no bar where the output is not a terminal
         with tqdm(total=size, unit="B", unit_scale=True, desc="download", disable=None) as bar:
             for chunk in chunks:
@@ -128,6 +217,6 @@ def _page_chunks(url: str, announce: Callable[[str], object], max_mb: float, lim
                 bar.update(len(chunk))
 
 
-def _require_at_most(max_mb: float, size: int) -> None:
-    if size > max_mb * 1e6:
+def _require_at_most(max_mb: float, size: int, excess_mb: float = 0) -> None:
+    if size > (max_mb + excess_mb) * 1e6:
         raise InputError(f"it is larger than {max_mb:g} MB, the limit that max_corpus_mb sets")

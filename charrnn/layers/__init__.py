@@ -17,5 +17,5 @@ __all__ = [
     "SimpleRNN", "TiedDense",
 ]  # fmt: skip
 
-CELLS: dict[str, Callable[[int, int], Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
+CELLS: dict[str, Callable[..., Recurrent]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN}
 """The recurrent layers by their names in `charrnn.ModelConfig.cell`."""

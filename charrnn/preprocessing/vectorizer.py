@@ -56,6 +56,11 @@ class TextVectorizer:
             seen[points[~np.take(seen, points)]] = True  # reading is faster than writing, and few are new
         return cls("".join(map(chr, np.flatnonzero(seen))))
 
+    def extended(self, other: "TextVectorizer") -> "TextVectorizer":
+        """This vectorizer with more characters: those that only `other` has follow, in its order. Known ids stay."""
+        known = set(self.vocabulary)
+        return TextVectorizer(self.vocabulary + "".join(c for c in other.vocabulary if c not in known))
+
     @property
     def vocabulary_size(self) -> int:
         """V"""

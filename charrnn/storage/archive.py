@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +22,7 @@ from charrnn.messages import shown
 from charrnn.storage.files import atomic_write, open_regular
 
 DESCRIPTION = "description"
+MODEL_FORMAT, CHECKPOINT_FORMAT = 1, 3  # the versions of the two formats, which are never the same
 # Exceptions of zipfile, NumPy, json and the code that uses their results, for files that are truncated or altered.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
@@ -45,15 +45,13 @@ def write_archive(
         np.savez(file, **contents)
 
 
-def read_archive(
-    path: str | Path, form: int, other_forms: Mapping[int, str] = MappingProxyType({})
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The description and the arrays, which are read-only; `other_forms` describes other formats in errors.
+def read_archive(path: str | Path, *forms: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description, with the version of the format under "format", and the arrays, which are read-only.
 
     Raises
     ------
     InputError
-        If the file is not such an archive, is damaged, or has another version of the format.
+        If the file is not such an archive, is damaged, or has a version of the format other than `forms`.
     OSError
         If it can't be read.
     """
@@ -73,10 +71,9 @@ def read_archive(
         found = description["format"]
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
-    if isinstance(found, int) and found in other_forms:
-        raise InputError(f"{path} is {other_forms[found]}")
-    if found != form:
-        raise InputError(f"{shown(path)}: the format is {shown(found)}; this version reads format {form}")
+    if found not in forms:
+        known = " and ".join(map(str, forms))
+        raise InputError(f"{shown(path)}: the format is {shown(found)}; this version reads format {known}")
     return description, arrays
 
 

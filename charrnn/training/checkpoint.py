@@ -16,12 +16,11 @@ import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.messages import shown
-from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.storage.archive import CHECKPOINT_FORMAT, DAMAGE, damaged, read_archive, write_archive
 from charrnn.training.callbacks import Callback
 from charrnn.training.resuming import require_resumable
 from charrnn.training.state import TrainingState
 
-FORMAT = 2
 Run = Mapping[str, Any]  # identifies a training run; its values can be written as JSON
 ARRAYS = ("parameters", "best_parameters", "optimizer_state", "hidden_state")
 
@@ -31,14 +30,14 @@ class Checkpointing(Callback):
 
     Parameters
     ----------
-    path, run
+    path, run, model
         See `save_checkpoint`.
     seconds
         The interval between two checkpoints within an epoch.
     """
 
-    def __init__(self, path: Path, run: Run, seconds: float) -> None:
-        self.path, self.run, self.seconds = path, run, seconds
+    def __init__(self, path: Path, run: Run, model: Mapping[str, Any], seconds: float) -> None:
+        self.path, self.run, self.model, self.seconds = path, run, model, seconds
         self.saved_at = time.monotonic()
 
     def on_batch(self, now: TrainingState, loss: float) -> None:
@@ -52,12 +51,19 @@ class Checkpointing(Callback):
         self._save(now)
 
     def _save(self, now: TrainingState) -> None:
-        save_checkpoint(self.path, self.run, now)
+        save_checkpoint(self.path, self.run, self.model, now)
         self.saved_at = time.monotonic()
 
 
-def save_checkpoint(path: str | Path, run: Run, now: TrainingState) -> None:
-    """Write a checkpoint atomically; `run` identifies the training run.
+def save_checkpoint(path: str | Path, run: Run, model: Mapping[str, Any], now: TrainingState) -> None:
+    """Write a checkpoint atomically.
+
+    Parameters
+    ----------
+    run
+        Identifies the training run.
+    model
+        Describes the model (`charrnn.model_file.describe`), so that it can be used before training has finished.
 
     Raises
     ------
@@ -70,11 +76,12 @@ def save_checkpoint(path: str | Path, run: Run, now: TrainingState) -> None:
     arrays |= {f"hidden.{i}.{name}": h for i, of_layer in enumerate(state) for name, h in of_layer.items()}
     description = {
         "run": dict(run),
+        "model": dict(model),
         "optimizer": {name: value for name, value in remembered.items() if not isinstance(value, np.ndarray)},
         "hidden": [list(of_layer) for of_layer in state] or None,
         "now": {field.name: getattr(now, field.name) for field in fields(now) if field.name not in ARRAYS},
     }
-    write_archive(path, FORMAT, description, arrays)
+    write_archive(path, CHECKPOINT_FORMAT, description, arrays)
 
 
 def load_checkpoint(path: str | Path, run: Run, fresh: TrainingState, rng: np.random.Generator) -> TrainingState:
@@ -88,7 +95,7 @@ def load_checkpoint(path: str | Path, run: Run, fresh: TrainingState, rng: np.ra
     OSError
         If it can't be read.
     """
-    description, arrays = read_archive(path, FORMAT)
+    description, arrays = read_archive(path, CHECKPOINT_FORMAT)
     try:
         _require_same_run(path, description["run"], run)
         prefix = "optimizer."

@@ -9,7 +9,7 @@ from pathlib import Path
 from charrnn.config import Setting, Value
 from charrnn.errors import InputError
 from charrnn.messages import quoted
-from stages.common.params import PARAMS, load_params
+from stages.common.params import PARAMS, as_yaml, load_params
 from stages.common.paths import Paths
 
 PATH_HELP = {
@@ -111,6 +111,7 @@ def _flag(name: str) -> str:
 
 def _add_flag(group: argparse._ArgumentGroup, param: Setting, help: str) -> None:
     default = " ".join(param.default) if isinstance(param.default, list) else param.default
+    default = as_yaml(default) if isinstance(default, str) else default
     text = f"{help} (default: {default})".replace("%", "%%")
     if isinstance(param.default, bool):
         group.add_argument(_flag(param.name), action=argparse.BooleanOptionalAction, help=text)

@@ -8,16 +8,17 @@ from threadpoolctl import threadpool_info
 from charrnn.config import Value
 from charrnn.errors import InputError
 from charrnn.parallel.workers import Workers
-from stages.common.fingerprint import code_version, file_hash
-from stages.common.paths import Paths
+from stages.common.fingerprint import code_version
+from stages.common.prepared import PreparedText
 
 
-def identity(params: Mapping[str, Value], data: Mapping[str, Any], paths: Paths) -> dict[str, Any]:
+def identity(params: Mapping[str, Value], prepared: PreparedText, init_sha256: str | None) -> dict[str, Any]:
     """Hyperparameters, text, initial weights and code; the number of workers is left out, because it may change."""
     return {
         **{name: value for name, value in params.items() if name != "workers"},
-        "text": dict(data),
-        "start": paths.weights_path and file_hash(paths.weights_path),
+        "text": dict(prepared.data),
+        "vocabulary": prepared.vectorizer.vocabulary,
+        "init_from": init_sha256,
         "code": code_version(),
     }
 

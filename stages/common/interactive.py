@@ -27,7 +27,7 @@ from charrnn.model_file import ModelFile
 from charrnn.reading import Context, surprise
 from charrnn.sampling import generate, until
 from stages.common.colour import HEX, tint
-from stages.common.samples import as_row, most_probable
+from stages.common.samples import as_row, next_candidates
 
 END = "Ctrl-D: end"
 HELP = f"Tab: take; Up, Down: mark another; Ctrl-G: let the model write; {END}"
@@ -113,7 +113,7 @@ class Desk:
         """
         self.follower.follow(self.buffer.document.text_before_cursor)
         context = self.follower.context
-        return [] if context is None else most_probable(self.trained, context, self.num_shown)
+        return [] if context is None else next_candidates(self.trained, context, self.num_shown)
 
     def panel(self) -> str:
         """What stands below the text."""

@@ -40,7 +40,7 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a flat mapping."""
+    """Write a mapping; only the figures at its top are rounded."""
     text = json.dumps(_rounded(values), indent=2, ensure_ascii=False) + "\n"
     with atomic_write(path) as file:  # lone surrogates, from a path that is not UTF-8, become \udc80 as in JSON
         file.write(text.encode(errors="backslashreplace"))

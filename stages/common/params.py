@@ -31,9 +31,14 @@ from stages.common.yaml_file import read_yaml
 PARAMS_FILE = Path("params.yaml")
 TINY_SHAKESPEARE = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 BUNDLED_PLAY = "data/bundled/tide_clock.txt"
+RANDOM_WEIGHTS = "models/none"  # DVC needs a file to depend on
 HEADING = "# The hyperparameters. `dvc exp run -S hidden_dim=256` changes one for a run."
 PLAIN_TEXT = re.compile(r"(https?:/)?[\w./-]*/[\w./-]*")  # a URL or path that needs no quotes
+JOIN = "join"
+SHA256 = re.compile("[0-9a-fA-F]{64}")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
+Source = str | dict[str, list[str]]
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
@@ -41,10 +46,27 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 class DownloadConfig(Config):
     """The corpus that the stage `download` fetches."""
 
-    data_url: list[str] = setting(
-        [TINY_SHAKESPEARE, BUNDLED_PLAY], "URLs or paths of the corpus; the first one that works is used"
+    data_url: list[Source] = setting(
+        [TINY_SHAKESPEARE, BUNDLED_PLAY],
+        "URL, file, folder or glob of the corpus; of a list, the first that works is used; {join: [...]} joins several",
+        key=JOIN,
     )
+    separator: str = setting("\n", "text between two files of a corpus", may_be_empty=True)
+    data_sha256: str = setting("", "SHA-256 that the corpus must have; empty accepts any", may_be_empty=True)
     max_corpus_mb: float = setting(10_000.0, "largest corpus to accept, in millions of bytes", above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data_sha256 and not SHA256.fullmatch(self.data_sha256):
+            raise InputError(f"data_sha256 is {quoted(self.data_sha256)}; it must be empty or 64 hexadecimal digits")
+        if SURROGATE.search(self.separator):
+            raise InputError(f"separator is {quoted(self.separator)}; it must have only characters that UTF-8 has")
+
+    @property
+    def sources(self) -> list[str | list[str]]:
+        """The sources in the order in which they are tried; a list is one source, whose texts are joined."""
+        items = self.data_url if isinstance(self.data_url, list) else [self.data_url]
+        return [item[JOIN] if isinstance(item, dict) else item for item in items]
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,17 @@ class SplitConfig(Config):
     )
     validation_size: float = setting(
         0.2, "fraction of the training and validation text that is for validation", above=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class InitConfig(Config):
+    """Where training starts."""
+
+    init_from: str = setting(
+        RANDOM_WEIGHTS,
+        f"model file that training starts from; {RANDOM_WEIGHTS} stands for random weights",
+        may_be_empty=True,
     )
 
 
@@ -81,7 +114,9 @@ def params_of(*configs: type[Config]) -> tuple[str, ...]:
     return tuple(name for config in configs for name in settings(config))
 
 
-CONFIGS = (DownloadConfig, SplitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig)
+CONFIGS = (
+    DownloadConfig, SplitConfig, InitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig,
+)  # fmt: skip
 PARAMS: dict[str, Setting] = {name: declared for config in CONFIGS for name, declared in settings(config).items()}
 
 
@@ -130,7 +165,9 @@ def params_file(values: Mapping[str, Value], heading: str = HEADING) -> str:
         value = values[name]
         lines.append(f"\n# {param.help}" + (f": {param.allowed}" if param.choices else ""))
         if isinstance(value, list):
-            lines += [f"{name}:", *(f"  - {item if PLAIN_TEXT.fullmatch(item) else _quoted(item)}" for item in value)]
+            lines += [f"{name}:", *(f"  - {_source(item)}" for item in value)]
+        elif isinstance(value, dict):
+            lines.append(f"{name}: {_source(value)}")
         elif isinstance(value, str) and not param.choices:
             lines.append(f"{name}: {_quoted(value)}")
         else:
@@ -138,10 +175,18 @@ def params_file(values: Mapping[str, Value], heading: str = HEADING) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _source(source: Source) -> str:
+    if isinstance(source, dict):
+        return f"{{{JOIN}: [{', '.join(map(_quoted, source[JOIN]))}]}}"
+    return source if PLAIN_TEXT.fullmatch(source) else _quoted(source)
+
+
 def _quoted(text: str) -> str:
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=inf).strip()
 
 
 def as_yaml(value: Value) -> str:
-    """A value as YAML and DVC's -S write it."""
+    """A value as YAML and DVC's -S write it; text only in quotes if it would show nothing, or not on one line."""
+    if isinstance(value, str) and not (value.strip() and value.isprintable()):
+        return _quoted(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -9,7 +9,7 @@ from charrnn.arrays import Array
 from charrnn.config import TrainingConfig, Value
 from charrnn.errors import InputError
 from charrnn.messages import counted
-from charrnn.models import Model
+from charrnn.model_file import ModelFile, describe
 from charrnn.parallel.processes import WorkerError
 from charrnn.parallel.workers import ALONE, Workers
 from charrnn.training import Callback, History, TrainingState, fresh_state
@@ -23,7 +23,7 @@ from stages.common.training import KEPT, StopOnSignal, fit_with_params
 
 def train_resumably(
     params: Mapping[str, Value],
-    model: Model,
+    trained: ModelFile,
     texts: Sequence[Array],
     run: Run,
     paths: Paths,
@@ -37,6 +37,8 @@ def train_resumably(
 
     Parameters
     ----------
+    trained
+        The model to train, and what its file will say about it.
     texts
         The training ids and the validation ids.
     run
@@ -51,7 +53,7 @@ def train_resumably(
     WorkerError
         If a process died.
     """
-    stop, resume = StopOnSignal(group or ALONE), None
+    model, stop, resume = trained.model, StopOnSignal(group or ALONE), None
     progress = Progress(params["log_interval"], params["num_epochs"])
     callbacks: list[Callback] = [stop]
     if group is None or group.rank == 0:
@@ -61,7 +63,7 @@ def train_resumably(
         if resume and resume.history:  # DVC has deleted the files, and no epoch may be left that writes them
             for file in files:
                 file.on_epoch(resume)
-        checkpointing = Checkpointing(paths.checkpoint, run, checkpoint_seconds)
+        checkpointing = Checkpointing(paths.checkpoint, run, describe(trained), checkpoint_seconds)
         callbacks = [before_checkpoint, checkpointing, *files, progress, stop]
     if group:
         resume = group.broadcast(resume)

@@ -68,7 +68,7 @@ def _with_surprise(trained: ModelFile, start: str, blocks: Iterable[str]) -> Ite
         yield block, bits
 
 
-def most_probable(trained: ModelFile, context: Context, k: int) -> list[tuple[str, float]]:
+def next_candidates(trained: ModelFile, context: Context, k: int) -> list[tuple[str, float]]:
     """The k most probable characters after what was read, most probable first, with their probabilities."""
     ids, probabilities = candidates(context.probabilities(), k)
     return [(trained.vectorizer.vocabulary[id], probability) for id, probability in zip(ids, probabilities)]
@@ -82,7 +82,7 @@ def as_row(character: str, probability: float) -> str:
 def next_characters(trained: ModelFile, start: str, k: int) -> Iterator[Piece]:
     """A row for each of the k most probable characters after a start string."""
     context = context_after(trained.model, start_ids(trained.model, trained.vectorizer, start))
-    for candidate in most_probable(trained, context, k):
+    for candidate in next_candidates(trained, context, k):
         yield as_row(*candidate) + "\n", None
 
 

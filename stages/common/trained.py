@@ -1,7 +1,10 @@
 """Load the trained model, and refuse it if it does not match params.yaml and the prepared text."""
 
+import hashlib
+import sys
+
 from charrnn.errors import InputError
-from charrnn.messages import quoted
+from charrnn.messages import quoted, shown
 from charrnn.model_file import ModelFile, load_model
 from stages.common.params import PARAMS_FILE, load_params
 from stages.common.paths import Paths, made_by_earlier_stages
@@ -10,6 +13,9 @@ from stages.common.prepared import PreparedText, read_prepared
 
 def load_trained(paths: Paths) -> ModelFile:
     """Load the pipeline's model and check it, or load the model that --weights-path names without any check.
+
+    --weights-path may also name the checkpoint of an unfinished run. A line on standard error then says which weights
+    are used.
 
     DVC records params when a stage ends, so it would not notice an edit that was made while the stage ran.
 
@@ -22,7 +28,11 @@ def load_trained(paths: Paths) -> ModelFile:
         If a file can't be read.
     """
     if paths.weights_path:
-        return load_model(paths.weights_path)
+        trained = load_model(paths.weights_path)
+        if trained.unfinished:
+            about = f"{shown(paths.weights_path)} is from an unfinished run; using {trained.unfinished}"
+            print(about, file=sys.stderr, flush=True)
+        return trained
     with made_by_earlier_stages():
         trained = load_model(paths.model)
     now = load_params()
@@ -45,4 +55,13 @@ def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
             f"{paths.trained} was trained on another text, or another split of it, than the one in {paths.processed}; "
             "train again"
         )
+    if prepared.vectorizer != trained.vectorizer:
+        raise InputError(
+            f"{paths.trained} numbers the characters in another order than the text in {paths.processed}; train again"
+        )
     return prepared
+
+
+def parameters_hash(trained: ModelFile) -> str:
+    """The SHA-256 of the model's parameters: figures with the same hash are those of this model."""
+    return hashlib.sha256(trained.model.parameters.tobytes()).hexdigest()

@@ -1,59 +1,26 @@
-"""Make a model from hyperparameters and train it, for both the stage `train` and the search."""
+"""Train a model with hyperparameters, for both the stage `train` and the search."""
 
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from charrnn.calibration import require_scalable
-from charrnn.config import ModelConfig, TrainingConfig, Value, settings
-from charrnn.errors import InputError
+from charrnn.config import ModelConfig, TrainingConfig, Value
 from charrnn.messages import counted
-from charrnn.model_file import load_model
-from charrnn.models import Model, create_char_rnn_model
+from charrnn.models import Model
 from charrnn.parallel.workers import ALONE, Workers
-from charrnn.preprocessing import TextVectorizer, require_window
+from charrnn.preprocessing import require_window
 from charrnn.training import Callback, History, TrainingState, fit, train
-from stages.common.params import RunConfig, config_from, params_of
+from stages.common.params import InitConfig, RunConfig, config_from, params_of
 from stages.common.parent import DVCWatch
 
-PARAMS = params_of(ModelConfig, TrainingConfig, RunConfig)
+PARAMS = params_of(InitConfig, ModelConfig, TrainingConfig, RunConfig)
 SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 KEPT = "progress is saved, and the same command resumes from there"
-
-
-def fresh_model(params: Mapping[str, Value], vocabulary_size: int) -> tuple[Model, np.random.Generator]:
-    """A model with initial weights, and the random generator that drew them, which training uses next.
-
-    Raises
-    ------
-    InputError
-        If it should be calibrated but can't be.
-    """
-    rng = np.random.default_rng(params["seed"])
-    model = create_char_rnn_model(vocabulary_size, rng, **{name: params[name] for name in settings(ModelConfig)})
-    if params["calibrate"]:
-        require_scalable(model)
-    return model, rng
-
-
-def load_initial_weights(model: Model, vectorizer: TextVectorizer, path: Path) -> None:
-    """Copy the parameters of a model file into the model.
-
-    Raises
-    ------
-    InputError
-        If the file has a different vocabulary or different layers, or is not a model file.
-    """
-    start = load_model(path)
-    if start.vectorizer != vectorizer or start.model.layers != model.layers:
-        raise InputError(f"{path} has a different vocabulary or different layers than this run")
-    model.parameters[...] = start.model.parameters
 
 
 def available_cores() -> int:

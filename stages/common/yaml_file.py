@@ -20,6 +20,8 @@ from charrnn.errors import InputError
 
 Levels = tuple[tuple[type[Node], ...], ...]  # kinds of collections, from the outermost level to the innermost
 
+PARAMS_LEVELS: Levels = ((SequenceNode, MappingNode), (SequenceNode, MappingNode), (SequenceNode,))  # - {join: [a, b]}
+PARAMS_EXPECTED = "a number, a text, true, false, or a list of texts or of {join: [texts]}"
 LARGEST_FILE = 1 << 16  # characters; PyYAML reads about 100,000 a second
 LONGEST_PROBLEM = 200  # characters of an error message
 BASES = {"0b": 2, "0o": 8, "0x": 16}
@@ -44,9 +46,7 @@ PLAIN_SCALARS = {
 FORBIDDEN = re.compile("[^\t\n -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def read_yaml(
-    path: Path, levels: Levels = ((SequenceNode,),), expected: str = "a number, a text, true, false, or a list of texts"
-) -> Mapping[str, Any]:
+def read_yaml(path: Path, levels: Levels = PARAMS_LEVELS, expected: str = PARAMS_EXPECTED) -> Mapping[str, Any]:
     """The names and values in a YAML file, not checked yet.
 
     Parameters
