@@ -43,7 +43,7 @@ def trained(layers, seed=0, dtype=np.float32):
     rng = np.random.default_rng(seed)
     model = Model(layers, rng, dtype)
     model.parameters[...] = rng.normal(0, 0.25, len(model.parameters))
-    return ModelFile(model, VECTORIZER, PARAMS, DATA)
+    return ModelFile(model, VECTORIZER, PARAMS, DATA, init_sha256="1" * 64)
 
 
 def calibrated():
@@ -58,6 +58,7 @@ def assert_same(read, contents):
     assert read.model.dtype == contents.model.dtype
     np.testing.assert_array_equal(read.model.parameters, contents.model.parameters)
     assert (read.vectorizer, read.params, read.data) == (contents.vectorizer, contents.params, contents.data)
+    assert read.init_sha256 == contents.init_sha256
 
 
 def sigmoid(x):

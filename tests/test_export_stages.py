@@ -1,5 +1,6 @@
 """`stages.export` and `stages.import_model`: out and back, what they print, and one line for what can't work."""
 
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def needs(format):
     return pytest.mark.skipif(find_spec(package) is None, reason=f"{package} is missing; {INSTALL[format]}")
 
 
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no named pipes among its files")
 each_format = pytest.mark.parametrize("format", [pytest.param(format, marks=needs(format)) for format in FORMATS])
 
 
@@ -93,11 +95,16 @@ def save(name):
     return lambda folder: save_model(folder / "b.npz", trained(ALL[name]))
 
 
+def pipe(name):
+    return lambda folder: os.mkfifo(folder / name)
+
+
 def state_dict(folder):
     save_file = optional_package("safetensors.numpy").save_file
     save_file(to_state_dict(trained(AS_IN_PYTORCH["lstm"]).model), folder / "m.safetensors")
 
 
+SUFFIXES = {name: format.suffix for name, format in FORMATS.items()}
 OUT = "--weights-path models/a.npz"
 REFUSED = [
     (nothing, f"export --format tflite {OUT}", "format is 'tflite'; it must be one of onnx, pytorch, safetensors"),
@@ -120,6 +127,8 @@ REFUSED = [
                  marks=needs("safetensors")),
     pytest.param(write("m.pt", b"x"), "import_model m.pt", "m.pt: it is damaged, or holds more than the tensors",
                  marks=needs("pytorch")),
+    *(pytest.param(pipe(f"m{suffix}"), f"import_model m{suffix}", "is not a regular file", marks=[needs(format), posix])
+      for format, suffix in SUFFIXES.items()),
     pytest.param(write("m.onnx", b"\x08"), "import_model m.onnx", "m.onnx: it is not an ONNX file, or is damaged",
                  marks=needs("onnx")),
 ]  # fmt: skip
@@ -128,7 +137,7 @@ REFUSED = [
 @pytest.mark.parametrize(("change", "line", "message"), REFUSED)
 def test_what_cannot_work_is_one_line_and_changes_no_file(folder, change, line, message):
     change(folder)
-    before = files(folder)
+    before = files(folder)  # without pipes
     stage, *flags = line.split()
     ended = call(folder, stage, *flags)
     assert ended.returncode == 1 and ended.stdout == ""

@@ -11,8 +11,9 @@ from charrnn.interop import onnx_file as module
 from charrnn.interop.exporting import export_model
 from charrnn.interop.importing import import_model
 from charrnn.interop.onnx_file import onnx_file
-from charrnn.layers import Dense, Embedding, SimpleRNN
-from charrnn.model_file import save_model
+from charrnn.interop.onnx_graph import NODES
+from charrnn.layers import Dense, Embedding, LastStep, SimpleRNN
+from charrnn.model_file import LAYERS, save_model
 from charrnn.sampling import generate
 from tests.interop_models import ALL, DATA, PARAMS, TEXT, VECTORIZER, E, H, V, assert_same, calibrated, trained
 from tests.networks import LeakyAverage
@@ -109,7 +110,9 @@ def test_a_round_trip_is_exact(tmp_path, layers):
 
 
 def test_the_loop_in_the_documentation_samples_what_charrnn_samples(tmp_path, monkeypatch, capsys):
-    (loop,) = re.findall(r"```python\n(import json\n.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL)
+    (loop,) = re.findall(
+        r"```python\n(import json\nimport numpy.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL
+    )
     assert ", 0.8, " in loop
     contents = trained(ALL["stacked lstm"])
     export_model(contents, "onnx", tmp_path / "models/char_rnn.onnx")
@@ -118,6 +121,10 @@ def test_the_loop_in_the_documentation_samples_what_charrnn_samples(tmp_path, mo
     rng = np.random.default_rng(0)
     expected = "".join(generate(contents.model, VECTORIZER, "ROMEO:", 200, rng=rng, temperature=0))
     assert capsys.readouterr().out == "ROMEO:" + expected + "\n"
+
+
+def test_every_layer_that_a_stored_model_can_have_is_expressed():
+    assert set(NODES) == set(LAYERS) - {LastStep}
 
 
 def test_a_layer_of_ones_own_is_refused_by_name():

@@ -98,7 +98,8 @@ def require_expressible(layers: Sequence[Layer]) -> None:
             )
         if isinstance(layer, GRU) and not layer.reset_after:
             raise InputError(
-                "its GRU has reset_after false, and PyTorch's nn.GRU is the one with reset_after true; ONNX has both"
+                "its GRU has reset_after false, and PyTorch's nn.GRU is the one with reset_after true; use ONNX, which "
+                "has both, or train with reset_after true"
             )
         if isinstance(layer, SimpleRNN) and layer.activation not in NONLINEARITIES:
             allowed = " or ".join(NONLINEARITIES)
