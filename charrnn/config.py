@@ -248,8 +248,8 @@ class DynamicConfig(Config):
 
     window_size: int = setting(20, "characters that are predicted between two steps", at_least=1, at_most=WIDEST)
     learning_rate: float = setting(
-        0.0006, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
+        0.0004, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
     )
     decay: float = setting(
-        0.003, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
+        0.001, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
     )

@@ -24,8 +24,8 @@ from stages.common.scoring import in_words
 from stages.common.trained import read_same_text
 
 FORMAT = 3  # model files and checkpoints have other numbers
-LEARNING_RATES = (0.0003, 0.0006, 0.0012)
-DECAYS = (0.001, 0.003, 0.01)
+LEARNING_RATES = (0.0002, 0.0004, 0.0008)  # small networks need the largest
+DECAYS = (0.001, 0.003)
 MOST_CHARACTERS = 20_000  # of the validation text; more would take minutes
 
 
@@ -108,7 +108,8 @@ def _load(path: Path, trained: ModelFile) -> Dynamics | None:
         if description["parameters_sha256"] != _hash(trained):
             return None
         found = Dynamics(DynamicConfig(**description["config"]), arrays["mean_squares"])
-        if found.mean_squares.shape != trained.model.parameters.shape or not (found.mean_squares >= 0).all():
+        squares = found.mean_squares
+        if squares.shape != trained.model.parameters.shape or not (np.isfinite(squares) & (squares >= 0)).all():
             raise ValueError("its statistics are not those of a model")
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from None
