@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 MODULES = {
-    "charrnn.config": ("ModelConfig", "SamplingConfig", "TrainingConfig"),
+    "charrnn.config": ("DynamicConfig", "ModelConfig", "SamplingConfig", "TrainingConfig"),
+    "charrnn.dynamic": ("adapted", "evaluate_dynamically", "mean_squared_gradients"),
     "charrnn.errors": ("CharRNNError", "DivergenceError", "InputError"),
     "charrnn.evaluation": ("context_curve", "evaluate"),
     "charrnn.fine_tuning": ("add_characters",),

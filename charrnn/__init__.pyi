@@ -1,6 +1,7 @@
 """The public names for type checkers, which can't follow the lazy imports of `__init__.py`."""
 
-from charrnn.config import ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.config import DynamicConfig, ModelConfig, SamplingConfig, TrainingConfig
+from charrnn.dynamic import adapted, evaluate_dynamically, mean_squared_gradients
 from charrnn.errors import CharRNNError, DivergenceError, InputError
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.fine_tuning import add_characters
@@ -24,6 +25,7 @@ __all__ = [
     "CharRNNError",
     "Dense",
     "DivergenceError",
+    "DynamicConfig",
     "Embedding",
     "InputError",
     "Layer",
@@ -39,13 +41,16 @@ __all__ = [
     "TrainingConfig",
     "TrainingState",
     "WorkerError",
+    "adapted",
     "add_characters",
     "context_curve",
     "create_char_rnn_model",
     "evaluate",
+    "evaluate_dynamically",
     "generate",
     "generate_streams",
     "gradient_check",
     "load_model",
+    "mean_squared_gradients",
     "save_model",
 ]

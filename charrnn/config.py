@@ -84,7 +84,7 @@ class Setting:
     def _convert(self, value: object) -> Value | None:
         kind = type(self.default)
         if kind is bool:
-            if type(value) is int:  # Python refuses to write a very large one
+            if isinstance(value, Real) and not isinstance(value, bool):  # Python refuses to print very large integers
                 return None
             return {"true": True, "false": False}.get(str(value).lower())
         if kind is list:
@@ -262,4 +262,28 @@ class SamplingConfig(Config):
         "draw only from the fewest characters whose probabilities add up to this; 1 draws from all",
         above=0,
         at_most=1,
+    )
+
+
+@dataclass(frozen=True)
+class DynamicConfig(Config):
+    """How a network learns from a text while it reads it, in `charrnn.dynamic`.
+
+    Raises
+    ------
+    InputError
+        If a value is not allowed.
+
+    >>> DynamicConfig(learning_rate=0.001).learning_rate
+    0.001
+    >>> DynamicConfig().window_size
+    20
+    """
+
+    window_size: int = setting(20, "characters that are predicted between two steps", at_least=1, at_most=WIDEST)
+    learning_rate: float = setting(
+        0.0004, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
+    )
+    decay: float = setting(
+        0.001, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
     )

@@ -50,13 +50,17 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
         `loss` in nats per character, `bits_per_char`, `perplexity` (infinite if it exceeds float64), `accuracy`, and
         the number of `characters` predicted.
     """
-    totals, figures = np.zeros(3), np.zeros(3)
+    totals, sums = np.zeros(3), np.zeros(3)
     for losses, hits in _scores(logits_and_targets(network, ids, num_streams, workers)):
-        figures[:] = losses.sum(dtype=np.float64), hits.sum(), losses.size
-        workers.all_reduce(figures)  # after each batch, so that a dead worker is noticed at once
-        totals += figures
-    characters = int(totals[2])
-    loss, correct = float(totals[0]) / characters, int(totals[1])
+        sums[:] = losses.sum(dtype=np.float64), hits.sum(), losses.size
+        workers.all_reduce(sums)  # after each batch, so that a dead worker is noticed at once
+        totals += sums
+    return figures(float(totals[0]), int(totals[1]), int(totals[2]))
+
+
+def figures(total_loss: float, correct: int, characters: int) -> dict[str, float]:
+    """What `evaluate` returns, from the sum of the losses in nats and the number of correct predictions."""
+    loss = total_loss / characters
     return {
         "loss": loss,
         "bits_per_char": loss / LN2,
@@ -64,6 +68,13 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
         "accuracy": correct / characters,
         "characters": characters,
     }
+
+
+def require_predictable(network: Network, ids: Array) -> None:
+    """Raise InputError unless there are at least 2 ids (n,), and all are integers in 0 … V-1."""
+    require_text(ids, network.num_ids, TEXT)
+    if len(ids) < 2:
+        raise InputError(f"the {TEXT} has {counted(len(ids), 'character')}; it must have at least 2")
 
 
 def logits_and_targets(
@@ -78,9 +89,7 @@ def logits_and_targets(
     InputError
         As in `evaluate`, when the function is called.
     """
-    require_text(ids, network.num_ids, TEXT)
-    if len(ids) < 2:
-        raise InputError(f"the {TEXT} has {counted(len(ids), 'character')}; it must have at least 2")
+    require_predictable(network, ids)
     if num_streams < 1:
         raise InputError(f"num_streams is {num_streams}; it must be at least 1")
     columns = workers.shard(min(num_streams, len(ids) - 1))

@@ -12,19 +12,25 @@ from charrnn.messages import counted
 from charrnn.model_file import ModelFile
 from charrnn.sampling import generate
 from stages.common import by_line, flags
+from stages.common.dynamic import choose, dynamic_score, dynamics_of
 from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
 from stages.common.program import run
-from stages.common.scoring import in_words, print_score
+from stages.common.scoring import in_words, known_ids, print_score
 from stages.common.trained import load_trained, parameters_hash, read_same_text
 
-PARAMS = ("window_size", "seed")
+PARAMS = ("dynamic", "window_size", "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path", "metrics_dir")
 SAMPLE_SIZE = 20_000  # characters
 LOGITS_OF_SAMPLE = 10**8  # above a vocabulary of 5,000, the sample is shorter, or it would take minutes
 PASSAGES = (10, 20, 40)  # characters
-METRICS = ("loss", "bits_per_char", "accuracy")  # what `dvc metrics` compares; the rest is in evaluated.json
+METRICS = (
+    "loss",
+    "bits_per_char",
+    "accuracy",
+    "dynamic_loss",
+)  # the rest is in evaluated.json
 
 
 def main() -> None:
@@ -32,6 +38,7 @@ def main() -> None:
         __doc__,
         PARAMS,
         PATHS,
+        dynamic="also evaluate a model that goes on learning from the text while it reads it",
         window_size="longest context in context.csv",
         seed="seed of the sample that is searched for passages copied from the training text",
     )
@@ -49,7 +56,10 @@ def main() -> None:
         by_line.print_lines(trained, args.text, sort=args.sort, as_csv=args.csv)
         return
     if args.text is not None:
-        print_score(trained, args.text)
+        ids, unknown = known_ids(trained, args.text)
+        print_score(trained, ids, unknown)
+        if params["dynamic"]:
+            dynamic_score(trained, ids, dynamics_of(trained, paths))
         return
     written = [paths.metrics_dir / name for name in ("evaluation.json", "evaluated.json", "context.csv")]
     with sole_writer(*written):
@@ -63,6 +73,11 @@ def measure(
     prepared = read_same_text(trained, paths)
     train_ids, test_ids = prepared.ids("train"), prepared.ids("test")
     metrics = evaluate(trained.model, test_ids)
+    print(f"test {in_words(metrics)}", flush=True)
+    if params["dynamic"]:
+        # Chosen anew, so that the figures depend on nothing but the inputs of the stage.
+        learning = dynamic_score(trained, test_ids, choose(trained, paths))
+        metrics |= {f"dynamic_{name}": learning[name] for name in ("loss", "accuracy")}
     curve = context_curve(trained.model, test_ids, params["window_size"])
     sample_size = min(SAMPLE_SIZE, LOGITS_OF_SAMPLE // trained.vectorizer.vocabulary_size)
     start, rng = trained.vectorizer.decode(test_ids[:100]), np.random.default_rng(params["seed"])
@@ -70,11 +85,10 @@ def measure(
     copies = copying(trained.vectorizer.encode(sample), train_ids, PASSAGES)
 
     details = {name: value for name, value in metrics.items() if name not in METRICS}
-    write_json(evaluation, {name: metrics[name] for name in METRICS})
+    write_json(evaluation, {name: metrics[name] for name in METRICS if name in metrics})
     write_json(evaluated, {"parameters_sha256": parameters_hash(trained)} | details | copies)
     rows = enumerate(zip(curve["loss"], curve["accuracy"]), start=1)
     write_csv(context, [{"position": i, "loss": loss, "accuracy": accuracy} for i, (loss, accuracy) in rows])
-    print(f"test {in_words(metrics)}")
     print(
         f"in a sample of {sample_size:,} characters, the longest passage copied from the training text has "
         f"{counted(copies['longest_copy'], 'character')}; {copies[f'new_{PASSAGES[-1]}_grams']:.2%} of the passages of "

@@ -8,7 +8,16 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from charrnn.config import Config, ModelConfig, SamplingConfig, Setting, TrainingConfig, setting, settings
+from charrnn.config import (
+    Config,
+    DynamicConfig,
+    ModelConfig,
+    SamplingConfig,
+    Setting,
+    TrainingConfig,
+    setting,
+    settings,
+)
 from charrnn.errors import InputError
 from charrnn.layers import CELLS
 from charrnn.messages import quoted
@@ -16,7 +25,7 @@ from charrnn.models import create_char_rnn_model
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.schedules import SCHEDULES
 
-CONFIGS = [ModelConfig, TrainingConfig, SamplingConfig]
+CONFIGS = [ModelConfig, TrainingConfig, SamplingConfig]  # of the pipeline, which share the names of params.yaml
 COUNT = Setting(3, "a count", "count", at_least=1, at_most=2**40)
 RATE = Setting(0.5, "a rate", "rate", above=0, below=1)
 SWITCH = Setting(False, "a switch", "switch")
@@ -142,7 +151,7 @@ def test_a_long_value_is_cut_and_shown_on_one_line():
     assert len(message.splitlines()) == 1 and len(message) < 300 and "..." in message
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, DynamicConfig])
 def test_every_default_is_allowed_and_of_its_declared_type(config):
     defaults = config()
     for name, declared in settings(config).items():
@@ -152,7 +161,7 @@ def test_every_default_is_allowed_and_of_its_declared_type(config):
         assert declared.help and not declared.help.endswith(".")
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("config", [*CONFIGS, DynamicConfig])
 def test_annotations_are_the_types_of_the_defaults(config):
     types = {field.name: field.type for field in fields(config)}
     assert types == {name: type(declared.default) for name, declared in settings(config).items()}

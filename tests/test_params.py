@@ -62,6 +62,7 @@ ALLOWED = {
     "clip_norm": "a number of at least 0",
     "patience": "an integer of at least 0",
     "calibrate": "true or false",
+    "dynamic": "true or false",
     "seed": "an integer of at least 0",
     "log_interval": POSITIVE,
     "workers": "an integer of at least 1 and at most 1,024",

@@ -546,7 +546,7 @@ def test_several_files_are_counted_and_another_text_is_noticed(project):
     assert "corpus.txt (3 files), 3,000 characters (" in report_page(project).text("what")
     path.write_text(json.dumps(about | {"sha256": "0" * 64}), encoding="utf-8")
     page = report_page(project).text("what")
-    assert "its source is unknown; metrics/data.json is about another text" in page and "corpus.txt" not in page
+    assert "its source is unknown; data.json is about another text" in page and "corpus.txt" not in page
 
 
 def test_a_source_that_no_page_can_hold_is_shown_with_symbols(project):

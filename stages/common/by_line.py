@@ -76,6 +76,8 @@ def require_consistent(args: argparse.Namespace) -> None:
     ):
         if missing:
             raise InputError(f"{flag} is given without {needed}, which it needs")
+    if args.by_line:
+        flags.refuse_both(args, "by_line", ["dynamic"])
 
 
 def scored_lines(trained: ModelFile, chunks: Iterable[str], unknown: Counter[str]) -> Iterator[Line]:

@@ -102,6 +102,13 @@ class RunConfig(Config):
 
 
 @dataclass(frozen=True)
+class EvaluationConfig(Config):
+    """Other settings of the stage `evaluate`."""
+
+    dynamic: bool = setting(False, "also evaluate a model that goes on learning from the test text while it reads it")
+
+
+@dataclass(frozen=True)
 class PromptConfig(Config):
     """The start and the length of the text that the stage `sample` writes."""
 
@@ -115,8 +122,16 @@ def params_of(*configs: type[Config]) -> tuple[str, ...]:
 
 
 CONFIGS = (
-    DownloadConfig, SplitConfig, InitConfig, ModelConfig, TrainingConfig, RunConfig, PromptConfig, SamplingConfig,
-)  # fmt: skip
+    DownloadConfig,
+    SplitConfig,
+    InitConfig,
+    ModelConfig,
+    TrainingConfig,
+    RunConfig,
+    EvaluationConfig,
+    PromptConfig,
+    SamplingConfig,
+)
 PARAMS: dict[str, Setting] = {name: declared for config in CONFIGS for name, declared in settings(config).items()}
 
 

@@ -63,6 +63,11 @@ class Paths:
         """The model file that `evaluate`, `sample` and `report` read."""
         return self.weights_path or self.model
 
+    @property
+    def dynamics(self) -> Path:
+        """Beside that model file: what the model needs in order to learn while it reads."""
+        return self.trained.with_name(self.trained.name + ".dynamic")
+
 
 @contextlib.contextmanager
 def made_by_earlier_stages() -> Iterator[None]:

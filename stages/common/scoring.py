@@ -29,17 +29,22 @@ def left_out(unknown: Counter[str]) -> str:
     return f"left out {number} that the model does not know, and joined the text around them: {named}{more}"
 
 
-def print_score(trained: ModelFile, path: str) -> None:
-    """Print how well the model predicts a text file, or standard input if the path is -."""
+def known_ids(trained: ModelFile, path: str) -> tuple[np.ndarray, Counter[str]]:
+    """The ids of a text file, or of standard input if the path is -, and how often what the model does not know."""
     known: list[np.ndarray] = []
     unknown: Counter[str] = Counter()
     for chunk in read_text(*flags.source(path)):
         ids, others = trained.vectorizer.encode_known(chunk)
         known.append(ids)
         unknown += others
+    return np.concatenate(known), unknown
+
+
+def print_score(trained: ModelFile, ids: np.ndarray, unknown: Counter[str]) -> None:
+    """Print how well the model predicts the `known_ids` of a text."""
     if unknown:
         print(left_out(unknown))
-    metrics = evaluate(trained.model, np.concatenate(known))
+    metrics = evaluate(trained.model, ids)
     require_finite(metrics)
     print(in_words(metrics))
     warn_if_worse_than_guessing(metrics["loss"], trained.vectorizer.vocabulary_size)
