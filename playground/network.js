@@ -234,7 +234,7 @@ function probabilities(logits, { temperature, topK, topP }) {
     const p = softmax(kept, temperature);
     const excluded = new Set();
     let before = 0;
-    for (const id of mostProbable(p, p.length)) {
+    for (const id of mostProbable(kept, p.length)) {
       if (before >= topP) excluded.add(id);
       before += p[id];
     }
@@ -243,7 +243,7 @@ function probabilities(logits, { temperature, topK, topP }) {
   return softmax(kept, temperature);
 }
 
-// The ids of the k most probable characters, most probable first; of equal ones, the first.
+// The ids of the k most probable characters, most probable first; of equal ones, the first. They may have logits as well.
 function mostProbable(p, k) {
   return Array.from(p.keys()).sort((one, other) => p[other] - p[one] || one - other).slice(0, k);
 }

@@ -1,12 +1,13 @@
 """Write a page on which the trained model runs in any browser: one file, without a server or a network.
 
-It is no stage of dvc.yaml. If the prepared text of the model is there, the page also shows what the hidden state follows
-in the test text, and the loss of the rounded weights is measured on it.
+It is no stage of dvc.yaml. If the prepared text of the model is there, the page also shows what the hidden state
+follows in the test text, and the loss of the rounded weights is measured on it.
 """
 
 from pathlib import Path
 
 from charrnn.config import SamplingConfig, Setting
+from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.messages import counted, figure
 from charrnn.model_file import ModelFile
@@ -49,7 +50,7 @@ def main() -> None:
 
     with sole_writer(output):
         trained = load_trained(paths)
-        trained.vectorizer.encode(settings["start_string"])
+        require_known(trained, settings["start_string"])
         layers = page_layers(trained.model, precision)
         require_small(layers, max_mb, precision)
         prepared, found, losses = prepared_text(trained, paths), [], None
@@ -67,6 +68,14 @@ def main() -> None:
             f"loss with {precision} weights {figure(losses.rounded, 5)} nats per character, with the model's own "
             f"{figure(losses.exact, 5)}, over {counted(losses.characters, 'character')} of the test text"
         )
+
+
+def require_known(trained: ModelFile, start_string: str) -> None:
+    """Raise InputError if the start string has characters that the model does not know."""
+    try:
+        trained.vectorizer.encode(start_string)
+    except InputError as error:
+        raise InputError(f"start_string: {error}") from None
 
 
 def prepared_text(trained: ModelFile, paths: Paths) -> PreparedText | None:
