@@ -2,7 +2,6 @@
 // What is beside the text: the candidates for the next character, the hidden state, and what the colours mean.
 
 const NUM_CANDIDATES = 10;
-const CELL = 12; // pixels of a unit in the strip, with its gap
 
 // The candidates as buttons with bars. `take` gets the character of a button that is pressed.
 class Candidates {
@@ -50,6 +49,7 @@ class Strip {
     this.canvas = canvas;
     this.isCell = states.flatMap(({ name, size }) => Array(size).fill(name === "cell"));
     this.states = states;
+    this.pitch = this.isCell.length > 300 ? 12 : 20; // pixels of a cell with its gap
     canvas.addEventListener("click", (event) => {
       const { left, top } = canvas.getBoundingClientRect();
       const number = this.numberAt(event.clientX - left, event.clientY - top);
@@ -59,12 +59,13 @@ class Strip {
 
   // The place of each unit, in rows that are as wide as the canvas, with a gap between the states.
   arrange() {
-    const perRow = Math.max(1, Math.floor(this.canvas.clientWidth / CELL));
+    const { pitch } = this;
+    const perRow = Math.max(1, Math.floor(this.canvas.clientWidth / pitch));
     this.places = [];
     let top = 0;
     for (const { size } of this.states) {
-      for (let i = 0; i < size; i++) this.places.push([(i % perRow) * CELL, top + Math.floor(i / perRow) * CELL]);
-      top += (Math.ceil(size / perRow) + 0.5) * CELL;
+      for (let i = 0; i < size; i++) this.places.push([(i % perRow) * pitch, top + Math.floor(i / perRow) * pitch]);
+      top += (Math.ceil(size / perRow) + 0.5) * pitch;
     }
     const ratio = window.devicePixelRatio;
     this.canvas.style.height = `${top}px`;
@@ -73,7 +74,8 @@ class Strip {
   }
 
   numberAt(x, y) {
-    const found = this.places.findIndex(([left, top]) => left <= x && x < left + CELL && top <= y && y < top + CELL);
+    const isInside = (start, point) => start <= point && point < start + this.pitch;
+    const found = this.places.findIndex(([left, top]) => isInside(left, x) && isInside(top, y));
     return found < 0 ? undefined : found;
   }
 
@@ -89,7 +91,7 @@ class Strip {
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.places.forEach(([left, top], i) => {
       const value = state ? unitValue(state[i], this.isCell[i]) : 0;
-      const square = [left + 0.5, top + 0.5, CELL - 2, CELL - 2];
+      const square = [left + 0.5, top + 0.5, this.pitch - 2, this.pitch - 2];
       context.globalAlpha = 1;
       context.fillStyle = none;
       context.fillRect(...square);
@@ -100,7 +102,7 @@ class Strip {
         context.globalAlpha = 1;
         context.strokeStyle = ink;
         context.lineWidth = 2;
-        context.strokeRect(left, top, CELL - 1, CELL - 1);
+        context.strokeRect(left, top, this.pitch - 1, this.pitch - 1);
       }
     });
   }

@@ -29,13 +29,13 @@ CHAINS = {
     "tied": [Embedding(V, 9, tied=True), GRU(9, 9), TiedDense(9, V)],
     "tied, folded": [Embedding(V, 40, tied=True), SimpleRNN(40, 9), Dense(9, 40), TiedDense(40, V)],
     "tied, narrowed": [Embedding(V, 4, tied=True), LSTM(4, 9), LSTM(9, 9), Dense(9, 4), TiedDense(4, V)],
-    "dense between, folded": [Embedding(V, 6), Dense(6, 7, activation="sigmoid"), GRU(7, 8), Dense(8, 6, activation="relu"),
-                              GRU(6, 5), Dense(5, 9, activation="tanh"), Dense(9, V)],
+    "dense between, folded": [Embedding(V, 6), Dense(6, 7, activation="sigmoid"), GRU(7, 8),
+                              Dense(8, 6, activation="relu"), GRU(6, 5), Dense(5, 9, activation="tanh"), Dense(9, V)],
 }  # fmt: skip
 
 
 def model_of(layers, seed=0):
-    """A model whose predictions are neither uniform nor certain: its output weights are three times as large as usual."""
+    """A model with larger weights than usual, so that its predictions are neither uniform nor certain."""
     rng = np.random.default_rng(seed)
     model = Model(layers, rng)
     for name, view in model.named_parameters():
