@@ -101,12 +101,16 @@ class Probe:
 
     Attributes
     ----------
+    weights, bias
+        (H,) float64 and a number: the feature as the probe reads it is states @ weights + bias.
     values
-        (n,) the feature as the probe reads it from the state.
+        (n,) this for each of the n states that it was made from.
     correlation
         Pearson's r of values and feature on the second half of the text, which the probe was not fitted on.
     """
 
+    weights: Array
+    bias: float
     values: Array
     correlation: float
 
@@ -125,9 +129,10 @@ def linear_probes(states: Array, features: Array) -> list[Probe]:
     ridge = RIDGE * np.trace(covariance) / len(covariance) + np.finfo(float).tiny
     W = np.linalg.solve(covariance + ridge * np.eye(len(covariance)), X.T @ Y)
     values = (states - mean) @ W + y_mean
+    biases = y_mean - mean @ W
     return [
-        Probe(own, float(correlations(own[half:, None], feature[half:])[0]))
-        for own, feature in zip(values.T, features.T)
+        Probe(weights, float(bias), own, float(correlations(own[half:, None], feature[half:])[0]))
+        for weights, bias, own, feature in zip(W.T, biases, values.T, features.T)
     ]
 
 

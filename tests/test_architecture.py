@@ -52,7 +52,7 @@ def imported(name):
 
 
 def test_every_module_has_a_place():
-    folders = ("charrnn", "report", "stages", "tuning")
+    folders = ("charrnn", "playground", "report", "stages", "tuning")
     files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")} - {ROOT / "charrnn" / "__init__.py"}
     names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files}
     assert names == MODULES.keys()
@@ -81,9 +81,10 @@ def test_no_module_imports_a_deep_learning_framework():
         assert not frameworks.search(text), name
 
 
-def test_only_the_report_imports_its_libraries():
+def test_only_the_pages_import_their_libraries():
     folders = ("charrnn", "stages", "tuning")
     for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         assert not re.search(r"^\s*(import|from) (matplotlib|jinja2)", path.read_text(encoding="utf-8"), re.M), path
-    importers = [name for name in MODULES if any(other.startswith("report") for other in imported(name))]
-    assert {name for name in importers if not name.startswith("report")} == {"stages.report"}
+    for page, users in (("report", {"stages.report", "playground.probes"}), ("playground", {"stages.playground"})):
+        importers = {name for name in MODULES if any(other.startswith(page) for other in imported(name))}
+        assert {name for name in importers if not name.startswith(page)} == users

@@ -1,0 +1,124 @@
+"use strict";
+// How characters are shown, and which colour each has: by its surprise, or by what the network's state holds there.
+
+const MOST_BITS = 8; // the darkest level of surprise
+const MOST_DEVIATIONS = 3; // the darkest levels of a state
+const JOINED = /[\p{M}\u200c\u200d\u{1f3fb}-\u{1f3ff}]/u;
+
+// How the text field shows each character of an alphabet: as itself, or as a picture if a text field would change it (a
+// carriage return) or it could not be seen.
+function shownAs(characters) {
+  const shown = new Map();
+  for (const character of characters) {
+    const code = character.codePointAt(0);
+    const picture = code === 127 ? "\u2421" : String.fromCodePoint(0x2400 + code);
+    const hidden = (code < 32 && !"\n\t".includes(character)) || code === 127;
+    shown.set(character, hidden && !characters.includes(picture) ? picture : character);
+  }
+  return shown;
+}
+
+// A character in a list, where a space or a mark would not be seen either.
+function label(character) {
+  if (character === " ") return "␣";
+  if (character === "\n") return "⏎";
+  if (character === "\t") return "⇥";
+  if (/\p{M}/u.test(character)) return `◌${character}`;
+  if (/[\p{C}\p{Z}]/u.test(character)) return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+  return character;
+}
+
+// A character for a screen reader.
+function spoken(character) {
+  return { " ": "space", "\n": "line break", "\t": "tab" }[character] ?? label(character);
+}
+
+// A probability in percent, with a digit after the point below ten.
+function percent(share) {
+  if (share === 0) return "0%";
+  return share < 0.0005 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
+}
+
+// The value of a unit in -1 … 1; a cell of an LSTM has no bounds, and shows itself through tanh.
+function unitValue(value, isCell) {
+  return isCell ? tanh(value) : Math.max(-1, Math.min(value, 1));
+}
+
+function signedLevel(deviations) {
+  const level = Math.round(Math.max(-MOST_DEVIATIONS, Math.min(deviations, MOST_DEVIATIONS)));
+  return level ? `${level < 0 ? "n" : "p"}${Math.abs(level)}` : "";
+}
+
+// The colours of the characters of a reading, computed once for each. `choice` has the kind "surprise", "nothing", "unit"
+// (with its number and whether it is a cell) or "probe" (with its weights, bias and deviation).
+class Colouring {
+  constructor(reading, choice) {
+    this.reading = reading;
+    this.choice = choice;
+    this.styles = [];
+  }
+
+  // Forget the colours of all but the first n characters.
+  keep(n) {
+    this.styles.length = Math.min(n, this.styles.length);
+  }
+
+  // The style of the n-th character, or "" if it is not read yet.
+  style(n) {
+    while (this.styles.length <= n && this.styles.length < this.reading.length) {
+      this.styles.push(this.compute(this.styles.length));
+    }
+    return this.styles[n] ?? "";
+  }
+
+  compute(n) {
+    const { kind, number, isCell, weights, bias, deviation } = this.choice;
+    if (kind === "surprise") {
+      const bits = this.reading.bits[n];
+      return Number.isNaN(bits) ? "" : `s${Math.min(Math.floor(bits), MOST_BITS)}`;
+    }
+    if (kind === "nothing") return "";
+    const state = this.reading.state(n + 1);
+    if (kind === "unit") return signedLevel(MOST_DEVIATIONS * unitValue(state[number], isCell));
+    return signedLevel((state.reduce((sum, value, i) => sum + value * weights[i], 0) + bias) / deviation);
+  }
+}
+
+// The pieces of a text that have one style. Characters that are drawn as one have the style of the first. `ids` maps what
+// is shown to ids; what is not in it has the style "unknown". `caret` is a place in the text whose character is framed.
+function pieces(text, ids, colouring, caret) {
+  const found = [];
+  let n = 0;
+  let place = 0;
+  for (const character of text) {
+    const known = ids.has(character);
+    place += character.length;
+    const last = found.at(-1);
+    if (last && (JOINED.test(character) || last.text.endsWith("\u200d"))) {
+      last.text += character;
+    } else {
+      let style = known ? colouring.style(n) : "unknown";
+      if (place === caret) style += " here";
+      if (last?.style === style && !style.endsWith("here")) last.text += character;
+      else found.push({ style, text: character });
+    }
+    n += known;
+  }
+  return found;
+}
+
+// Draw pieces in an element; those at its beginning that are there already stay.
+function drawPieces(element, before, now) {
+  let same = 0;
+  while (same < now.length && before[same]?.style === now[same].style && before[same].text === now[same].text) same++;
+  while (element.childNodes.length > same) element.lastChild.remove();
+  const added = now.slice(same).map(({ style, text }) => {
+    const span = document.createElement("i");
+    span.className = style;
+    span.textContent = text;
+    return span;
+  });
+  element.append(...added);
+}
+
+if (typeof module === "object") module.exports = { label, percent, pieces, shownAs, signedLevel };

@@ -1,0 +1,139 @@
+"""The page: the network and the settings that it begins with, put into the template."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from charrnn.errors import InputError
+from charrnn.evaluation import LN2
+from charrnn.messages import counted, figure
+from charrnn.model_file import ModelFile
+from playground.layers import PageLayer, numbers_of
+from playground.probes import Finding
+
+FOLDER = Path(__file__).parent
+SCRIPTS = ("network.js", "reading.js", "colours.js", "panels.js", "address.js", "page.js")
+MILLION = 10**6
+CELLS = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent network"}
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The loss in nats per character of a model and of its rounded weights, on this many characters of a text."""
+
+    exact: float
+    rounded: float
+    characters: int
+
+
+def require_small(layers: Sequence[PageLayer], most_mb: float, precision: str) -> None:
+    """Raise InputError if the weights alone would make the page larger than this many millions of bytes."""
+    size = sum(array.nbytes for array in numbers_of(layers)) * 4 / 3 / MILLION  # base64 has 4 characters for 3 bytes
+    if size > most_mb:
+        smaller = "" if precision == "int8" else "; --precision int8 makes it smaller"
+        raise InputError(
+            f"the page would have {size:,.1f} million bytes, and --max-mb is {most_mb:g}{smaller}; a browser may take "
+            "long to open it, but --max-mb allows it"
+        )
+
+
+def page(
+    trained: ModelFile,
+    layers: Sequence[PageLayer],
+    precision: str,
+    settings: Mapping[str, Any],
+    findings: Sequence[Finding],
+    losses: Losses | None,
+) -> str:
+    """The page of a model with these layers: equal arguments give the same page.
+
+    Parameters
+    ----------
+    settings
+        What the page begins with: start_string, temperature, top_k, top_p and seed.
+    findings
+        What the state follows; may be empty.
+    losses
+        What rounding costs, if it was measured.
+    """
+    network = {
+        "vocabulary": trained.vectorizer.vocabulary,
+        "precision": precision,
+        "layers": [layer.as_json() for layer in layers],
+    }
+    contents = {
+        "network": network,
+        "model": hashlib.sha256(json.dumps(network).encode()).hexdigest()[:8],
+        "beginning": settings["start_string"],
+        "states": _states(trained),
+        "findings": [finding.as_json() for finding in findings],
+    }
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            contents=as_script_data(contents),
+            trained=trained,
+            cells=_cells(layers),
+            precision=precision,
+            settings=settings,
+            findings=findings,
+            losses=losses,
+        )
+    )
+
+
+def as_script_data(contents: Mapping[str, Any]) -> str:
+    """JSON that can stand in a script element: ASCII, and without a "<" that might end the element."""
+    return json.dumps(contents).replace("<", "\\u003c")
+
+
+def _states(trained: ModelFile) -> list[dict[str, Any]]:
+    """The states of all layers, in the order in which they follow one another: name and width."""
+    layers = [layer.state_dims for layer in trained.model.layers if layer.state_dims]
+    names = {"h": "unit", "c": "cell"}
+    return [
+        {"name": names[name], "layer": number if len(layers) > 1 else 0, "size": size}
+        for number, states in enumerate(layers, start=1)
+        for name, size in states.items()
+    ]
+
+
+def _cells(layers: Sequence[PageLayer]) -> str:
+    """The recurrent layers in words.
+
+    >>> _cells([PageLayer("gru", 128), PageLayer("gru", 128)])
+    'a GRU of 2 layers with 128 units each'
+    """
+    recurrent = [layer for layer in layers if layer.kind in CELLS]
+    kinds, sizes = {CELLS[layer.kind] for layer in recurrent}, {layer.size for layer in recurrent}
+    if len(kinds) > 1 or len(sizes) > 1:
+        parts = [f"{CELLS[layer.kind]} of {counted(layer.size, 'unit')}" for layer in recurrent]
+        return "a stack of " + ", ".join(parts)
+    article = "an" if "LSTM" in kinds else "a"
+    each = " each" if len(recurrent) > 1 else ""
+    of_layers = f"{len(recurrent)} layers with " if len(recurrent) > 1 else ""
+    return f"{article} {kinds.pop()} of {of_layers}{counted(sizes.pop(), 'unit')}{each}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals |= {"css": _file("page.css"), "js": "\n".join(map(_file, SCRIPTS)), "ln2": LN2}
+    environment.filters |= {"counted": counted, "figure": figure}
+    return environment
+
+
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
