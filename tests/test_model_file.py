@@ -165,7 +165,7 @@ EMBEDDING = {"class": "Embedding", "input_dim": 6, "output_dim": 3}
         (lambda path: rewrite(path, description=np.array("{")), "is not a charrnn file, or is damaged"),
         (
             lambda path: rewrite(path, description=np.array('{"format": 2}')),
-            ": the format is 2; this version reads format 1 and 3",
+            ": the format is 2; this version reads format 1 or 3",
         ),
         (
             lambda path: rewrite(path, description=np.array(json.dumps({"format": "\x1b[31m" * 99}))),

@@ -22,7 +22,7 @@ from charrnn.messages import shown
 from charrnn.storage.files import atomic_write, open_regular
 
 DESCRIPTION = "description"
-MODEL_FORMAT, CHECKPOINT_FORMAT = 1, 3  # the versions of the two formats, which are never the same
+MODEL_FORMAT, CHECKPOINT_FORMAT, DYNAMICS_FORMAT = 1, 3, 4  # the versions of the formats, which are never the same
 # Exceptions of zipfile, NumPy, json and the code that uses their results, for files that are truncated or altered.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
@@ -72,7 +72,7 @@ def read_archive(path: str | Path, *forms: int) -> tuple[dict[str, Any], dict[st
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
     if found not in forms:
-        known = " and ".join(map(str, forms))
+        known = " or ".join(map(str, forms))
         raise InputError(f"{shown(path)}: the format is {shown(found)}; this version reads format {known}")
     return description, arrays
 

@@ -16,14 +16,13 @@ from charrnn.dynamic import adapted, evaluate_dynamically, mean_squared_gradient
 from charrnn.errors import DivergenceError, InputError
 from charrnn.messages import counted, figure, shown
 from charrnn.model_file import ModelFile
-from charrnn.storage.archive import DAMAGE, damaged, read_archive, write_archive
+from charrnn.storage.archive import DAMAGE, DYNAMICS_FORMAT, damaged, read_archive, write_archive
 from stages.common.lock import sole_writer
 from stages.common.metrics_files import require_finite
 from stages.common.paths import Paths
 from stages.common.scoring import in_words
 from stages.common.trained import read_same_text
 
-FORMAT = 3  # model files and checkpoints have other numbers
 LEARNING_RATES = (0.0002, 0.0004, 0.0008)  # small networks need the largest
 DECAYS = (0.001, 0.003)
 MOST_CHARACTERS = 20_000  # of the validation text; more would take minutes
@@ -80,7 +79,7 @@ def choose(trained: ModelFile, paths: Paths) -> Dynamics:
             raise DivergenceError("the model diverges at every learning rate of dynamic evaluation")
         chosen = Dynamics(min(losses, key=losses.__getitem__), mean_squares)
         description = {"parameters_sha256": _hash(trained), "config": asdict(chosen.config)}
-        write_archive(paths.dynamics, FORMAT, description, {"mean_squares": mean_squares})
+        write_archive(paths.dynamics, DYNAMICS_FORMAT, description, {"mean_squares": mean_squares})
     return chosen
 
 
@@ -103,7 +102,7 @@ def having_read(trained: ModelFile, ids: Array, paths: Paths) -> ModelFile:
 
 def _load(path: Path, trained: ModelFile) -> Dynamics | None:
     """What is stored in a file, or None if it is of another model."""
-    description, arrays = read_archive(path, FORMAT)
+    description, arrays = read_archive(path, DYNAMICS_FORMAT)
     try:
         if description["parameters_sha256"] != _hash(trained):
             return None
