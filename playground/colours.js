@@ -84,41 +84,53 @@ class Colouring {
   }
 }
 
-// The pieces of a text that have one style. Characters that are drawn as one have the style of the first. `ids` maps what
-// is shown to ids; what is not in it has the style "unknown". `caret` is a place in the text whose character is framed.
-function pieces(text, ids, colouring, caret) {
-  const found = [];
+// The lines of a text, each as pieces that have one style. Characters that are drawn as one have the style of the first.
+// `ids` maps what is shown to ids; what is not in it has the style "unknown". `caret` is a place in the text whose
+// character is framed.
+function colouredLines(text, ids, colouring, caret) {
+  const lines = [[]];
   let n = 0;
   let place = 0;
   for (const character of text) {
     const known = ids.has(character);
     place += character.length;
-    const last = found.at(-1);
+    const last = lines.at(-1).at(-1);
     if (last && (JOINED.test(character) || last.text.endsWith("\u200d"))) {
       last.text += character;
     } else {
       let style = known ? colouring.style(n) : "unknown";
       if (place === caret) style += " here";
       if (last?.style === style && !style.endsWith("here")) last.text += character;
-      else found.push({ style, text: character });
+      else lines.at(-1).push({ style, text: character });
     }
+    if (character === "\n") lines.push([]);
     n += known;
   }
-  return found;
+  return lines;
 }
 
-// Draw pieces in an element; those at its beginning that are there already stay.
-function drawPieces(element, before, now) {
+const isSame = (one, other) => one?.style === other.style && one.text === other.text;
+
+// Draw lines in an element, each in a block of its own, as in a text field: the order of right-to-left text is found for
+// each alone. What is there already, at the beginning, stays.
+function drawLines(element, before, now) {
+  const isSameLine = (pieces, n) => pieces.length === before[n]?.length && pieces.every((own, i) => isSame(before[n][i], own));
+  const changed = now.findIndex((pieces, n) => !isSameLine(pieces, n));
+  const first = changed < 0 ? now.length : changed;
+  while (element.childNodes.length > Math.min(first + 1, now.length)) element.lastChild.remove();
+  for (let n = first; n < now.length; n++) {
+    const line = element.childNodes[n] ?? element.appendChild(document.createElement("div"));
+    drawPieces(line, n === first ? before[n] ?? [] : [], now[n]);
+  }
+}
+
+function drawPieces(line, before, now) {
   let same = 0;
-  while (same < now.length && before[same]?.style === now[same].style && before[same].text === now[same].text) same++;
-  while (element.childNodes.length > same) element.lastChild.remove();
-  const added = now.slice(same).map(({ style, text }) => {
-    const span = document.createElement("i");
-    span.className = style;
-    span.textContent = text;
-    return span;
-  });
-  element.append(...added);
+  while (same < now.length && isSame(before[same], now[same])) same++;
+  while (line.childNodes.length > same) line.lastChild.remove();
+  for (const { style, text } of now.slice(same)) {
+    const piece = line.appendChild(document.createElement("i"));
+    piece.className = style;
+    piece.textContent = text;
+  }
 }
-
-if (typeof module === "object") module.exports = { label, percent, pieces, shownAs, signedLevel };

@@ -4,7 +4,7 @@ A network reads one character at a time, so its embedding and the input weights 
 beforehand: W_first = W tableᵀ has a column for each character. It is folded like this if that is smaller than both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from charrnn.messages import quoted
 from charrnn.models import Model
 from playground.rounding import Rounded, as_finite, base64, rounded
 
+OPTIONS = ("activation", "reset_after")
 KINDS: dict[type[Layer], str] = {GRU: "gru", LSTM: "lstm", SimpleRNN: "rnn", Dense: "dense", TiedDense: "dense"}
 
 
@@ -64,13 +65,12 @@ def page_layers(model: Model, precision: str) -> list[PageLayer]:
     """
     require_known(model)
     embedding, *layers = model.layers
-    tied = embedding.tied
     table, weights = model.p[0].table, [_input_weights(layer, p) for layer, p in zip(layers, model.p[1:])]
+    first = []
     if folds(model):
-        first = []
         weights[0] = weights[0].astype(np.float64) @ table.T
     else:
-        rows = {} if tied else {"rows": rounded(table, precision)}
+        rows = {} if is_tied(model) else {"rows": rounded(table, precision)}
         first = [PageLayer("embedding", embedding.output_dim, rows)]
     return first + [
         _page_layer(layer, p, W, precision) for layer, p, W in zip(layers, model.p[1:], weights, strict=True)
@@ -96,13 +96,18 @@ def folds(model: Model) -> bool:
     """Whether the embedding is folded into the first layer after it."""
     V, E = model.layers[0].input_dim, model.layers[0].output_dim
     rows = len(_input_weights(model.layers[1], model.p[1]))
-    table = 0 if model.layers[0].tied else V * E  # if tied, the last layer needs the table anyway
+    table = 0 if is_tied(model) else V * E
     return rows * V <= table + rows * E
+
+
+def is_tied(model: Model) -> bool:
+    """Whether the last layer needs the embedding table too."""
+    return isinstance(model.layers[-1], TiedDense)
 
 
 def _page_layer(layer: Layer, p: Arrays, W: Array, precision: str) -> PageLayer:
     matrices, vectors = {"input": rounded(W, precision)}, {"bias": as_finite(p.bias.reshape(-1), "float32")}
-    options = {name: vars(layer)[name] for name in ("activation", "reset_after") if name in vars(layer)}
+    options: dict[str, Any] = {name: value for name, value in vars(layer).items() if name in OPTIONS}
     if isinstance(layer, Recurrent):
         matrices["recurrent"] = rounded(as_rows(p.recurrent_kernel), precision)
     if options.get("reset_after"):
@@ -120,7 +125,7 @@ def as_rows(kernel: Array) -> Array:
     return kernel.swapaxes(-1, -2).reshape(-1, kernel.shape[-2])
 
 
-def numbers_of(layers: list[PageLayer]) -> Iterator[Array]:
+def numbers_of(layers: Sequence[PageLayer]) -> Iterator[Array]:
     """All arrays of a page's layers."""
     for layer in layers:
         for matrix in layer.matrices.values():

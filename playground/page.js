@@ -14,7 +14,7 @@ const USUAL_LENGTH = 300; // characters of another sample if there was none
 const BEGIN = "Write a beginning of at least one character that the network knows.";
 
 let colouring = new Colouring(reading, { kind: "surprise" });
-let drawn = []; // the pieces of the text that are on the page
+let drawn = []; // the coloured lines that are on the page
 let sample; // how the text came about: what it began with, the generator, and how many characters it has drawn since
 let wanted = 0; // characters that are still to be written
 let due = 0; // when the next one is, in milliseconds
@@ -110,8 +110,8 @@ function draw(unknown) {
   const paper = element("paper");
   const isAtEnd = paper.scrollTop + paper.clientHeight > paper.scrollHeight - 8;
   const caret = text.selectionEnd < text.value.length ? text.selectionEnd : -1;
-  const now = pieces(text.value, ids, colouring, caret);
-  drawPieces(element("coloured"), drawn, now);
+  const now = colouredLines(text.value, ids, colouring, caret);
+  drawLines(element("coloured"), drawn, now);
   drawn = now;
   if (wanted > 0 && isAtEnd) paper.scrollTop = paper.scrollHeight;
   element("write").textContent = wanted > 0 ? "Stop" : "Continue";

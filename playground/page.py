@@ -33,7 +33,9 @@ class Losses:
 
 def require_small(layers: Sequence[PageLayer], most_mb: float, precision: str) -> None:
     """Raise InputError if the weights alone would make the page larger than this many millions of bytes."""
-    size = sum(array.nbytes for array in numbers_of(layers)) * 4 / 3 / MILLION  # base64 has 4 characters for 3 bytes
+    size = (
+        sum(int(array.nbytes) for array in numbers_of(layers)) * 4 / 3 / MILLION
+    )  # base64 has 4 characters for 3 bytes
     if size > most_mb:
         smaller = "" if precision == "int8" else "; --precision int8 makes it smaller"
         raise InputError(

@@ -54,5 +54,3 @@ class Reading {
     return this.bits.slice(1).reduce((sum, bits) => sum + bits, 0);
   }
 }
-
-if (typeof module === "object") module.exports = { Reading };

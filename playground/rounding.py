@@ -73,4 +73,4 @@ def as_finite(array: Array, precision: str) -> Array:
 
 def base64(array: Array) -> str:
     """The bytes of an array, least significant first, as text."""
-    return b64encode(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))).decode("ascii")
+    return b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")

@@ -1,5 +1,7 @@
 """The network of a page in NumPy, with the same rounded weights, to measure what rounding costs."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from charrnn.arrays import Array
@@ -8,21 +10,22 @@ from charrnn.models import Model
 from charrnn.network import parameter_count
 from playground.layers import PageLayer
 
-LAYERS: dict[str, type[Layer]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "dense": Dense}
+LAYERS: dict[str, Callable[..., Layer]] = {"gru": GRU, "lstm": LSTM, "rnn": SimpleRNN, "dense": Dense}
 
 
-def twin(layers: list[PageLayer]) -> Model:
+def twin(layers: Sequence[PageLayer]) -> Model:
     """A float32 model that computes what the page computes with these layers.
 
     If the embedding is folded, the vector of a character is all that it adds to the first layer's gates, and the
     weights of their input are the identity.
     """
+    own: Sequence[PageLayer] = layers
     inputs = [layer.matrices["input"].decoded() for layer in layers if layer.kind != "embedding"]
     if layers[0].kind == "embedding":
         first, *own = layers
         rows = first.matrices["rows"].decoded() if first.matrices else inputs[-1]
     else:
-        own, rows = layers, inputs[0].T
+        rows = inputs[0].T
         inputs[0] = np.eye(rows.shape[1], dtype=np.float32)
     described: list[Layer] = [Embedding(*rows.shape)]
     described += [LAYERS[layer.kind](W.shape[1], layer.size, **layer.options) for layer, W in zip(own, inputs)]

@@ -120,7 +120,7 @@ def test_the_probes_on_the_page_read_from_the_state_what_the_report_shows():
 
 
 def test_a_text_without_features_has_no_probes():
-    subject = subject_of("xyxy" * 100)
+    subject = subject_of("xzxz" * 100)
     assert findings(subject.trained, subject.test_ids) == []
 
 
