@@ -91,6 +91,13 @@ def without_bias_and_as_wide(**modules):
     return renamed(arrays, **modules)
 
 
+def test_an_embedding_is_told_from_an_output_of_the_same_shape_because_it_has_no_bias():
+    arrays = to_state_dict(trained([Embedding(V, H), LSTM(H, H), Dense(H, V)]).model)
+    for modules in (dict(embedding="a.", rnn="r.", output="b."), dict(embedding="b.", rnn="r.", output="a.")):
+        _, parameters = infer(dict(sorted(renamed(arrays, **modules).items())))
+        np.testing.assert_array_equal(parameters["0.embedding.table"], arrays["embedding.weight"])
+
+
 def test_an_embedding_is_told_from_an_output_of_the_same_shape_by_its_name_alone():
     for modules in (
         dict(embedding="encoder.", rnn="rnn.", output="decoder."),
