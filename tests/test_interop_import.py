@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pickle
+from random import Random
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from tests.requirements_report import INSTALL_EXPORT, INSTALL_PYTORCH
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason=f"torch is missing; {INSTALL_PYTORCH}"
 )
+needs_onnx = pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason=f"onnx is missing; {INSTALL_EXPORT}")
 needs_safetensors = pytest.mark.skipif(
     importlib.util.find_spec("safetensors") is None, reason=f"safetensors is missing; {INSTALL_EXPORT}"
 )
@@ -87,6 +89,13 @@ def without_bias_and_as_wide(**modules):
     arrays = to_state_dict(trained([Embedding(V, H), GRU(H, H, True), Dense(H, V)]).model)
     del arrays["output.bias"]
     return renamed(arrays, **modules)
+
+
+def test_an_embedding_is_told_from_an_output_of_the_same_shape_because_it_has_no_bias():
+    arrays = to_state_dict(trained([Embedding(V, H), LSTM(H, H), Dense(H, V)]).model)
+    for modules in (dict(embedding="a.", rnn="r.", output="b."), dict(embedding="b.", rnn="r.", output="a.")):
+        _, parameters = infer(dict(sorted(renamed(arrays, **modules).items())))
+        np.testing.assert_array_equal(parameters["0.embedding.table"], arrays["embedding.weight"])
 
 
 def test_an_embedding_is_told_from_an_output_of_the_same_shape_by_its_name_alone():
@@ -326,6 +335,30 @@ def test_pickles_that_are_no_state_dict_are_refused(tmp_path):
     ):
         torch.save(ours | edit, path)
         assert refused(path).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param(".onnx", marks=needs_onnx),
+        pytest.param(".pt", marks=needs_torch),
+        pytest.param(".safetensors", marks=needs_safetensors),
+    ],
+)
+def test_a_damaged_file_is_read_or_refused_with_one_line(tmp_path, suffix):
+    random, path = Random(0), tmp_path / f"m{suffix}"
+    (format,) = (name for name in FORMATS if FORMATS[name].suffix == suffix)
+    export_model(trained(AS_IN_PYTORCH["stacked lstm"]), format, path)
+    content, places = path.read_bytes(), [*range(3000), *range(-2500, 0)]  # the weights are in between
+    for _ in range(60):
+        damaged = bytearray(content)
+        for place in random.sample(places, 3):
+            damaged[place] = random.randrange(256)
+        path.write_bytes(damaged[: random.choice([len(damaged), random.randrange(len(damaged))])])
+        try:
+            assert np.isfinite(import_model(path).model.parameters).all()
+        except InputError as error:
+            assert str(error).startswith(str(path)) and "\n" not in str(error)
 
 
 def test_a_suffix_says_what_a_file_is(tmp_path):

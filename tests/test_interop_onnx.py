@@ -69,13 +69,18 @@ def test_calibration_is_in_the_weights(rng):
     assert_computes_the_same(calibrated(), rng.integers(0, V, (20, 2)), rng)
 
 
-def test_a_float64_model_is_written_as_float32(rng):
+def test_a_float64_model_is_written_and_comes_back_as_float32(rng, tmp_path):
     contents = trained(ALL["lstm"], dtype=np.float64)
     ids = rng.integers(0, V, (9, 2))
     found = session(onnx_file(contents)).run(
         ["logits"], {"ids": ids} | dict.fromkeys(("h0", "c0"), np.zeros((2, H), "f4"))
     )
     np.testing.assert_allclose(found[0], contents.model.forward(ids, contents.model.allocate(9, 2)), rtol=0, atol=1e-5)
+
+    export_model(contents, "onnx", tmp_path / "m.onnx")
+    read = import_model(tmp_path / "m.onnx").model
+    np.testing.assert_array_equal(read.parameters, contents.model.parameters.astype(np.float32))
+    assert read.dtype == np.float32
 
 
 @each_network
@@ -169,6 +174,7 @@ def test_other_files_are_refused(tmp_path):
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in "xy")
     other = onnx.helper.make_model(onnx.helper.make_graph([node], "other", [x], [y]), producer_name="pytorch")
+    onnx.helper.set_model_props(other, {"layers": "3"})
     path.write_bytes(other.SerializeToString())
     assert refused(path) == ": it is not an ONNX file that charrnn wrote; no other can be imported"
     path.write_bytes(b"")

@@ -49,14 +49,16 @@ def read_pytorch(path: str | Path) -> ModelFile | dict[str, Array]:
         If it can't be read.
     """
     torch = optional_package("torch")
-    with open_regular(path) as file, warnings.catch_warnings(action="ignore"):
-        try:
-            loaded = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, *DAMAGE):
-            raise InputError(
-                "it is damaged, or holds more than the tensors of a state dict, which is not loaded because it could "
-                "run code; save it with torch.save(model.state_dict(), PATH)"
-            ) from None
+    with open_regular(path) as file:
+        content = io.BytesIO(file.read())  # where a damaged offset is no error of the disk
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            loaded = torch.load(content, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, *DAMAGE):
+        raise InputError(
+            "it is damaged, or holds more than the tensors of a state dict, which is not loaded because it could run "
+            "code; save it with torch.save(model.state_dict(), PATH)"
+        ) from None
     arrays = {name: _array(name, tensor) for name, tensor in _state_dict(loaded, torch.Tensor).items()}
     if not (isinstance(loaded, dict) and "layers" in loaded):
         return arrays
