@@ -27,7 +27,7 @@ def documented(command):
 @pytest.fixture
 def shared(repository, tmp_path):
     """A repository with a Git and a DVC remote, to which everything was pushed."""
-    run(tmp_path, "git", "init", "-q", "--bare", "origin.git")
+    run(tmp_path, "git", "init", "-q", "--bare", "-b", "main", "origin.git")
     run(repository, "git", "remote", "add", "origin", str(tmp_path / "origin.git"))
     assert "dvc remote add --default store /path/to/store" in PAGE
     run(repository, "dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
@@ -106,13 +106,12 @@ def test_the_model_is_an_artifact_that_can_be_had_by_its_name(shared, clone, tmp
 def test_a_text_put_in_place_by_hand_survives_dvc_and_can_be_used(repository):
     text = ("mein eigener Text, von Hand\n" * 400).encode()
     (repository / RAW).write_bytes(text)
-    for command in (["repro"], ["repro", "--force", "download"], ["exp", "run", "-S", "max_corpus_mb=20"]):
+    set_params(repository, start_string="mein")
+    for command in (["repro"], ["repro", "--force", "download"]):
         failed = run(repository, "dvc", *command, fails=True)
         assert NOT_OVERWRITTEN in failed.stderr
         assert (repository / RAW).read_bytes() == text
-    run(repository, "git", "checkout", "-q", "params.yaml")
 
-    set_params(repository, start_string="mein")
     run(repository, "dvc", "commit", "-q", "-f", "download")
     assert "download" not in stages_run(run(repository, "dvc", "repro"))
     assert "another text" in (repository / "metrics/report.html").read_text(encoding="utf-8")
@@ -124,13 +123,14 @@ def test_a_text_put_in_place_by_hand_survives_dvc_and_can_be_used(repository):
 
 
 @pytest.mark.parametrize(
-    "change", ["data_url='texts/*.txt'", "data_url=texts", "data_url={join: [texts/a.txt, texts/b.txt]}"]
+    "change", ["data_url='texts/*.txt'", "data_url=texts", "data_url=[{join: [texts/a.txt, texts/b.txt]}, nowhere.txt]"]
 )
 def test_experiments_join_texts(repository, change):
     (repository / "texts").mkdir()
     text = (repository / "text.txt").read_text(encoding="utf-8")
     (repository / "texts/a.txt").write_text(text[:5000], encoding="utf-8")
     (repository / "texts/b.txt").write_text(text[5000:], encoding="utf-8")
+    set_params(repository, data_url=["nowhere.txt", "text.txt"])  # a list, as by default
     run(repository, "dvc", "exp", "run", "-S", change)
     assert (repository / RAW).read_text(encoding="utf-8") == text[:5000] + "\n" + text[5000:]
     about = json.loads((repository / "metrics/data.json").read_bytes())
