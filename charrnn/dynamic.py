@@ -11,7 +11,7 @@ characters, which has been predicted by then, the parameters take a step (Krause
     σ = √(mean of g² over windows of the training text, at θ_0)       (P,)
     n = min(σ / mean(σ), 1/λ)
 
-The first term divides by the usual size of each gradient, as RMSprop does, so η does not depend on the network. The
+The first term divides by the usual size of each gradient, as RMSprop does, so η does not depend on their scale. The
 second pulls the parameters back to what they were, those that usually have large gradients more strongly. Unlike in
 the paper, ε is a fraction of the mean of σ rather than a constant, so that it has no scale either.
 """
@@ -20,13 +20,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from charrnn.arrays import Array, Arrays
+from charrnn.arrays import Array, HiddenState
 from charrnn.config import DynamicConfig
 from charrnn.errors import InputError
 from charrnn.evaluation import figures, require_predictable
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.models import Model
-from charrnn.network import Buffers, Network
+from charrnn.network import Network
 from charrnn.preprocessing import require_text, require_window, streams
 
 EPSILON = 0.1  # ε / mean(σ)
@@ -99,7 +99,7 @@ def read_and_learn(
 def _read_and_learn(
     network: Network, ids: Array, mean_squares: Array, config: DynamicConfig
 ) -> Iterator[tuple[Array, Array]]:
-    reader, step = _Reader(network), _Step(network, mean_squares, config)
+    reader, step = _Reader(network, min(config.window_size, len(ids) - 1)), _Step(network, mean_squares, config)
     for x, y in streams(ids, 1, config.window_size):
         yield reader.predict(x, y)
         step.take(reader.gradient())
@@ -118,32 +118,35 @@ def mean_squared_gradients(network: Network, ids: Array, window_size: int) -> Ar
     InputError
         If the text is not longer than a window, or some ids are not integers in 0 … V-1.
     """
-    require_window(len(ids), window_size, "training text")
     ids = ids[:SQUARES_FROM]
+    require_window(len(ids), window_size, "training text")
     require_text(ids, network.num_ids, "training text")
     num_windows = (len(ids) - 1) // window_size
-    reader, squares = _Reader(network), np.zeros_like(network.parameters)
+    reader, squares = _Reader(network, window_size), np.zeros_like(network.parameters)
     for x, y in streams(ids[: num_windows * window_size + 1], 1, window_size):
         reader.predict(x, y)
-        squares += np.square(reader.gradient())
+        squares += np.square(reader.gradient(), out=network.gradient)
     return squares / num_windows
 
 
 class _Reader:
-    """Predicts one window after another with a network, carrying the state, and computes gradients."""
+    """Predicts one window of T ids after another with a network, carrying the state, and computes gradients."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, T: int) -> None:
         self.network, self.cross_entropy = network, SparseCategoricalCrossentropy()
-        self.buffers: Buffers | None = None
-        self.loss_buffers = Arrays()
+        self.state: HiddenState | None = None
+        self._allocate(T)
+
+    def _allocate(self, T: int) -> None:
+        self.buffers = self.network.allocate(T, 1)
+        self.loss_buffers = self.cross_entropy.allocate(T, 1, self.network.output_dim, self.network.dtype)
 
     def predict(self, x: Array, y: Array) -> tuple[Array, Array]:
         """The loss of each id of y (T, 1) after x (T, 1), in a buffer, and whether it was the most probable: (T,)."""
-        state = self.network.final_state(self.buffers) if self.buffers else None
-        if self.buffers is None or self.buffers.inputs[0].shape != x.shape:
-            self.buffers = self.network.allocate(*x.shape)
-            self.loss_buffers = self.cross_entropy.allocate(*x.shape, self.network.output_dim, self.network.dtype)
-        logits = self.network.forward(x, self.buffers, state)
+        if len(x) != self.buffers.output_steps:  # the last window may be shorter
+            self._allocate(len(x))
+        logits = self.network.forward(x, self.buffers, self.state)
+        self.state = self.network.final_state(self.buffers)
         losses = self.cross_entropy.forward(logits, y, self.loss_buffers)
         return losses[:, 0], (logits.argmax(axis=-1) == y)[:, 0]
 
