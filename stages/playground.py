@@ -46,7 +46,7 @@ def main() -> None:
     precision, max_mb = flags.parsed(PRECISION, args.precision), flags.parsed(MAX_MB, args.max_mb)
     args.start_string = prompt.as_utf8(args.start_string)
     settings, paths = flags.values(args, PARAMS), flags.paths(args)
-    output = args.output or paths.model_dir / "playground.html"
+    output = args.output or paths.trained.with_name("playground.html")
 
     with sole_writer(output):
         trained = load_trained(paths)
@@ -79,11 +79,12 @@ def require_known(trained: ModelFile, start_string: str) -> None:
 
 
 def prepared_text(trained: ModelFile, paths: Paths) -> PreparedText | None:
-    """The prepared text, if there is one and the model was trained on it."""
+    """The prepared text, if there is one, the model was trained on it, and both number the characters alike."""
     if not paths.vocabulary.exists():
         return None
     prepared = read_prepared(paths)
-    return prepared if prepared.data == trained.data else None
+    is_same = prepared.data == trained.data and prepared.vectorizer == trained.vectorizer
+    return prepared if is_same else None
 
 
 if __name__ == "__main__":
