@@ -9,7 +9,7 @@ from pathlib import Path
 from charrnn.config import SamplingConfig, Setting
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
-from charrnn.messages import counted, figure
+from charrnn.messages import counted, figure, quoted
 from charrnn.model_file import ModelFile
 from charrnn.storage.files import atomic_write
 from playground.layers import page_layers
@@ -29,6 +29,7 @@ PARAMS = ("start_string", *params_of(SamplingConfig), "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path")
 PRECISION = Setting("int8", "type of the weights", "--precision", choices=tuple(BYTES))
 MAX_MB = Setting(50.0, "largest page to write, in millions of bytes", "--max-mb", above=0)
+SUFFIXES = (".html", ".htm")
 MEASURED = 20_000  # characters of the test text
 
 
@@ -46,7 +47,9 @@ def main() -> None:
     precision, max_mb = flags.parsed(PRECISION, args.precision), flags.parsed(MAX_MB, args.max_mb)
     args.start_string = prompt.as_utf8(args.start_string)
     settings, paths = flags.values(args, PARAMS), flags.paths(args)
-    output = args.output or paths.model_dir / "playground.html"
+    output = args.output or paths.trained.with_name("playground.html")
+    if output.suffix.lower() not in SUFFIXES:  # it may be a slip that would replace a model file
+        raise InputError(f"--output is {quoted(str(output))}; the name of a page must end in {' or '.join(SUFFIXES)}")
 
     with sole_writer(output):
         trained = load_trained(paths)
@@ -79,11 +82,12 @@ def require_known(trained: ModelFile, start_string: str) -> None:
 
 
 def prepared_text(trained: ModelFile, paths: Paths) -> PreparedText | None:
-    """The prepared text, if there is one and the model was trained on it."""
+    """The prepared text, if there is one, the model was trained on it, and both number the characters alike."""
     if not paths.vocabulary.exists():
         return None
     prepared = read_prepared(paths)
-    return prepared if prepared.data == trained.data else None
+    is_same = prepared.data == trained.data and prepared.vectorizer == trained.vectorizer
+    return prepared if is_same else None
 
 
 if __name__ == "__main__":

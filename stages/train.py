@@ -3,6 +3,7 @@
 A run that was stopped or killed resumes from its last checkpoint when it is started again with the same params.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from charrnn.arrays import Array
 from charrnn.calibration import calibrate
 from charrnn.config import Setting, Value
 from charrnn.errors import InputError
+from charrnn.messages import shown
 from charrnn.model_file import ModelFile, save_model
 from charrnn.parallel.mpi import mpi_workers
 from charrnn.parallel.workers import Workers
@@ -59,7 +61,12 @@ def train(
     """Train alone, or as one of the processes that mpiexec has started; of these, only rank 0 prints and writes."""
     prepared = read_prepared(paths)
     texts = [prepared.ids("train"), prepared.ids("validation")]
-    init = load_init(paths.weights_path or init_path(params["init_from"]))
+    init_from = paths.weights_path or init_path(params["init_from"])
+    if init_from and os.path.realpath(init_from) == os.path.realpath(paths.checkpoint):
+        raise InputError(
+            f"training can't start from {shown(init_from)}, which it overwrites; copy it, and use the copy"
+        )
+    init = load_init(init_from)
     model, rng = initial_model(params, prepared.vectorizer, init)
     described = {name: value for name, value in params.items() if name != "init_from"}  # the hash says more than a path
     trained = ModelFile(model, prepared.vectorizer, described, prepared.data, init.sha256 if init else None)

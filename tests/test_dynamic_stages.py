@@ -67,9 +67,11 @@ def test_settings_are_those_with_the_lowest_validation_loss(evaluated):
     }
     shown = ended.stderr.splitlines()
     assert shown[0] == "choosing how fast the model learns while it reads 480 characters of validation text"
-    assert shown[1:] == [
-        f"learning rate {rate:g} and decay {decay:g}: loss {loss:.4f}" for (rate, decay), loss in losses.items()
+    lines = [line.rpartition(" ") for line in shown[1:]]
+    assert [line[0] for line in lines] == [
+        f"learning rate {rate:g} and decay {decay:g}: loss" for rate, decay in losses
     ]
+    assert [float(line[2]) for line in lines] == pytest.approx(list(losses.values()), abs=1e-4)  # 4 digits are printed
     rate, decay = min(losses, key=losses.get)
     config = DynamicConfig(learning_rate=rate, decay=decay)
     assert f"learning rate {rate:g} and decay {decay:g}" in ended.stdout

@@ -227,6 +227,17 @@ def test_the_best_weights_of_a_checkpoint_can_be_used(project):
     np.testing.assert_allclose(further, best.model.parameters, atol=1e-9)
 
 
+def test_the_checkpoint_that_a_run_would_overwrite_is_refused(project):
+    """Otherwise the run would remove what it started from, and could not resume."""
+    interrupted(project)
+    before = (project / CHECKPOINT).read_bytes()
+    printed_by(project, "prepare", "--init-from", CHECKPOINT)
+    message = f"training can't start from {CHECKPOINT}, which it overwrites; copy it, and use the copy"
+    for flags in (("--init-from", CHECKPOINT), ("--weights-path", CHECKPOINT)):
+        assert refused(project, "train", *flags) == message
+    assert (project / CHECKPOINT).read_bytes() == before
+
+
 def validation_losses(project):
     lines = (project / "metrics/history.csv").read_text(encoding="utf-8").splitlines()
     place = lines[0].split(",").index("validation_loss")

@@ -4,6 +4,7 @@ import json
 import re
 from base64 import b64decode
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from charrnn.errors import InputError
 from charrnn.inspection import read
 from charrnn.layers import GRU, Dense, Embedding
-from charrnn.model_file import save_model
+from charrnn.model_file import load_model, save_model
 from charrnn.models import Model
+from charrnn.preprocessing import TextVectorizer
 from playground.layers import PageLayer, page_layers
 from playground.page import _cells, page
 from playground.probes import findings
@@ -20,7 +22,7 @@ from playground.rounding import BYTES, rounded
 from tests.networks import LeakyAverage
 from tests.playground_page import ALPHABET, CHAINS, V, model_of, trained
 from tests.report_subject import PLAY, subject_of
-from tests.stage_project import call, change_param, printed_by, remove
+from tests.stage_project import MODEL, call, change_param, printed_by, remove
 
 SETTINGS = {"start_string": "a", "temperature": 0.8, "top_k": 5, "top_p": 0.9, "seed": 3}
 PAGE = "models/playground.html"
@@ -166,6 +168,25 @@ def test_a_model_of_another_text_is_not_measured_on_this_one(project):
     assert contents((project / "other.html").read_text(encoding="utf-8"))["findings"] == []
 
 
+def test_a_text_whose_ids_stand_for_other_characters_is_not_measured(project):
+    """Text and split are the same, and so is the number of characters: only the order is another."""
+    given = load_model(project / MODEL)
+    turned = TextVectorizer(given.vectorizer.vocabulary[::-1])
+    save_model(project / "turned.npz", replace(given, vectorizer=turned))
+    printed = printed_by(project, "playground", "--weights-path", "turned.npz", "--output", "turned.html")
+    assert len(printed.splitlines()) == 1
+    assert contents((project / "turned.html").read_text(encoding="utf-8"))["findings"] == []
+
+
+def test_the_page_is_written_beside_the_model(project):
+    (project / "elsewhere").mkdir()
+    (project / MODEL).rename(project / "elsewhere/other.npz")
+    assert printed_by(project, "playground", "--weights-path", "elsewhere/other.npz").startswith(
+        f"{Path('elsewhere/playground.html')}: "
+    )
+    assert not (project / PAGE).exists()
+
+
 @pytest.mark.parametrize(
     ("change", "flags", "problem"),
     [
@@ -175,7 +196,9 @@ def test_a_model_of_another_text_is_not_measured_on_this_one(project):
         (None, ["--max-mb", "0.0001", "--precision", "float32"], "; --precision int8 makes it smaller; a browser"),
         (None, ["--start-string", "xyz"], "start_string: text has characters that are not in the vocabulary: 'x' at"),
         (None, ["--temperature", "-1"], "temperature is '-1'; it must be a number of at least 0"),
-        (None, ["--output", "models"], "models: Is a directory"),
+        (None, ["--output", "models"], "--output is 'models'; the name of a page must end in .html or .htm"),
+        (None, ["--output", "models/char_rnn.npz"], "--output is 'models/char_rnn.npz'; the name of a page must end"),
+        (lambda project: (project / "a.html").mkdir(), ["--output", "a.html"], "a.html: Is a directory"),
         (None, ["--weights-path", "params.yaml"], "params.yaml"),
         (remove("models/char_rnn.npz"), [], "models/char_rnn.npz is missing; run the earlier stages first"),
         (change_param("hidden_dim", 9), [], "was trained with hidden_dim 8, but params.yaml has 9"),

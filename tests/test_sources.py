@@ -168,6 +168,12 @@ def test_the_home_folder_is_expanded_but_not_recorded(folder, monkeypatch):
     assert str(folder) not in str(about)
 
 
+def test_a_name_may_begin_with_a_tilde(folder):
+    leave(folder, **dict.fromkeys(("~1_dot_txt", "~2_dot_txt", "~t__a_dot_txt"), b"text"))
+    for source, expected in {"~*.txt": ["~1.txt", "~2.txt"], "~t": [os.path.join("~t", "a.txt")]}.items():
+        assert names(fetched(source)[1]) == expected
+
+
 def test_the_corpus_itself_is_none_of_the_texts(folder):
     leave(folder, data__a_dot_txt=b"A", data__b_dot_txt=b"B")
     for _ in range(2):  # the second time it is there

@@ -73,7 +73,7 @@ def files(source: str, besides: str | Path) -> list[str]:
     kept = sorted((name for name in found if not is_same_file(name, besides)), key=lambda name: PurePath(name).parts)
     if not kept:
         raise InputError(problem)
-    home = re.match(r"~[^/\\]*", source)
+    home = re.match(r"~[^/\\]*", source) if path != source else None  # a name may also begin with a ~
     return [home[0] + name.removeprefix(os.path.expanduser(home[0])) if home else name for name in kept]
 
 
