@@ -242,3 +242,18 @@ def validation_losses(project):
     lines = (project / "metrics/history.csv").read_text(encoding="utf-8").splitlines()
     place = lines[0].split(",").index("validation_loss")
     return [line.split(",")[place] for line in lines[1:]]
+
+
+def test_a_model_that_did_not_start_from_the_file_that_is_there_is_refused_by_later_stages(new_text):
+    printed_by(new_text, "prepare")
+    printed_by(new_text, "train", *STILL)
+    for name, value in (("num_epochs", "1"), ("learning_rate", "1.0e-12"), ("optimizer", "sgd")):
+        change_param(name, value)(new_text)
+    printed_by(new_text, "sample")
+    other = load_model(new_text / OLD)
+    other.model.parameters[0] += 1
+    save_model(new_text / OLD, other)
+    for stage in ("evaluate", "sample", "report"):
+        assert refused(new_text, stage).startswith(f"{MODEL} was not trained from the model that is now in {OLD} (init")
+    (new_text / OLD).unlink()  # as in a clone that has pulled only the new model
+    printed_by(new_text, "sample")

@@ -1,6 +1,5 @@
 """Dynamic evaluation in the stages: its settings are chosen on validation text, and stored beside the model file."""
 
-import hashlib
 import sys
 from dataclasses import asdict
 from itertools import product
@@ -21,7 +20,7 @@ from stages.common.lock import sole_writer
 from stages.common.metrics_files import require_finite
 from stages.common.paths import Paths
 from stages.common.scoring import in_words
-from stages.common.trained import read_same_text
+from stages.common.trained import parameters_hash, read_same_text
 
 LEARNING_RATES = (0.0003, 0.0006, 0.0012)  # small networks need the largest
 DECAYS = (0.002, 0.006)
@@ -78,7 +77,7 @@ def choose(trained: ModelFile, paths: Paths) -> Dynamics:
         if not losses:
             raise DivergenceError("the model diverges at every learning rate of dynamic evaluation")
         chosen = Dynamics(min(losses, key=losses.__getitem__), mean_squares)
-        description = {"parameters_sha256": _hash(trained), "config": asdict(chosen.config)}
+        description = {"parameters_sha256": parameters_hash(trained), "config": asdict(chosen.config)}
         write_archive(paths.dynamics, DYNAMICS_FORMAT, description, {"mean_squares": mean_squares})
     return chosen
 
@@ -104,7 +103,7 @@ def _load(path: Path, trained: ModelFile) -> Dynamics | None:
     """What is stored in a file, or None if it is of another model."""
     description, arrays = read_archive(path, DYNAMICS_FORMAT)
     try:
-        if description["parameters_sha256"] != _hash(trained):
+        if description["parameters_sha256"] != parameters_hash(trained):
             return None
         found = Dynamics(DynamicConfig(**description["config"]), arrays["mean_squares"])
         squares = found.mean_squares
@@ -115,10 +114,6 @@ def _load(path: Path, trained: ModelFile) -> Dynamics | None:
     except DAMAGE as error:
         raise InputError(damaged(path, error)) from None
     return found
-
-
-def _hash(trained: ModelFile) -> str:
-    return hashlib.sha256(trained.model.parameters.tobytes()).hexdigest()
 
 
 def _in_words(config: DynamicConfig) -> str:

@@ -2,10 +2,13 @@
 
 import hashlib
 import sys
+from pathlib import Path
 
 from charrnn.errors import InputError
 from charrnn.messages import quoted, shown
 from charrnn.model_file import ModelFile, load_model
+from stages.common.fingerprint import file_hash
+from stages.common.init_from import starts_from_model
 from stages.common.params import PARAMS_FILE, load_params
 from stages.common.paths import Paths, made_by_earlier_stages
 from stages.common.prepared import PreparedText, read_prepared
@@ -42,6 +45,12 @@ def load_trained(paths: Paths) -> ModelFile:
                 f"{paths.model} was trained with {name} {quoted(value)}, but {PARAMS_FILE} has {quoted(now[name])}; "
                 "train again, or name the model with --weights-path to use it anyway"
             )
+    start = now["init_from"]
+    if starts_from_model(start) and Path(start).exists() and file_hash(Path(start)) != trained.init_sha256:
+        raise InputError(
+            f"{paths.model} was not trained from the model that is now in {shown(start)} (init_from); train again, or "
+            "name the model with --weights-path to use it anyway"
+        )
     if paths.vocabulary.exists():
         read_same_text(trained, paths)
     return trained
