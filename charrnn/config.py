@@ -277,13 +277,13 @@ class DynamicConfig(Config):
     >>> DynamicConfig(learning_rate=0.001).learning_rate
     0.001
     >>> DynamicConfig().window_size
-    20
+    40
     """
 
-    window_size: int = setting(20, "characters that are predicted between two steps", at_least=1, at_most=WIDEST)
+    window_size: int = setting(40, "characters that are predicted between two steps", at_least=1, at_most=WIDEST)
     learning_rate: float = setting(
-        0.0004, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
+        0.0006, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
     )
     decay: float = setting(
-        0.001, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
+        0.002, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
     )

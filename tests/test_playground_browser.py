@@ -243,6 +243,8 @@ def test_any_alphabet(browser, written, name):
         assert page.inner_text("#unknown") == ""
         assert page.evaluate("reading.ids.length") == 3 + page.evaluate("sample.length")
         assert page.evaluate("document.getElementById('coloured').textContent === text.value")
+        lines = page.eval_on_selector_all("#coloured > div", "all => all.map(one => one.textContent)")
+        assert lines == re.split(r"(?<=\n)", text)  # each in a block of its own, see `drawLines`
         if name == "hostile":
             assert {"␍", "😀", "<"} <= set(text)
     with opened(browser, written[name], link) as page:

@@ -312,9 +312,6 @@ def test_any_accident_is_an_error_of_one_line_or_changes_nothing(tmp_path, endin
             assert read == text
 
 
-ENTRIES = {"of two files": 2, "of no file": 0}
-
-
 @pytest.mark.parametrize(
     ("body", "why"),
     [
@@ -377,10 +374,9 @@ def test_the_limit_is_that_of_all_texts_together(folder):
     assert refusal("t", separator="--", max_mb=21e-6) == TOO_LARGE.format("2.1e-05")
 
 
-def test_an_archive_without_text_that_never_ends_is_left(tmp_path, folder):
-    with open("a.gz", "wb") as file:
-        file.write(gzip.compress(b"") * 200_000)  # 4 MB, and not a character
-    assert refusal("a.gz", max_mb=0.5) == TOO_LARGE.format(0.5)
+def test_an_archive_without_text_that_never_ends_is_left(folder, web):  # noqa: F811
+    body = gzip.compress(b"") * 200_000  # 4 MB, and not a character
+    assert refusal(page(web, body=body), max_mb=0.5) == TOO_LARGE.format(0.5)
 
 
 @pytest.mark.parametrize("ending", ["", *COMPRESS])

@@ -23,8 +23,8 @@ from stages.common.paths import Paths
 from stages.common.scoring import in_words
 from stages.common.trained import read_same_text
 
-LEARNING_RATES = (0.0002, 0.0004, 0.0008)  # small networks need the largest
-DECAYS = (0.001, 0.003)
+LEARNING_RATES = (0.0003, 0.0006, 0.0012)  # small networks need the largest
+DECAYS = (0.002, 0.006)
 MOST_CHARACTERS = 20_000  # of the validation text; more would take minutes
 
 
