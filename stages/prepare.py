@@ -1,6 +1,6 @@
 """Stage 2, prepare: turn the characters of the corpus into ids, and split it into training, validation and test.
 
-If training starts from a model (`init_from`), its characters keep their ids, and new ones get the ids that follow.
+If training starts from a model (`init_from`), its characters keep their ids, and new ones get the next ids.
 """
 
 from charrnn.data.corpus import describe, vectorize
@@ -17,7 +17,7 @@ from stages.common.program import run
 SPLIT = params_of(SplitConfig)
 PARAMS = (*SPLIT, *params_of(InitConfig))
 PATHS = ("data_dir", "data_filename")
-NEW_NAMED = 10  # characters
+NEW_NAMED = 10  # new characters that are printed
 
 
 def main() -> None:
