@@ -33,7 +33,7 @@ def main() -> None:
         if known:
             vectorizer = known.extended(vectorizer)
         sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **split)))
-        paths.vocabulary.unlink(missing_ok=True)  # so that it never stands beside the ids of another text
+        paths.vocabulary.unlink(missing_ok=True)  # so that it is never next to the ids of another text
         hashes = vectorize(paths.raw, vectorizer, [(paths.part(name), size) for name, size in sizes.items()])
         data = {"corpus_sha256": about["sha256"], **split}
         write_vocabulary(paths.vocabulary, vectorizer, data, dict(zip(sizes, hashes)))
