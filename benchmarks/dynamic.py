@@ -1,9 +1,9 @@
-"""Dynamic evaluation: how much better a model predicts its test text while it learns from it, and how long that takes.
+"""Dynamic evaluation: how much better a model predicts its test text while it learns from it, and how long it takes.
 
 `python -m benchmarks.dynamic FOLDER ...` reads the trained model and the prepared text of each folder in which the
-pipeline has run. Learning rate and decay are those that `python -m stages.evaluate --dynamic` stores beside the model;
-if there are none, they are chosen on the validation text first. Then the test text is read once in each way, in turns:
-some thousand characters without learning, the same with learning. The times are this process's CPU seconds, on one BLAS
+pipeline has run. Learning rate and decay are those that `python -m stages.evaluate --dynamic` stores next to the model;
+if there are none, they are chosen on the validation text first. Then the test text is read in both ways, in turns: some
+thousand characters without learning, the same with learning. The times are CPU seconds of this process, on one BLAS
 thread, because seconds on the clock would include other programs.
 """
 
@@ -39,12 +39,12 @@ def in_turns(model: Model, ids: Array, dynamics: Dynamics) -> dict[str, float]:
     """The mean loss of a text (n,) without and with learning, and the seconds of each."""
     losses, seconds = {"static": 0.0, "dynamic": 0.0}, {"static": 0.0, "dynamic": 0.0}
 
-    def timed(name: str, take: Callable[[], Array]) -> Array:
+    def timed(name: str, read: Callable[[], Array]) -> Array:
         start = process_time()
-        piece = take()
+        read_losses = read()
         seconds[name] += process_time() - start
-        losses[name] += float(piece.sum(dtype=np.float64)) / (len(ids) - 1)
-        return piece
+        losses[name] += float(read_losses.sum(dtype=np.float64)) / (len(ids) - 1)
+        return read_losses
 
     static = static_losses(model, ids)
     learner = Network(model.layers, model.parameters.copy())
@@ -60,7 +60,7 @@ def in_turns(model: Model, ids: Array, dynamics: Dynamics) -> dict[str, float]:
 def main() -> None:
     """Measure each folder's model, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dynamic", description=__doc__.partition("\n")[0])
-    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="in which the pipeline has run")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER", help="folder in which the pipeline has run")
     rows = []
     for folder in parser.parse_args().folders:
         paths = Paths(data_dir=folder / "data", model_dir=folder / "models")

@@ -22,7 +22,7 @@ Value = Any  # int, float, bool, str or list: the type of the setting's default
 class Setting:
     """One setting. Its type is the type of its default; the bounds apply to numbers, `may_be_empty` to a text.
 
-    An item of a list is a text or, if the setting has a `key`, a mapping from only this key to a list of texts.
+    An item of a list is a text or, if the setting has a `key`, a mapping with only this key, to a list of texts.
     """
 
     default: Value
@@ -267,7 +267,7 @@ class SamplingConfig(Config):
 
 @dataclass(frozen=True)
 class DynamicConfig(Config):
-    """How a network learns from a text while it reads it, in `charrnn.dynamic`.
+    """How a network learns from a text while it reads it, see `charrnn.dynamic`.
 
     Raises
     ------
@@ -280,10 +280,10 @@ class DynamicConfig(Config):
     40
     """
 
-    window_size: int = setting(40, "characters that are predicted between two steps", at_least=1, at_most=WIDEST)
+    window_size: int = setting(40, "characters predicted between two steps", at_least=1, at_most=WIDEST)
     learning_rate: float = setting(
         0.0006, "change of a parameter whose gradient is as large as it usually was on the training text", at_least=0
     )
     decay: float = setting(
-        0.002, "part of the way back to the trained value that an average parameter goes in a step", at_least=0
+        0.002, "fraction of the way back to its trained value that an average parameter moves in each step", at_least=0
     )

@@ -1,10 +1,10 @@
-"""Dynamic evaluation: a network goes on learning from a text while it reads it.
+"""Dynamic evaluation: a network keeps learning from a text while it reads it.
 
 What has just been read says much about what follows: its names, its words, its style. So after each window of T
-characters, which has been predicted by then, the parameters take a step (Krause et al. 2018, arXiv 1709.07432). With
-θ_0 the trained parameters, and the hidden state carried from window to window:
+characters has been predicted, the parameters take a step (Krause et al. 2018, arXiv 1709.07432). θ_0 are the trained
+parameters, and the hidden state is carried from window to window:
 
-    predict window i with θ_{i-1}                    this loss is the one that counts
+    predict window i with θ_{i-1}                    the loss that is reported
     g = ∇ mean loss of window i, at θ_{i-1}          backpropagation through the window
     θ_i = θ_{i-1} - η g / (σ + ε) + λ n ∘ (θ_0 - θ_{i-1})
 
@@ -12,8 +12,8 @@ characters, which has been predicted by then, the parameters take a step (Krause
     n = min(σ / mean(σ), 1/λ)
 
 The first term divides by the usual size of each gradient, as RMSprop does, so η does not depend on their scale. The
-second pulls the parameters back to what they were, those that usually have large gradients more strongly. Unlike in
-the paper, ε is a fraction of the mean of σ rather than a constant, so that it has no scale either.
+second pulls the parameters back to θ_0, those that usually have large gradients more strongly. Unlike in the paper, ε
+is a fraction of the mean of σ rather than a constant, so that it scales with the gradients too.
 """
 
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ from charrnn.network import Network
 from charrnn.preprocessing import require_text, require_window, streams
 
 EPSILON = 0.1  # ε / mean(σ)
-SQUARES_FROM = 50_000  # characters of the training text
-PARAMETERS_AT_ONCE = 1 << 16  # of a step, so that what it computes stays in the processor's cache
+SQUARES_FROM = 50_000  # characters of the training text that the mean squares are measured on
+PARAMETERS_AT_ONCE = 1 << 16  # that a step changes, so that its arrays stay in the processor's cache
 
 
 def evaluate_dynamically(network: Network, ids: Array, mean_squares: Array, config: DynamicConfig) -> dict[str, float]:
-    """Read a text once, learn from it on the way, and predict every character but the first; the network stays as is.
+    """Read a text once, predict every character but the first, and learn on the way; the network itself stays as it is.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def evaluate_dynamically(network: Network, ids: Array, mean_squares: Array, conf
     Raises
     ------
     InputError
-        If there are fewer than 2 ids, some are not integers in 0 … V-1, or there is not one mean for each parameter.
+        If there are fewer than 2 ids, some are not integers in 0 … V-1, or `mean_squares` has another shape.
 
     Returns
     -------
@@ -76,11 +76,11 @@ def adapted(model: Model, ids: Array, mean_squares: Array, config: DynamicConfig
 def read_and_learn(
     network: Network, ids: Array, mean_squares: Array, config: DynamicConfig
 ) -> Iterator[tuple[Array, Array]]:
-    """Read a text (n,) from a zero state, and yield for each window what `evaluate_dynamically` adds up.
+    """Read a text (n,) from a zero state, and yield losses and hits for each window of T characters.
 
-    This is the loss in nats of each character after the first, and whether the most probable character was right, both
-    (T,), or fewer at the end of the text; the next window overwrites them. The network has learned from a window only
-    when the next one is asked for, and changes in place.
+    These are the loss in nats of each character, and whether the most probable character was the right one, both (T,),
+    or shorter at the end of the text. The next window overwrites them. The network learns from a window when the next
+    one is requested, and changes in place.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _read_and_learn(
 
 
 def mean_squared_gradients(network: Network, ids: Array, window_size: int) -> Array:
-    """The mean square of each parameter's gradient (P,), over consecutive windows of a text that was trained on.
+    """The mean square of each parameter's gradient (P,), over consecutive windows of the training text.
 
     Parameters
     ----------

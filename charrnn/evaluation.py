@@ -59,7 +59,7 @@ def evaluate(network: Network, ids: Array, *, num_streams: int = 1, workers: Wor
 
 
 def figures(total_loss: float, correct: int, characters: int) -> dict[str, float]:
-    """What `evaluate` returns, from the sum of the losses in nats and the number of correct predictions."""
+    """The figures that `evaluate` returns, from the sum of the losses in nats and the number of correct predictions."""
     loss = total_loss / characters
     return {
         "loss": loss,

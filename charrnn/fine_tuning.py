@@ -4,13 +4,13 @@ A new character gets a row of its own in the embedding table, a column in the ou
 starts as the mean over all characters that the model knows. So the network reads a new character as an average one. Its
 logit is the mean of all others, and exp(mean) is at most the mean of exp, so with V known characters and n new ones:
 
-    p(new) <= 1 / V  of the probability of all known characters together,
+    p(new) <= p(all known characters together) / V,
     the loss on any text of known characters rises by at most log(1 + n / V).
 
 Where the model is sure of the next character, most logits are far below the largest one, and a new character starts
-nearly impossible. A random row could have the largest logit of all instead (Hewitt 2021, "Initializing New Word
+nearly impossible. A random column could have the largest logit of all instead (Hewitt 2021, "Initializing New Word
 Embeddings for Pretrained Language Models"). With tied weights, the row and the column are the same, and so is their
-mean. Two new characters begin alike; the first step on a text in which they differ tells them apart.
+mean. New characters start with equal weights; the first training step on a text that has them sets them apart.
 """
 
 from dataclasses import replace
@@ -44,7 +44,7 @@ def add_characters(model: Model, count: int) -> Model:
     grown = Model.from_parameters(layers, np.empty(parameter_count(layers), model.dtype))
     for (_, new), (_, known) in zip(grown.named_parameters(), model.named_parameters()):
         grows = [axis for axis, (size, before) in enumerate(zip(new.shape, known.shape)) if size != before]
-        for axis in grows:  # one, that of the characters, or none
+        for axis in grows:  # at most one, that of the characters
             mean = known.mean(axis, keepdims=True, dtype=np.float64)
             known = np.concatenate([known, np.repeat(mean, count, axis)], axis)
         new[...] = known
@@ -57,7 +57,7 @@ def model_config(model: Model) -> ModelConfig:
     Raises
     ------
     InputError
-        If it builds no such layers.
+        If it can't build these layers.
 
     >>> model_config(create_char_rnn_model(65, np.random.default_rng(42), cell="lstm", hidden_dim=256))
     ModelConfig(cell='lstm', num_layers=1, embedding_dim=16, hidden_dim=256, tie_weights=False, reset_after=False)

@@ -102,7 +102,7 @@ class Probe:
     Attributes
     ----------
     weights, bias
-        (H,) float64 and a number: the feature as the probe reads it is states @ weights + bias.
+        (H,) float64 and a number: the probe reads the feature as states @ weights + bias.
     values
         (n,) this for each of the n states that it was made from.
     correlation

@@ -41,7 +41,7 @@ class ModelFile:
     init_sha256
         The SHA-256 of the model file that training started from; None if it started from random weights.
     unfinished
-        If this is from the checkpoint of an unfinished run, says in words which weights these are; else empty.
+        Which weights these are, in words, if they are from the checkpoint of an unfinished run; else empty.
     """
 
     model: Model
@@ -64,7 +64,7 @@ def save_model(path: str | Path, contents: ModelFile) -> None:
 
 
 def load_model(path: str | Path, own_layers: Sequence[type[Layer]] = ()) -> ModelFile:
-    """Read a model file, or the best weights in a checkpoint; `own_layers` are your own layer classes in it.
+    """Read a model file, or the best weights of a checkpoint; `own_layers` are your own layer classes in it.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def _best_weights(now: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> t
 
 
 def describe(contents: ModelFile) -> dict[str, Any]:
-    """All of a model but its parameters, as values that JSON can hold."""
+    """Everything but the parameters, as values that JSON can hold."""
     description = {
         "dtype": contents.model.dtype.name,
         "layers": [describe_layer(layer) for layer in contents.model.layers],
@@ -121,12 +121,12 @@ def from_description(
 ) -> ModelFile:
     """The model with this description and these parameters, which are copied.
 
-    If it is from an unfinished run, the parameters are one vector, of the name "parameters".
+    If it is from an unfinished run, the parameters are one vector, called "parameters".
 
     Raises
     ------
     InputError
-        As `load_model`, or one of `DAMAGE` if the description is not one that `describe` makes, or an array is missing.
+        As in `load_model`; or one of `DAMAGE`, if the description is not one that `describe` makes or lacks an array.
     """
     if description["dtype"] not in DTYPES:
         raise InputError(f"the dtype is {quoted(description['dtype'])}; it must be one of {', '.join(DTYPES)}")

@@ -18,7 +18,7 @@ from charrnn.preprocessing import require_ids
 
 
 def layer_name(position: int, layer: Layer) -> str:
-    """What the names of a layer's parameters begin with, as in `1.gru`."""
+    """The prefix of the names of a layer's parameters, such as `1.gru`."""
     return f"{position}.{type(layer).__name__.lower()}"
 
 

@@ -13,7 +13,7 @@ from torch import nn
 
 
 class CharRNN(nn.Module):
-    """Ids (T, B) -> logits (T, B, V), and the state after them; `layers` is what the file says of charrnn's layers."""
+    """Ids (T, B) -> logits (T, B, V), and the state after them; `layers` describes charrnn's layers, as in the file."""
 
     def __init__(self, layers):
         super().__init__()

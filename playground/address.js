@@ -16,7 +16,7 @@ function isLinkable() {
   return sample.beginning.length <= LONGEST_LINK;
 }
 
-// Set the fields as the address says, as far as it does, and write the sample again.
+// Set the fields that the address has, and write the sample again.
 function openAddress() {
   const address = new URLSearchParams(location.hash.slice(1));
   for (const id of FIELDS.filter((id) => address.has(id))) {
@@ -36,7 +36,7 @@ function openAddress() {
     isHurried = true;
   }
   if (address.has("model") && address.get("model") !== model) {
-    say("This link was made with another model, so the sample is another one.");
+    say("This link was made with another model, so the sample differs.");
   }
 }
 

@@ -1,12 +1,12 @@
 "use strict";
-// How characters are shown, and which colour each has: by its surprise, or by what the network's state holds there.
+// How characters are shown, and which colour each has: by its surprise, or by the network's state after it.
 
-const MOST_BITS = 8; // the darkest level of surprise
-const MOST_DEVIATIONS = 3; // the darkest levels of a state
+const MOST_BITS = 8; // at the darkest level of surprise
+const MOST_DEVIATIONS = 3; // at the darkest level of a state
 const JOINED = /[\p{M}\u200c\u200d\u{1f3fb}-\u{1f3ff}]/u;
 
-// How the text field shows each character of an alphabet: as itself, or as a picture if a text field would change it (a
-// carriage return) or it could not be seen.
+// How the text field shows each character of an alphabet: as itself, or as a symbol if the field would change it (a
+// carriage return) or it is invisible.
 function shownAs(characters) {
   const shown = new Map();
   for (const character of characters) {
@@ -18,7 +18,7 @@ function shownAs(characters) {
   return shown;
 }
 
-// A character in a list, where a space or a mark would not be seen either.
+// A character in a list, where spaces and combining marks would be invisible too.
 function label(character) {
   if (character === " ") return "␣";
   if (character === "\n") return "⏎";
@@ -39,7 +39,7 @@ function percent(share) {
   return share < 0.0005 ? "<0.1%" : `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 }
 
-// The value of a unit in -1 … 1; a cell of an LSTM has no bounds, and shows itself through tanh.
+// The value of a unit in -1 … 1; a cell of an LSTM has no bounds, so its tanh is shown.
 function unitValue(value, isCell) {
   return isCell ? tanh(value) : Math.max(-1, Math.min(value, 1));
 }
@@ -84,9 +84,8 @@ class Colouring {
   }
 }
 
-// The lines of a text, each as pieces that have one style. Characters that are drawn as one have the style of the first.
-// `ids` maps what is shown to ids; what is not in it has the style "unknown". `caret` is a place in the text whose
-// character is framed.
+// The lines of a text, each as pieces of one style. Characters that are drawn as one have the style of the first. `ids`
+// maps what is shown to ids; what is not in it has the style "unknown". The character before `caret` is framed.
 function colouredLines(text, ids, colouring, caret) {
   const lines = [[]];
   let n = 0;
@@ -111,8 +110,8 @@ function colouredLines(text, ids, colouring, caret) {
 
 const isSame = (one, other) => one?.style === other.style && one.text === other.text;
 
-// Draw lines in an element, each in a block of its own, as in a text field: the order of right-to-left text is found for
-// each alone. What is there already, at the beginning, stays.
+// Draw lines in an element, each in a block of its own, so that each has its own text direction, as in a text field. The
+// beginning that has not changed is not drawn again.
 function drawLines(element, before, now) {
   const isSameLine = (pieces, n) => pieces.length === before[n]?.length && pieces.every((own, i) => isSame(before[n][i], own));
   const changed = now.findIndex((pieces, n) => !isSameLine(pieces, n));

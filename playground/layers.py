@@ -1,7 +1,7 @@
-"""The layers of a model as the page runs them: matrices with a row for each output, the embedding folded away.
+"""The layers of a model as the page runs them: matrices with a row for each output, and perhaps a folded embedding.
 
-A network reads one character at a time, so its embedding and the input weights of the next layer can be multiplied
-beforehand: W_first = W tableᵀ has a column for each character. It is folded like this if that is smaller than both.
+The network reads one character at a time, so its embedding and the input weights W of the next layer can be multiplied
+in advance: W tableᵀ has a column for each character. The embedding is folded if the page gets no larger.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,12 +33,12 @@ class PageLayer:
     size
         The width of its output.
     matrices
-        `input` (outputs, inputs), of all gates one below the other, and `recurrent` likewise. An embedding has `rows`
-        (V, E), or none if it is tied: then its rows are the `input` of the last layer.
+        `input` (outputs, inputs), with the rows of one gate after those of another, and `recurrent` likewise. An
+        embedding has `rows` (V, E), or none if it is tied: then its rows are the `input` of the last layer.
     vectors
         `bias` and `recurrent_bias`, float32.
     options
-        Of a GRU `reset_after`, of a simple RNN and a dense layer `activation`.
+        `reset_after` of a GRU, `activation` of a simple RNN or a dense layer.
     """
 
     kind: str
@@ -60,8 +60,8 @@ def page_layers(model: Model, precision: str) -> list[PageLayer]:
     Raises
     ------
     InputError
-        If the model is no embedding, followed by recurrent and dense layers that the page knows, or a parameter is too
-        large for the precision.
+        If the model is not an embedding followed by recurrent and dense layers that the page can run, or a parameter is
+        too large for the precision.
     """
     require_known(model)
     embedding, *layers = model.layers
@@ -86,7 +86,7 @@ def require_known(model: Model) -> None:
     if unknown:
         names = ", ".join(kind.__name__ for kind in KINDS)
         raise InputError(
-            f"the model has the layer {quoted(unknown[0])}; a playground can show an Embedding followed by {names}"
+            f"the model has the layer {quoted(unknown[0])}; a playground can run an Embedding followed by {names}"
         )
     if not any(isinstance(layer, Recurrent) for layer in layers):
         raise InputError("the model has no recurrent layer; a playground shows the hidden state of one or more")

@@ -114,8 +114,8 @@ class Matrix {
   }
 }
 
-// A layer whose inputs meet weights: recurrent or dense. Its state, if it has one, lies at `offset` in that of the
-// network. The equations are those of `charrnn/layers/`, with the gates of one kind below those of another.
+// A recurrent or dense layer. Its state, if it has one, begins at `offset` in the state of the network. The equations are
+// those of `charrnn/layers/`, with the rows of one gate after those of another.
 class Layer {
   constructor(described, precision, offset) {
     Object.assign(this, { kind: described.kind, size: described.size, resetAfter: described.reset_after, offset });
@@ -243,7 +243,7 @@ function probabilities(logits, { temperature, topK, topP }) {
   return softmax(kept, temperature);
 }
 
-// The ids of the k most probable characters, most probable first; of equal ones, the first. They may have logits as well.
+// The ids of the k largest probabilities or logits, largest first; of equal ones, the smaller id is first.
 function mostProbable(p, k) {
   return Array.from(p.keys()).sort((one, other) => p[other] - p[one] || one - other).slice(0, k);
 }

@@ -15,10 +15,10 @@ const BEGIN = "Write a beginning of at least one character that the network know
 
 let colouring = new Colouring(reading, { kind: "surprise" });
 let drawn = []; // the coloured lines that are on the page
-let sample; // how the text came about: what it began with, the generator, and how many characters it has drawn since
+let sample; // how the text came about: its beginning, the generator, and how many characters have been drawn since
 let wanted = 0; // characters that are still to be written
 let due = 0; // when the next one is, in milliseconds
-let isHurried = false; // whether the pace does not matter, because a link repeats a sample
+let isHurried = false; // whether to ignore the pace, because a link repeats a sample
 let isScheduled = false;
 
 const candidates = new Candidates(element("candidates"), network.characters, take);
@@ -126,11 +126,11 @@ function drawTotal(unknown) {
   element("total").textContent = n < all ? `reading ${n.toLocaleString("en")} of ${count} …` : `${count}${bits}`;
   const names = Array.from(unknown, ([character, times]) => `“${label(character)}”${times > 1 ? ` (${times} times)` : ""}`);
   const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
-  const message = names.length ? `The network does not know ${names.slice(0, 5).join(", ")}${more}; it reads the text without.` : "";
+  const message = names.length ? `The network does not know ${names.slice(0, 5).join(", ")}${more}; it skips them.` : "";
   if (element("unknown").textContent !== message) element("unknown").textContent = message;
 }
 
-// Show what the network expects and holds at the caret.
+// Show what the network expects at the caret, and its hidden state there.
 function drawPlace() {
   const before = Array.from(text.value.slice(0, text.selectionEnd)).filter((character) => ids.has(character));
   const n = before.length;
@@ -142,14 +142,14 @@ function drawPlace() {
     return;
   }
   const bits = reading.bits[n - 1];
-  const was = Number.isNaN(bits) ? "is the first" : `was expected with ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits`;
+  const was = Number.isNaN(bits) ? "is the first" : `had a probability of ${percent(2 ** -bits)}: ${bits.toFixed(1)} bits`;
   element("place").textContent = `“${label(before[n - 1])}” ${was}. After it:`;
   const logits = n === reading.length ? reading.logits : network.logits(reading.state(n));
   candidates.show(softmax(logits), probabilities(logits, settings()));
   strip.show(reading.state(n), chosen);
 }
 
-// Put a character where the caret is.
+// Insert a character at the caret.
 function take(character) {
   text.setRangeText(shown.get(character), text.selectionStart, text.selectionEnd, "end");
   restart();

@@ -1,4 +1,4 @@
-"""The page: the network and the settings that it begins with, put into the template."""
+"""Fill in the template of the page with the network and the settings that the page starts with."""
 
 import hashlib
 import json
@@ -33,14 +33,13 @@ class Losses:
 
 def require_small(layers: Sequence[PageLayer], most_mb: float, precision: str) -> None:
     """Raise InputError if the weights alone would make the page larger than this many millions of bytes."""
-    size = (
-        sum(int(array.nbytes) for array in numbers_of(layers)) * 4 / 3 / MILLION
-    )  # base64 has 4 characters for 3 bytes
+    # base64 has 4 characters for 3 bytes
+    size = sum(int(array.nbytes) for array in numbers_of(layers)) * 4 / 3 / MILLION
     if size > most_mb:
         smaller = "" if precision == "int8" else "; --precision int8 makes it smaller"
         raise InputError(
             f"the page would have {size:,.1f} million bytes, and --max-mb is {most_mb:g}{smaller}; a browser may take "
-            "long to open it, but --max-mb allows it"
+            "long to open it; a larger --max-mb allows it"
         )
 
 
@@ -57,9 +56,9 @@ def page(
     Parameters
     ----------
     settings
-        What the page begins with: start_string, temperature, top_k, top_p and seed.
+        What the page starts with: start_string, temperature, top_k, top_p and seed.
     findings
-        What the state follows; may be empty.
+        What the state follows, from `playground.probes.findings`; may be empty.
     losses
         What rounding costs, if it was measured.
     """
@@ -91,12 +90,12 @@ def page(
 
 
 def as_script_data(contents: Mapping[str, Any]) -> str:
-    """JSON that can stand in a script element: ASCII, and without a "<" that might end the element."""
+    """JSON for a script element: ASCII, and without a "<" that might end the element."""
     return json.dumps(contents).replace("<", "\\u003c")
 
 
 def _states(trained: ModelFile) -> list[dict[str, Any]]:
-    """The states of all layers, in the order in which they follow one another: name and width."""
+    """Name, layer number and width of each state, in the order of the layers; the number is 0 if there is only one."""
     layers = [layer.state_dims for layer in trained.model.layers if layer.state_dims]
     names = {"h": "unit", "c": "cell"}
     return [

@@ -1,5 +1,5 @@
 "use strict";
-// What is beside the text: the candidates for the next character, the hidden state, and what the colours mean.
+// The panels around the text: the candidates for the next character, the hidden state, and the legend of the colours.
 
 const NUM_CANDIDATES = 10;
 
@@ -25,7 +25,7 @@ class Candidates {
     });
   }
 
-  // Show the most probable characters: p at temperature 1, and `drawn` as they are drawn with the settings.
+  // Show the most probable characters: `p` are the probabilities at temperature 1, `drawn` those with the settings.
   show(p, drawn) {
     const ids = p ? mostProbable(p, this.rows.length) : [];
     this.rows.forEach((row, place) => {
@@ -42,14 +42,14 @@ class Candidates {
   }
 }
 
-// The hidden state as cells, one for each unit: blue if it is negative, orange if it is positive. `choose` gets the number
-// of a unit that is pointed at.
+// The hidden state as squares, one for each unit: blue if negative, orange if positive. `choose` gets the number of a unit
+// that is clicked.
 class Strip {
   constructor(canvas, states, choose) {
     this.canvas = canvas;
     this.isCell = states.flatMap(({ name, size }) => Array(size).fill(name === "cell"));
     this.states = states;
-    this.pitch = this.isCell.length > 300 ? 12 : 20; // pixels of a cell with its gap
+    this.pitch = this.isCell.length > 300 ? 12 : 20; // pixels of a square with its gap
     canvas.addEventListener("click", (event) => {
       const { left, top } = canvas.getBoundingClientRect();
       const number = this.numberAt(event.clientX - left, event.clientY - top);

@@ -1,4 +1,4 @@
-"""What the state of a network follows, found in a text: a linear probe and the best single unit for each feature."""
+"""Find what the state of a network follows in a text: a linear probe and the best single unit for each feature."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from playground.rounding import as_finite, base64
 from report.hypotheses import hypotheses
 
 LONGEST_READING = 20_000  # characters of the text
-NUMBERS_OF_READING = 1 << 24  # probabilities or states; a larger alphabet or network gets a shorter reading
+NUMBERS_OF_READING = 1 << 24  # probabilities or states; with a larger alphabet or network, less of the text is read
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Finding:
 
 
 def findings(trained: ModelFile, ids: Array) -> list[Finding]:
-    """What the state follows in a text (n,), the feature that its probe reads best first."""
+    """What the state follows in a text (n,); the feature with the best probe is first."""
     model = trained.model
     width = max(model.output_dim, sum(sum(layer.state_dims.values()) for layer in model.layers))
     reading = read(model, ids[: max(2, min(LONGEST_READING, NUMBERS_OF_READING // width))])

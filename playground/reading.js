@@ -1,5 +1,5 @@
 "use strict";
-// A text as the network has read it: the state after each character, and how much each one surprised it.
+// A text as the network has read it: the state after each character, and how much each surprised it.
 
 const AT_ONCE = 256; // states that are allocated at once
 
@@ -16,7 +16,7 @@ class Reading {
     return this.bits.length;
   }
 
-  // Take other ids to read; what is read of their common beginning is kept, and its length returned.
+  // Read other ids from now on; keep what is read of their common beginning, and return its length.
   follow(ids) {
     let same = 0;
     while (same < this.length && this.ids[same] === ids[same]) same++;

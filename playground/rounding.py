@@ -22,7 +22,7 @@ class Rounded:
     numbers
         (outputs, inputs) int8, float16 or float32.
     scales
-        (outputs,) float32, by which the rows of int8 numbers are multiplied; None for the floating-point types.
+        (outputs,) float32, the factors of the rows of int8 numbers; None for the floating-point types.
     """
 
     numbers: Array
@@ -42,8 +42,7 @@ class Rounded:
 def rounded(matrix: Array, precision: str) -> Rounded:
     """Round a matrix (outputs, inputs), which multiplies columns of inputs.
 
-    An int8 number stands for a multiple of a 127th of the largest magnitude in its row, so each output has its own
-    scale.
+    An int8 number counts 127ths of the largest magnitude in its row, so each output has its own scale.
 
     Raises
     ------

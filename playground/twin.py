@@ -16,8 +16,8 @@ LAYERS: dict[str, Callable[..., Layer]] = {"gru": GRU, "lstm": LSTM, "rnn": Simp
 def twin(layers: Sequence[PageLayer]) -> Model:
     """A float32 model that computes what the page computes with these layers.
 
-    If the embedding is folded, the vector of a character is all that it adds to the first layer's gates, and the
-    weights of their input are the identity.
+    If the embedding is folded, the vector of a character is what it adds to the first layer's gates, so the input
+    weights of that layer are the identity.
     """
     own: Sequence[PageLayer] = layers
     inputs = [layer.matrices["input"].decoded() for layer in layers if layer.kind != "embedding"]

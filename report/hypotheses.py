@@ -62,7 +62,7 @@ def in_capitals(text: str) -> Array:
 
 
 def before_word_end(text: str) -> Array:
-    """The last character of each word (n,) bool, but of a word that the text may break off."""
+    """The last character of each word (n,) bool, except of a word that the end of the text may cut."""
     return _at(text, [word.stop - 1 for word in words(text) if word.stop < len(text)])
 
 

@@ -21,7 +21,7 @@ SETTING = (
 
 
 def picture(spans: Sequence[Span], colours: str) -> bytes:
-    """The SVG file of the first lines of some spans, with a style sheet that has the colours of their classes."""
+    """An SVG file with the first lines of some spans; `colours` is a style sheet with the colours of their classes."""
     lines = (list(dropwhile(_is_blank, wrapped(spans))) or list(wrapped(spans)))[:LINES]
     text = "\n".join("".join(map(_element, line)).rstrip("\n") for line in lines)
     columns = max(sum(map(_width, line)) for line in lines)
@@ -55,7 +55,7 @@ def _is_blank(line: list[Span]) -> bool:
 
 
 def _width(span: Span) -> int:
-    """The columns that a span takes in a font whose characters are equally wide; those of Chinese take two."""
+    """The columns of a span in a monospaced font, in which a Chinese character takes two."""
     seen = [character for character in span.text if unicodedata.category(character) not in ("Mn", "Me", "Cf", "Cc")]
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in seen)
 

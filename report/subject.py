@@ -32,7 +32,7 @@ NEEDED = {  # in each file, whatever else may be there
     "context.csv": {"position", "loss"},
 }
 
-TEXTS = {"source", "parameters_sha256"}  # the rest of it are numbers
+TEXTS = {"source", "parameters_sha256"}  # the rest are numbers
 
 Rows = list[dict[str, float]]
 

@@ -45,8 +45,8 @@ def main() -> None:
 def _require_recorded(corpus: Path, metrics: Path) -> None:
     """Raise InputError if there is a corpus of which neither metrics/data.json nor dvc.lock has a record.
 
-    Somebody has put it in place, and it would be lost. In dvc.yaml it is `persist`, so that DVC does not remove it
-    before this stage runs.
+    Somebody has put it there, and it would be lost. It is `persist` in dvc.yaml, so that DVC does not remove it before
+    this stage runs.
     """
     if not corpus.is_file():
         return
@@ -78,7 +78,7 @@ def _fetch(config: DownloadConfig, destination: Path, metrics: Path) -> dict[str
             max_mb=config.max_corpus_mb,
             separator=config.separator,
             expected_sha256=config.data_sha256,
-            record=partial(write_json, metrics),  # first, so that after a kill no new corpus is without a record
+            record=partial(write_json, metrics),  # so that a new corpus has a record even after a kill
         )
     except InputError as error:
         raise InputError(f"{error}{hint}") from None

@@ -38,7 +38,7 @@ def main() -> None:
         __doc__,
         PARAMS,
         PATHS,
-        dynamic="also evaluate a model that goes on learning from the text while it reads it",
+        dynamic="also evaluate the model while it learns from the text",
         window_size="longest context in context.csv",
         seed="seed of the sample that is searched for passages copied from the training text",
     )
@@ -75,7 +75,7 @@ def measure(
     metrics = evaluate(trained.model, test_ids)
     print(f"test {in_words(metrics)}", flush=True)
     if params["dynamic"]:
-        # Chosen anew, so that the figures depend on nothing but the inputs of the stage.
+        # Chosen anew, so that the figures depend only on the inputs of the stage.
         learning = dynamic_score(trained, test_ids, choose(trained, paths))
         metrics |= {f"dynamic_{name}": learning[name] for name in ("loss", "accuracy")}
     curve = context_curve(trained.model, test_ids, params["window_size"])

@@ -1,4 +1,4 @@
-"""Write the trained model in a format of other tools: ONNX, PyTorch or safetensors. See docs/export.md."""
+"""Export the trained model to ONNX, PyTorch or safetensors. See docs/export.md."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def main() -> None:
         "--output",
         type=Path,
         metavar="PATH",
-        help="file to write (default: beside the model, as .onnx, .pt or .safetensors)",
+        help="file to write (default: next to the model, as .onnx, .pt or .safetensors)",
     )
     args = parser.parse_args()
     paths, format = flags.paths(args), FORMAT.parse(args.format)

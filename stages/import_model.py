@@ -25,12 +25,12 @@ def main() -> None:
         "--vocabulary",
         type=Path,
         metavar="PATH",
-        help="its characters in the order of their ids: a .json with a list, or a text of them",
+        help="file with the characters in the order of their ids: a list in a .json file, or a text of them",
     )
     parser.add_argument(
         "--nonlinearity",
         metavar="|".join(NONLINEARITIES),
-        help="of an nn.RNN; its file does not say it (default: tanh)",
+        help="nonlinearity of an nn.RNN, which its file does not record (default: tanh)",
     )
     parser.add_argument(
         "--output", type=Path, metavar="PATH", help="model file to write (default: FILE with the suffix .npz)"
@@ -40,7 +40,7 @@ def main() -> None:
     if output.suffix != ".npz":
         raise InputError(f"--output is {quoted(str(output))}; the name of a model file must end in .npz")
     if args.output is None and output.exists():
-        raise InputError(f"{output} exists; name the file to write with --output")
+        raise InputError(f"{output} exists; to overwrite it or to write another file, use --output")
     vocabulary = None if args.vocabulary is None else read_vocabulary(args.vocabulary)
     contents = import_model(args.file, vocabulary, args.nonlinearity)
     with sole_writer(output):

@@ -1,7 +1,7 @@
-"""Write a page on which the trained model runs in any browser: one file, without a server or a network.
+"""Write a page that runs the trained model in any browser: one file, without a server or an internet connection.
 
-It is no stage of dvc.yaml. If the prepared text of the model is there, the page also shows what the hidden state
-follows in the test text, and the loss of the rounded weights is measured on it.
+It is not a stage of dvc.yaml. If the model's prepared text is available, the page also shows which features of the test
+text the hidden state follows, and the loss of the rounded weights is measured on it.
 """
 
 from pathlib import Path
@@ -41,7 +41,7 @@ def main() -> None:
         metavar = "|".join(setting.choices) or "MB"
         parser.add_argument(setting.name, metavar=metavar, help=f"{setting.help} (default: {setting.default})")
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help="the page (default: playground.html beside the model)"
+        "--output", type=Path, metavar="PATH", help="file to write (default: playground.html in --model-dir)"
     )
     args = parser.parse_args()
     precision, max_mb = flags.parsed(PRECISION, args.precision), flags.parsed(MAX_MB, args.max_mb)

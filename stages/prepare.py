@@ -1,6 +1,6 @@
 """Stage 2, prepare: turn the characters of the corpus into ids, and split it into training, validation and test.
 
-If training starts from a model (`init_from`), its characters keep their ids, and new ones get the ids that follow.
+If training starts from a model (`init_from`), its characters keep their ids, and new ones get the next ids.
 """
 
 from charrnn.data.corpus import describe, vectorize
@@ -17,7 +17,7 @@ from stages.common.program import run
 SPLIT = params_of(SplitConfig)
 PARAMS = (*SPLIT, *params_of(InitConfig))
 PATHS = ("data_dir", "data_filename")
-NEW_NAMED = 10  # characters
+NEW_NAMED = 10  # new characters that are printed
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         if known:
             vectorizer = known.extended(vectorizer)
         sizes = dict(zip(("train", "validation", "test"), split_sizes(about["characters"], **split)))
-        paths.vocabulary.unlink(missing_ok=True)  # so that it never stands beside the ids of another text
+        paths.vocabulary.unlink(missing_ok=True)  # so that it is never next to the ids of another text
         hashes = vectorize(paths.raw, vectorizer, [(paths.part(name), size) for name, size in sizes.items()])
         data = {"corpus_sha256": about["sha256"], **split}
         write_vocabulary(paths.vocabulary, vectorizer, data, dict(zip(sizes, hashes)))

@@ -20,7 +20,7 @@ from stages.common.trained import load_trained
 PARAMS = (*params_of(PromptConfig, SamplingConfig), "seed")
 PATHS = ("data_dir", "model_dir", "model_filename", "weights_path")
 NUM_SAMPLES = Setting(1, "number of samples", "num_samples", at_least=1, at_most=10**6)
-END = 200  # characters of the text of --adapt, from which a sample continues
+END = 200  # last characters of the text of --adapt, which a sample continues
 SHOW = Setting(5, "the most probable next characters", "show", at_least=1, at_most=10**6)
 WITHOUT_EFFECT_ON = {
     "interactive": ("output", "num_samples", "temperatures"),
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def adapted_to(path: str, trained: ModelFile, paths: Paths) -> tuple[ModelFile, str]:
-    """The model after it has read a text file and learned from it, and the end of the text, its last lines."""
+    """The model after it has read a text file and learned from it, and the last lines of the text."""
     ids, unknown = known_ids(trained, path)
     if unknown:
         print(left_out(unknown), file=sys.stderr)
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--adapt",
         metavar="PATH",
-        help="first read this text and learn from it, so that the sample is in its manner; without a start string, the "
+        help="first read this text and learn from it, so that the sample is in its style; without a start string, the "
         "sample continues the text; - is standard input",
     )
     parser.add_argument("--stop", metavar="TEXT", help="end a sample as soon as it contains this")

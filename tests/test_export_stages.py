@@ -118,7 +118,7 @@ REFUSED = [
     (nothing, "import_model none.pt", "none.pt"),
     (nothing, "import_model models/a.npz --output c.npz", "must end in one of .onnx, .safetensors, .pt, .pth, .bin"),
     (write("m.onnx", b""), "import_model m.onnx --output m.onnx", "--output is 'm.onnx'; the name of a model file mu"),
-    (write("models/a.pt", b""), "import_model models/a.pt", "models/a.npz exists; name the file to write with --outp"),
+    (write("models/a.pt", b""), "import_model models/a.pt", "models/a.npz exists; to overwrite it or to write another"),
     (nothing, "import_model m.pt --vocabulary none.txt", "none.txt: No such file or directory"),
     (nothing, "import_model m.pt --nonlinearity sine", "nonlinearity is 'sine'; it must be tanh or relu"),
     pytest.param(state_dict, "import_model m.safetensors", "m.safetensors: it has no vocabulary; give one with --vocab",

@@ -110,7 +110,7 @@ def test_a_text_of_equally_many_characters_can_not_be_mixed_up(new_text, finishe
     before = files(new_text)
     message = refused(new_text, "train")
     assert message == (
-        f"the text was prepared without {OLD}, whose characters have other ids; set init_from to it and run "
+        f"the text was prepared without {OLD}, whose characters have other ids; set init_from to this file and run "
         "`python -m stages.prepare` again"
     )
     assert refused(new_text, "train", "--init-from", "", "--weights-path", OLD) == message
@@ -126,11 +126,11 @@ def test_a_model_with_the_vocabulary_in_another_order_is_refused_by_every_later_
     assert vocabulary(project) == turned.vocabulary
     for stage in ("evaluate", "sample", "report"):
         assert refused(project, stage) == (
-            f"{MODEL} numbers the characters in another order than the text in data/processed; train again"
+            f"{MODEL} orders the characters differently from the text in data/processed; train again"
         )
     printed_by(project, "prepare")
     for stage in ("evaluate", "report"):
-        assert "in another order" in refused(project, stage, "--weights-path", OLD)
+        assert "differently" in refused(project, stage, "--weights-path", OLD)
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ REFUSED = [
     ({}, "it must have one nn.GRU, nn.LSTM or nn.RNN, but it has none among its modules: "),
     ({"w.weight": zeros(2, 3)}, "it must have one nn.GRU, nn.LSTM or nn.RNN, but it has none among its modules: '"),
     (TWO, "but it has 2 among its modules: 'embedding', 'rnn', 'output', 'e', 'r2', 'o'"),
-    (changed(rnn__weight_ih_l0_reverse=zeros(4 * H, E)), "it has rnn.weight_ih_l0_reverse; charrnn reads only forwa"),
-    (changed(rnn__weight_hr_l0=zeros(3, H)), "it has rnn.weight_hr_l0; charrnn reads only forwards, and without a p"),
+    (changed(rnn__weight_ih_l0_reverse=zeros(4 * H, E)), "it has rnn.weight_ih_l0_reverse; charrnn has neither bidi"),
+    (changed(rnn__weight_hr_l0=zeros(3, H)), "it has rnn.weight_hr_l0; charrnn has neither bidirectional layers nor"),
     (changed(rnn__weight_hh_l0=zeros(2 * H, H)), f"have the shapes ({4 * H}, {E}) and ({2 * H}, {H}), as in no nn.GRU"),
     (changed(rnn__weight_hh_l0=None), f"weight_hh_l0 have the shapes ({4 * H}, {E}) and (0,), as in no nn.GRU"),
     (changed(rnn__weight_ih_l0=zeros(4 * H + 1, E)), f"has shape ({4 * H + 1}, {E}); its shape must be ({4 * H}, {E})"),
@@ -231,8 +231,8 @@ def test_other_safetensors_files_are_refused(tmp_path):
     save_file({"q": np.zeros(3, np.uint8)}, path)
     assert refused(path) == ": q has dtype U8; it must be one of F16, F32, F64"
     export_model(trained(ALL["gru"]), "safetensors", path)
-    assert refused(path, "abc") == ": charrnn wrote it, so its vocabulary is known; it can't be given"
-    assert refused(path, None, "relu") == ": charrnn wrote it, so its nonlinearity is known; it can't be given"
+    assert refused(path, "abc") == ": charrnn wrote this file, so its vocabulary is known and can't be given"
+    assert refused(path, None, "relu") == ": charrnn wrote this file, so its nonlinearity is known and can't be given"
 
 
 @needs_torch

@@ -176,9 +176,9 @@ def test_other_files_are_refused(tmp_path):
     other = onnx.helper.make_model(onnx.helper.make_graph([node], "other", [x], [y]), producer_name="pytorch")
     onnx.helper.set_model_props(other, {"layers": "3"})
     path.write_bytes(other.SerializeToString())
-    assert refused(path) == ": it is not an ONNX file that charrnn wrote; no other can be imported"
+    assert refused(path) == ": charrnn did not write this ONNX file; it can import only its own"
     path.write_bytes(b"")
-    assert refused(path) == ": it is not an ONNX file that charrnn wrote; no other can be imported"
+    assert refused(path) == ": charrnn did not write this ONNX file; it can import only its own"
     path.write_bytes(onnx_file(trained(ALL["gru"]))[:1000])
     assert refused(path) == ": it is not an ONNX file, or is damaged"
     save_model(tmp_path / "m.npz", trained(ALL["gru"]))

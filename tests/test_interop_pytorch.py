@@ -81,7 +81,7 @@ def test_two_biases_become_one_where_they_can(rng):
         np.testing.assert_allclose(logits_of(model, ids), expected, rtol=0, atol=1e-5, err_msg=name)
 
 
-OTHER_FORMATS = "; ONNX and safetensors can have it"
+OTHER_FORMATS = "; use ONNX or safetensors"
 NOT_IN_PYTORCH = [
     ([Embedding(V, E), GRU(E, H), Dense(H, V)], "nn.GRU is the one with reset_after true; use ONNX, which has both"),
     ([Embedding(V, E), GRU(E, 7, True), GRU(7, H, True), Dense(H, V)], f"of one kind and width{OTHER_FORMATS}"),

@@ -100,7 +100,7 @@ def test_a_model_without_a_hidden_state_is_refused(between, rng):
 
 def test_a_layer_that_the_page_does_not_know_is_refused(rng):
     problem = (
-        r"^the model has the layer LeakyAverage\(dim=4\); a playground can show an Embedding followed by GRU, LSTM, "
+        r"^the model has the layer LeakyAverage\(dim=4\); a playground can run an Embedding followed by GRU, LSTM, "
         "SimpleRNN, Dense, TiedDense$"
     )
     with pytest.raises(InputError, match=problem):

@@ -220,7 +220,7 @@ def test_unknown_characters_are_named_and_left_out(browser, written):
     with opened(browser, written["usual"]) as page:
         page.fill("#text", "abZcZ…")
         settled(page)
-        assert page.inner_text("#unknown") == "The network does not know “Z” (2 times), “…”; it reads the text without."
+        assert page.inner_text("#unknown") == "The network does not know “Z” (2 times), “…”; it skips them."
         assert page.inner_text("#total").startswith("3 characters, ")
         page.fill("#text", "Z")
         page.click("#write")
@@ -281,7 +281,7 @@ def test_a_damaged_address_does_no_harm(browser, written, fragment):
 def test_a_link_from_another_model_says_so(browser, written):
     with opened(browser, written["usual"], "#text=abc&length=5&model=00000000") as page:
         wait_until(page, "sample.length === 5")
-        assert page.inner_text("#notice") == "This link was made with another model, so the sample is another one."
+        assert page.inner_text("#notice") == "This link was made with another model, so the sample differs."
 
 
 def test_a_text_that_is_too_long_for_a_link_says_so(browser, written):

@@ -179,7 +179,7 @@ def test_the_corpus_itself_is_none_of_the_texts(folder):
     for _ in range(2):  # the second time it is there
         for source in ("data", "data/**/*.txt"):
             assert fetched(source)[0] == b"A\nB"
-    with pytest.raises(InputError, match="it is the file that the corpus is copied to; keep the text elsewhere"):
+    with pytest.raises(InputError, match="it is the file that the corpus is copied to; move the text elsewhere"):
         fetched("data/a.txt", "./data/raw/input.txt")
     assert Path("data/raw/input.txt").read_bytes() == b"A\nB"
 
@@ -321,8 +321,8 @@ def test_any_accident_is_an_error_of_one_line_or_changes_nothing(tmp_path, endin
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (zipped(a=b"A", b=b"B"), "it is a zip archive of 2 files; it must be of exactly one"),
-        (zipped(), "it is a zip archive of 0 files; it must be of exactly one"),
+        (zipped(a=b"A", b=b"B"), "it is a zip archive of 2 files; it must contain exactly one"),
+        (zipped(), "it is a zip archive of 0 files; it must contain exactly one"),
         (zipped(a=b"\xff"), "the text is not UTF-8: invalid start byte at byte 0"),
     ],
 )
@@ -349,7 +349,7 @@ def test_a_tar_archive_is_refused(folder, ending):
     leave(folder, a_dot_txt=TEXT)
     with tarfile.open(f"a.tar{ending}", f"w:{ending[1:]}") as archive:
         archive.add("a.txt")
-    assert refusal(f"a.tar{ending}") == "it is a tar archive; unpack it, and give the folder"
+    assert refusal(f"a.tar{ending}") == "it is a tar archive; unpack it, and use the folder"
 
 
 TOO_LARGE = "it is larger than {} MB, the limit that max_corpus_mb sets"
@@ -446,7 +446,7 @@ def test_what_data_url_means(data_url, expected):
     [
         ("data_sha256: abc", "data_sha256 is 'abc'; it must be empty or 64 hexadecimal digits"),
         ("data_sha256: 12", "params.yaml: data_sha256 is 12; it must be a text"),
-        (r'separator: "\ud800"', r"separator is '\ud800'; it must have only characters that UTF-8 has"),
+        (r'separator: "\ud800"', r"separator is '\ud800'; it must have only characters that UTF-8 can encode"),
         ("separator: 1", "params.yaml: separator is 1; it must be a text"),
     ],
 )

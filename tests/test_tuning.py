@@ -216,7 +216,7 @@ def test_a_search_that_varies_or_contradicts_the_given_network_is_refused(with_o
     )
     (with_old_model / "search.yaml").write_text("dropout: [0, 0.1]\nhidden_dim: [4, 8]\ncell: [gru, rnn]\n")
     assert failure_of(with_old_model) == (
-        "search.yaml varies hidden_dim, cell, but the model that init_from names has one network; remove this from "
+        "search.yaml varies hidden_dim, cell, but the network is that of the model in init_from; remove this from "
         "search.yaml, or set init_from to models/none"
     )
     (with_old_model / "search.yaml").write_text("init_from: [models/none, models/old.npz]\n")

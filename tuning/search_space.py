@@ -58,7 +58,7 @@ def require_network_fixed(space: SearchSpace, path: Path) -> None:
     varied = [name for name in space if name in settings(ModelConfig)]
     if varied:
         raise InputError(
-            f"{path} varies {', '.join(varied)}, but the model that init_from names has one network; remove this from "
+            f"{path} varies {', '.join(varied)}, but the network is that of the model in init_from; remove this from "
             f"{path}, or set init_from to {RANDOM_WEIGHTS}"
         )
 

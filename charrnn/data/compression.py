@@ -1,4 +1,4 @@
-"""Decompress a text as a stream, so that memory grows neither with the text nor with what it is compressed to."""
+"""Decompress a text as a stream, so that memory grows neither with the text nor with its compressed file."""
 
 import bz2
 import gzip
@@ -15,7 +15,7 @@ from charrnn.errors import InputError
 from charrnn.messages import counted, shown
 
 CHUNK = 1 << 16  # bytes
-# Texts do not begin like this: each has a byte that UTF-8 or a text does not, or, for bzip2, the digits of pi.
+# No text begins like this: each has a byte that is not in UTF-8 or not in a text or, for bzip2, the digits of pi.
 BEGINNINGS = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
@@ -24,7 +24,7 @@ BEGINNINGS = {
 }
 ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zip": "zip"}
 LONGEST_BEGINNING = 10  # bytes
-TAR, TAR_AT = b"ustar", 257  # what makes a file a tar archive, and where it stands
+TAR, TAR_AT = b"ustar", 257  # what marks a tar archive, and its position
 ENCRYPTED = 1  # the flag of a file in a zip archive
 
 
@@ -38,25 +38,25 @@ def decompressed(chunks: Iterator[bytes], folder: str | Path, name: str = "") ->
     folder
         Where a zip archive is kept, in a temporary file: its list of files is at its end.
     name
-        The name of the file. If it ends in .gz, .bz2, .xz or .zip, the file must be what that says. Without a name,
-        only its first bytes decide.
+        The name of the file. If it ends in .gz, .bz2, .xz or .zip, the file must have that format. Without a name,
+        the first bytes alone decide.
 
     Raises
     ------
     InputError
-        If the file is damaged, or is an archive of another number of files.
+        If the file is damaged, is a tar archive, or is a zip archive of no file or of several.
     """
     beginning, chunks = _peek(chunks, LONGEST_BEGINNING)
     kind = next((kind for kind, pattern in BEGINNINGS.items() if pattern.match(beginning)), None)
     kind = kind or ENDINGS.get(Path(name).suffix.lower())
     beginning, plain = _peek(_undamaged(kind, chunks, folder) if kind else chunks, TAR_AT + len(TAR))
     if beginning[TAR_AT:].startswith(TAR):
-        raise InputError("it is a tar archive; unpack it, and give the folder")
+        raise InputError("it is a tar archive; unpack it, and use the folder")
     yield from plain
 
 
 def _peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
-    """At least the first `size` bytes, if there are as many, and all chunks."""
+    """The first bytes, at least `size` of them unless there are fewer, and all chunks, these included."""
     beginning = b""
     for chunk in chunks:
         beginning += chunk
@@ -75,9 +75,9 @@ def _undamaged(kind: str, chunks: Iterator[bytes], folder: str | Path) -> Iterat
     with _copy(chunks, folder) if kind == "zip" else io.BufferedReader(_Stream(chunks), CHUNK) as file:
         try:
             with OPEN[kind](file) as plain:
-                while piece := plain.read(CHUNK):
-                    yield piece
-            for _ in chunks:  # whatever follows
+                while chunk := plain.read(CHUNK):
+                    yield chunk
+            for _ in chunks:  # `decompressed` reads the file to the end
                 pass
         except InputError:
             raise
@@ -98,10 +98,10 @@ def _copy(chunks: Iterator[bytes], folder: str | Path) -> IO[bytes]:
 def _open_zip(file: IO[bytes]) -> IO[bytes]:
     """Open the only file of a zip archive."""
     archive = ZipFile(file)
-    # macOS adds files of its own in a folder of this name.
+    # macOS adds its own files in a folder of this name.
     files = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX/" not in info.filename]
     if len(files) != 1:
-        raise InputError(f"it is a zip archive of {counted(len(files), 'file')}; it must be of exactly one")
+        raise InputError(f"it is a zip archive of {counted(len(files), 'file')}; it must contain exactly one")
     if files[0].flag_bits & ENCRYPTED:
         raise InputError("it is a zip archive with a password; unpack it first")
     return archive.open(files[0])
@@ -111,7 +111,7 @@ OPEN: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "
 
 
 class _Stream(io.RawIOBase):
-    """Chunks as a file that can be read once, from its beginning to its end."""
+    """Chunks as a file that can be read once, from beginning to end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

@@ -108,7 +108,7 @@ def _chunks(path: str | Path | int, name: str) -> Iterator[bytes]:
 
 
 def decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
-    """The same as `read_text` for the bytes of a text, which error messages call `name`."""
+    """Decode the chunks of a text, as `read_text` does; error messages call it `name`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset, at_start = 0, True
     for chunk in chain(chunks, [b""]):

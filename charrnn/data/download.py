@@ -22,7 +22,7 @@ from charrnn.messages import quoted, shown
 from charrnn.storage.files import atomic_write
 
 CHUNK = 1 << 16  # bytes
-COMPRESSED_EXCESS_MB = 1  # a compressed file may be larger than its text by this much
+COMPRESSED_EXCESS_MB = 1  # a compressed file may exceed the size limit of its text by this much
 
 Sources = Sequence[str | Sequence[str]]
 
@@ -58,18 +58,17 @@ def fetch(
     limits
         How long to wait for a web server.
     separator
-        What stands between two texts that are joined.
+        What is inserted between two texts that are joined.
     expected_sha256
-        The SHA-256 of what is written, in hexadecimal digits; a source with another one fails. Empty for any.
+        The SHA-256 that the text must have, in hexadecimal digits; a source with another one fails. Empty allows any.
     record
-        Called with what is returned, just before the new file takes the place of `destination`.
+        Called with the return value, just before the new file replaces `destination`.
 
     Returns
     -------
     dict
-        `source`, `sha256`, `bytes` and `characters` of what was written, and a list of its `files`: the `name`,
-        `sha256` and `bytes` of each as it is, that is, perhaps compressed. Neither the names nor any message have
-        credentials.
+        `source`, `sha256`, `bytes` and `characters` of the text that was written, and a list of its `files`: the
+        `name`, `sha256` and `bytes` of each as it is, perhaps compressed. No name and no message has credentials.
 
     Raises
     ------
@@ -102,7 +101,7 @@ def fetch(
 
 @dataclass
 class _Reading:
-    """One attempt to read a source, which may have several parts, and each of them several files."""
+    """One attempt to read a source, which may have several parts, each with several files."""
 
     parts: Sequence[str]
     destination: Path
@@ -112,7 +111,7 @@ class _Reading:
     files: list[dict[str, Any]] = field(default_factory=list)  # those that have been read to the end
 
     def joined(self, separator: str) -> Iterator[bytes]:
-        """Yield all texts with the separator between them; raises InputError as soon as they are too large together."""
+        """Yield all texts with the separator between them; raises InputError once they exceed the limit together."""
         size = 0
         for chunk in self._texts(separator.encode()):
             size += len(chunk)
@@ -122,7 +121,7 @@ class _Reading:
     def _texts(self, separator: bytes) -> Iterator[bytes]:
         for part in self.parts:
             try:
-                names = files(part, besides=self.destination)
+                names = files(part, excluded=self.destination)
             except InputError as error:
                 raise InputError(self._blamed(part, error)) from None
             for name in names:
@@ -150,7 +149,7 @@ class _Reading:
                 yield chunk
 
         if is_same_file(name, self.destination):
-            raise InputError("it is the file that the corpus is copied to; keep the text elsewhere")
+            raise InputError("it is the file that the corpus is copied to; move the text elsewhere")
         of_file = "" if is_url(name) else name  # a server may have decompressed what a URL names
         plain = decompressed(hashed(), self.destination.parent, of_file)
         yield from (text.encode() for text in decoded(plain, "the text"))

@@ -12,11 +12,11 @@ from charrnn.data.credentials import public
 from charrnn.errors import InputError
 
 URL = re.compile(r"(?:https?|file):|.*://", re.IGNORECASE | re.DOTALL)
-TEXT_FILES = tuple(f".txt{ending}" for ending in ("", *ENDINGS))  # ends of the names that are read in a folder
+TEXT_FILES = tuple(f".txt{ending}" for ending in ("", *ENDINGS))  # endings of the names that a folder's texts have
 
 
 def is_url(source: str) -> bool:
-    """Whether a source is a URL. A path that exists is none, even if it looks like one: `notes:2024.txt`."""
+    """Whether a source is a URL. An existing path is not, even if it looks like one: `http:notes.txt`."""
     return not os.path.exists(os.path.expanduser(source)) and bool(URL.match(source))
 
 
@@ -26,29 +26,29 @@ def public_name(source: str) -> str:
 
 
 def is_compressed(source: str) -> bool:
-    """Whether the name of a file or the path of a URL ends like that of a compressed file."""
+    """Whether the name of a file, or the path in a URL, has the ending of a compressed file."""
     path = urlsplit(source).path if is_url(source) else source
     return path.lower().endswith(tuple(ENDINGS))
 
 
 def is_same_file(path: str, other: str | Path) -> bool:
-    """Whether a path leads to an existing file that the other path leads to, too."""
+    """Whether a path exists and leads to the same file as the other path."""
     path = os.path.expanduser(path)
     return os.path.exists(path) and os.path.realpath(path) == os.path.realpath(other)
 
 
-def files(source: str, besides: str | Path) -> list[str]:
+def files(source: str, excluded: str | Path) -> list[str]:
     """The URL or the paths of the files that a source names, in order.
 
     A folder stands for the texts in it and in its subfolders: the files whose names end in .txt, perhaps followed by
     the ending of a compressed file. Hidden files and folders are left out. In a glob, `**` stands for any number of
-    folders. Files are sorted by the names of their folders and their own, character by character. A `~` that a source
-    begins with stays in the paths.
+    folders. Files are sorted by the names of their folders and their own, character by character. If a source begins
+    with `~`, so do the paths.
 
     Parameters
     ----------
-    besides
-        A path that no folder or glob stands for, because it is written to.
+    excluded
+        A path that is never among the files of a folder or a glob, because it is written to.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def files(source: str, besides: str | Path) -> list[str]:
     except OSError as error:
         place = "" if error.filename in (None, path) else f"{os.fspath(error.filename)}: "
         raise InputError(f"{place}{error.strerror}") from None
-    kept = sorted((name for name in found if not is_same_file(name, besides)), key=lambda name: PurePath(name).parts)
+    kept = sorted((name for name in found if not is_same_file(name, excluded)), key=lambda name: PurePath(name).parts)
     if not kept:
         raise InputError(problem)
     home = re.match(r"~[^/\\]*", source) if path != source else None  # a name may also begin with a ~
@@ -88,7 +88,7 @@ def _texts_in(folder: str) -> Iterator[str]:
 
 
 def _matches(pattern: str) -> Iterator[str]:
-    # glob itself is silent about folders that it can't read.
+    # glob itself silently skips folders that it can't read.
     fixed = re.split(r"[*?[]", pattern, maxsplit=1)[0]
     parent = os.path.dirname(fixed) or "."
     if "**" in pattern:

@@ -1,4 +1,4 @@
-"""Models in the formats of other tools: ONNX, PyTorch and safetensors, out and in.
+"""Export models to the formats of other tools, ONNX, PyTorch and safetensors, and import them.
 
 The packages that read and write these formats are optional, and imported only when they are needed.
 """

@@ -1,4 +1,4 @@
-"""Export a model to a file of another tool."""
+"""Export a model to a file for another tool."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from charrnn.storage.files import atomic_write
 
 @dataclass(frozen=True)
 class Format:
-    """A format: the suffix of its files, their content for a model, and how Python opens one, where {} is its path."""
+    """A format: the suffix of its files, their content for a model, and how Python opens one; {} is the path."""
 
     suffix: str
     content: Callable[[ModelFile], bytes]
@@ -35,7 +35,7 @@ def export_model(contents: ModelFile, format: str, path: str | Path) -> int:
     Raises
     ------
     InputError
-        If there is no such format, the path has not its suffix, the format can't express the model, or the package
+        If there is no such format, the path has another suffix, the format can't express the model, or the package
         that writes it is not installed.
     OSError
         If the file can't be written.

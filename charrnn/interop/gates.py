@@ -2,8 +2,8 @@
 
     gates = x W_xᵀ + b_x + h W_hᵀ + b_h,  W_x (G H, D), W_h (G H, H), b_x (G H,), b_h (G H,)
 
-The gates stand below each other, in an order that differs from tool to tool. One bias would do, except in the candidate
-of a GRU with `reset_after`, where the reset gate multiplies b_h, but not b_x. So b_h is 0 everywhere else.
+The rows of one gate follow those of another, in an order that differs from tool to tool. One bias would do, except in
+the candidate of a GRU with `reset_after`, where the reset gate multiplies b_h, but not b_x. Everywhere else, b_h is 0.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.layers import GRU, LSTM, Recurrent, SimpleRNN
 
-Orders = Mapping[type[Recurrent], list[int]]  # the number that each gate of the tool has in charrnn
+Orders = Mapping[type[Recurrent], list[int]]  # for each gate of the tool, its index in charrnn
 Packed = tuple[Array, Array, Array, Array]  # W_x, W_h, b_x, b_h
 
 # charrnn has r, z, c in a GRU and o, i, f, g in an LSTM.
@@ -35,7 +35,7 @@ def pack(layer: Recurrent, arrays: Mapping[str, Array], orders: Orders) -> Packe
 
 
 def unpack(layer: Recurrent, packed: Packed, orders: Orders) -> dict[str, Array]:
-    """The parameters of a layer from a tool's weights, the inverse of `pack`; two biases become one where they can.
+    """The parameters of a layer from a tool's weights, the inverse of `pack`; where possible, the biases are added.
 
     Raises
     ------

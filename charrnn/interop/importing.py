@@ -1,4 +1,4 @@
-"""Import a model from a file of another tool."""
+"""Import a model from the file of another tool."""
 
 from pathlib import Path
 
@@ -29,15 +29,15 @@ def import_model(path: str | Path, vocabulary: str | None = None, nonlinearity: 
     Parameters
     ----------
     vocabulary
-        The characters in the order of their ids, for a file that charrnn did not write; such a file must hold the
-        state dict of a network that `charrnn.interop.inferred` describes.
+        The characters in the order of their ids, for a file that charrnn did not write. Such a file must hold the
+        state dict of a network as `charrnn.interop.inferred` describes it.
     nonlinearity
         That of an nn.RNN, "tanh" (the default) or "relu", also for such a file.
 
     Raises
     ------
     InputError
-        If the file holds anything else, or does not fit the vocabulary, or the package that reads it is not installed.
+        If the file holds anything else, does not fit the vocabulary, or the package that reads it is not installed.
     OSError
         If it can't be read.
 
@@ -64,7 +64,7 @@ def _complete(read: ModelFile | dict[str, Array], vocabulary: str | None, nonlin
     if isinstance(read, ModelFile):
         for name, given in {"vocabulary": vocabulary, "nonlinearity": nonlinearity}.items():
             if given is not None:
-                raise InputError(f"charrnn wrote it, so its {name} is known; it can't be given")
+                raise InputError(f"charrnn wrote this file, so its {name} is known and can't be given")
         return read
     if vocabulary is None:
         raise InputError("it has no vocabulary; give one with --vocabulary")

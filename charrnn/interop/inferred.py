@@ -1,8 +1,8 @@
-"""The layers of a PyTorch char-RNN of which a file has nothing but named arrays, inferred from names and shapes.
+"""Infer the layers of a PyTorch char-RNN from the names and shapes of its arrays.
 
 It must consist of an nn.Embedding, one nn.GRU, nn.LSTM or nn.RNN with any number of layers, and an nn.Linear, whatever
 these are called. Without an nn.Embedding, it reads one-hot vectors. The names of recurrent weights end in
-`weight_ih_l0` and so on, and the number of their rows gives the number of gates.
+`weight_ih_l0` and so on, and their shapes give the number of gates.
 """
 
 import re
@@ -28,7 +28,7 @@ Modules = dict[str, dict[str, Array]]  # for the path of each module, its parame
 def infer(arrays: Mapping[str, Array], nonlinearity: str | None = None) -> tuple[list[Layer], dict[str, Array]]:
     """The layers, and their parameters under charrnn's names.
 
-    `nonlinearity` is that of an nn.RNN, which its file does not say: "tanh", the default, or "relu".
+    `nonlinearity` is that of an nn.RNN, which its file does not record: "tanh", the default, or "relu".
 
     Raises
     ------
@@ -72,7 +72,7 @@ def _recurrent(modules: Modules, nonlinearity: str | None) -> tuple[list[Recurre
         raise InputError(f"it must have one nn.GRU, nn.LSTM or nn.RNN, but it has {count} among its modules: {found}")
     path, arrays = paths[0], modules.pop(paths[0])
     if unusual := [name for name in arrays if name.endswith("_reverse") or "_hr_" in name]:
-        raise InputError(f"it has {shown(path + unusual[0])}; charrnn reads only forwards, and without a proj_size")
+        raise InputError(f"it has {shown(path + unusual[0])}; charrnn has neither bidirectional layers nor proj_size")
     W_x, W_h = (arrays.get(f"{name}_l0", np.empty(0)) for name in RNN_WEIGHTS[:2])
     gates = W_h.shape[0] / W_h.shape[1] if W_h.ndim == 2 and W_h.size else 0
     if W_x.ndim != 2 or gates not in (1, 3, 4):

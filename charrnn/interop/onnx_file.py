@@ -1,9 +1,9 @@
 """ONNX: one file with the graph of a network and its weights, which many runtimes execute.
 
 Its inputs are `ids` (time, batch) int64 and, for the recurrent layers 0, 1, …, their states `h0`, `h1`, … (batch, H)
-and the cells `c0`, `c1`, … of an LSTM. Its outputs are `logits` (time, batch, V), whose softmax are the probabilities
-of the next id, and the states after the last time step: `h0_next`, … All numbers are float32. The lengths of time and
-batch are free. The metadata of the file has a JSON text for each name of `charrnn.interop.description.metadata`.
+and the cells `c0`, `c1`, … of an LSTM. Its outputs are `logits` (time, batch, V), whose softmax gives the probabilities
+of the next id, and the states after the last time step: `h0_next`, … All numbers are float32. Time and batch may have
+any size. The metadata of the file has a JSON text for each name of `charrnn.interop.description.metadata`.
 """
 
 import json
@@ -20,7 +20,7 @@ from charrnn.model_file import ModelFile, described_layers
 from charrnn.network import layer_name
 from charrnn.storage.files import open_regular
 
-OPSET, IR = 17, 8  # of June 2022: onnxruntime reads them since version 1.12
+OPSET, IR = 17, 8  # of June 2022; onnxruntime supports them from version 1.12 on
 LARGEST = 2**31 - 2**20  # bytes of weights: a file must stay below 2 GiB, as a message of Protocol Buffers
 PRODUCER = "charrnn"
 
@@ -59,7 +59,7 @@ def read_onnx(path: str | Path) -> ModelFile:
     Raises
     ------
     InputError
-        If it is another ONNX file, or none, or the package onnx is not installed.
+        If it is not such a file, or the package onnx is not installed.
     OSError
         If it can't be read.
     """
@@ -72,7 +72,7 @@ def read_onnx(path: str | Path) -> ModelFile:
         raise InputError("it is not an ONNX file, or is damaged") from None
     about = {prop.key: prop.value for prop in proto.metadata_props}
     if proto.producer_name != PRODUCER or "layers" not in about:
-        raise InputError("it is not an ONNX file that charrnn wrote; no other can be imported")
+        raise InputError("charrnn did not write this ONNX file; it can import only its own")
     described = {name: json.loads(value) for name, value in about.items()}
     if any(tensor.external_data for tensor in proto.graph.initializer):
         raise ValueError("it refers to another file")

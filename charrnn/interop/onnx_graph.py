@@ -1,6 +1,6 @@
 """Layers as operators of ONNX, which https://onnx.ai/onnx/operators/ defines.
 
-`linear_before_reset` of the operator GRU is `reset_after` of charrnn's, and the other equations are the same.
+Their equations are those of charrnn's layers; `linear_before_reset` of the operator GRU is charrnn's `reset_after`.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class Graph:
         return name
 
     def axis(self, axis: int) -> str:
-        """The constant that the operators Squeeze and Unsqueeze take."""
+        """An axis as a constant, which the operators Squeeze and Unsqueeze need."""
         return self.constant(f"axis_{axis}", np.array([axis]))
 
     def proto(self, input_name: str, output_name: str, V: int) -> Any:
@@ -62,7 +62,7 @@ class Graph:
 
 
 def weights(layer: Layer, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The parameters of a layer, as its operators take them."""
+    """The parameters of a layer in the form that its operators need."""
     if not isinstance(layer, Recurrent):
         return {name: arrays[name] for name in layer.shapes()}
     W, R, *biases = pack(layer, arrays, ONNX)

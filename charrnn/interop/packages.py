@@ -1,4 +1,4 @@
-"""Import a package that is not needed for anything else, or say how to install it."""
+"""Import an optional package, or say how to install it."""
 
 from importlib import import_module
 from typing import Any

@@ -1,4 +1,4 @@
-"""PyTorch: a file of `torch.save` with a state dict, and with what is needed to use it.
+"""PyTorch: a file of `torch.save` with a state dict and what is needed to use it.
 
 It is a dictionary: `state_dict` is for the module in `examples/pytorch_module.py`, and the rest is the metadata of
 `charrnn.interop.description`. A file is only read with `weights_only=True`, which runs no code from it.
@@ -44,13 +44,13 @@ def read_pytorch(path: str | Path) -> ModelFile | dict[str, Array]:
     Raises
     ------
     InputError
-        If it is no such file, is damaged, or holds other objects than tensors, or the package torch is not installed.
+        If it is not such a file, is damaged, holds objects other than tensors, or the package torch is not installed.
     OSError
         If it can't be read.
     """
     torch = optional_package("torch")
     with open_regular(path) as file:
-        content = io.BytesIO(file.read())  # where a damaged offset is no error of the disk
+        content = io.BytesIO(file.read())  # in memory, a damaged offset does not raise an OSError
     try:
         with warnings.catch_warnings(action="ignore"):
             loaded = torch.load(content, map_location="cpu", weights_only=True)
@@ -67,7 +67,7 @@ def read_pytorch(path: str | Path) -> ModelFile | dict[str, Array]:
 
 
 def _state_dict(loaded: object, Tensor: type) -> dict[str, Any]:
-    """What was loaded if it is a state dict, or else its value `state_dict`, or else the only one among its values."""
+    """The state dict in what was loaded: its value `state_dict`, or itself, or the only one among its values."""
     values = loaded if isinstance(loaded, dict) else {}
     found = [value for value in (loaded, *values.values()) if _is_state_dict(value, Tensor)]
     if _is_state_dict(values.get(STATE_DICT), Tensor):
@@ -87,7 +87,7 @@ def _is_state_dict(value: object, Tensor: type) -> bool:
 
 
 def _array(name: str, tensor: Any) -> Array:
-    """A tensor as an array; one of bfloat16, which NumPy lacks, as float32."""
+    """A tensor as an array; bfloat16, which NumPy lacks, becomes float32."""
     try:
         return (tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor).detach().numpy()
     except (TypeError, RuntimeError) as error:

@@ -17,7 +17,7 @@ from charrnn.messages import shown
 from charrnn.model_file import ModelFile
 from charrnn.storage.files import open_regular
 
-KEY = "charrnn"  # of the JSON text; the format keeps no order among several texts, and equal models give equal files
+KEY = "charrnn"  # one JSON text, because the order of several would vary, and equal models should give equal files
 READABLE = ("F16", "F32", "F64")
 
 
@@ -33,8 +33,8 @@ def read_safetensors(path: str | Path) -> ModelFile | dict[str, Array]:
     Raises
     ------
     InputError
-        If it is no safetensors file, is damaged, or has numbers that are not floating-point numbers of NumPy's, or the
-        package is not installed.
+        If it is not a safetensors file, is damaged, has numbers of a type other than `READABLE`, or the package is not
+        installed.
     OSError
         If it can't be read.
     """

@@ -5,7 +5,7 @@
     projection  nn.Linear(H, E), only if the output uses the embedding's weights and H is not E
     output      nn.Linear(H, V)
 
-nn.Linear has the transposed kernel; `charrnn.interop.gates` arranges the weights of the recurrent layers.
+The weight of an nn.Linear is a transposed kernel; `charrnn.interop.gates` arranges the weights of the recurrent layers.
 """
 
 import re
@@ -23,7 +23,7 @@ from charrnn.network import Network, layer_name
 RNN_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 NONLINEARITIES = ("tanh", "relu")  # of nn.RNN
 LETTERS: dict[type[Layer], str] = {Embedding: "E", GRU: "R", LSTM: "R", SimpleRNN: "R", Dense: "D", TiedDense: "T"}
-OTHER_FORMATS = "ONNX and safetensors can have it"
+OTHER_FORMATS = "use ONNX or safetensors"
 
 
 def to_state_dict(network: Network) -> dict[str, Array]:
@@ -53,8 +53,8 @@ def from_state_dict(layers: Sequence[Layer], arrays: Mapping[str, Array]) -> dic
     Raises
     ------
     InputError
-        If an array is missing or has another shape, there is one too many, the output does not have the embedding's
-        weights although it should, or the module can't have such layers.
+        If an array is missing, has another shape or belongs to no layer, the output should have the embedding's weights
+        but has others, or the module can't have such layers.
     """
     require_expressible(layers)
     expected = {

@@ -30,7 +30,7 @@ def read_vectorizer(path: str | Path) -> TextVectorizer:
 
 
 def model_description(description: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What describes the model, in the description of a model file or, in a checkpoint, in a part of it."""
+    """The description of the model: that of a model file, or a part of that of a checkpoint."""
     return description["model"] if description["format"] == CHECKPOINT_FORMAT else description
 
 

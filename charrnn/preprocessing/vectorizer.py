@@ -57,7 +57,7 @@ class TextVectorizer:
         return cls("".join(map(chr, np.flatnonzero(seen))))
 
     def extended(self, other: "TextVectorizer") -> "TextVectorizer":
-        """This vectorizer with more characters: those that only `other` has follow, in its order. Known ids stay."""
+        """This vectorizer with the characters that only `other` has appended, in its order. Known ids stay the same."""
         known = set(self.vocabulary)
         return TextVectorizer(self.vocabulary + "".join(c for c in other.vocabulary if c not in known))
 

@@ -22,7 +22,7 @@ from charrnn.messages import shown
 from charrnn.storage.files import atomic_write, open_regular
 
 DESCRIPTION = "description"
-MODEL_FORMAT, CHECKPOINT_FORMAT, DYNAMICS_FORMAT = 1, 3, 4  # the versions of the formats, which are never the same
+MODEL_FORMAT, CHECKPOINT_FORMAT, DYNAMICS_FORMAT = 1, 3, 4  # no two formats have the same version
 # Exceptions of zipfile, NumPy, json and the code that uses their results, for files that are truncated or altered.
 DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, OverflowError, NotImplementedError,
@@ -51,7 +51,7 @@ def read_archive(path: str | Path, *forms: int) -> tuple[dict[str, Any], dict[st
     Raises
     ------
     InputError
-        If the file is not such an archive, is damaged, or has a version of the format other than `forms`.
+        If the file is not such an archive, is damaged, or has a format other than `forms`.
     OSError
         If it can't be read.
     """

@@ -1,4 +1,4 @@
-"""Dynamic evaluation in the stages: its settings are chosen on validation text, and stored beside the model file."""
+"""Dynamic evaluation in the stages: settings are chosen on validation text, and stored next to the model file."""
 
 import sys
 from dataclasses import asdict
@@ -35,13 +35,13 @@ class Dynamics(NamedTuple):
 
 
 def dynamics_of(trained: ModelFile, paths: Paths) -> Dynamics:
-    """What is stored beside the model file; if there is nothing, or it is of another model, it is chosen and stored.
+    """The dynamics stored next to the model file; if there are none, or those of another model, they are chosen first.
 
     Raises
     ------
     InputError
-        If it has to be chosen, and the prepared text is missing or is not the one that the model was trained on; or if
-        what is stored is damaged.
+        If the file is damaged, or the dynamics have to be chosen and the prepared text is missing or is not the one
+        that the model was trained on.
     OSError
         If a file can't be read or written.
     """
@@ -95,12 +95,12 @@ def having_read(trained: ModelFile, ids: Array, paths: Paths) -> ModelFile:
     config, mean_squares = dynamics_of(trained, paths)
     model = adapted(trained.model, ids, mean_squares, config)
     if not np.isfinite(model.parameters).all():
-        raise DivergenceError("the model has diverged while it learned from the text")
+        raise DivergenceError("the model diverged while it learned from the text")
     return ModelFile(model, trained.vectorizer, trained.params, trained.data)
 
 
 def _load(path: Path, trained: ModelFile) -> Dynamics | None:
-    """What is stored in a file, or None if it is of another model."""
+    """The dynamics in a file, or None if they are those of another model."""
     description, arrays = read_archive(path, DYNAMICS_FORMAT)
     try:
         if description["parameters_sha256"] != parameters_hash(trained):
@@ -121,4 +121,4 @@ def _in_words(config: DynamicConfig) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # what a stage prints otherwise may be a sample, or CSV
+    print(line, file=sys.stderr, flush=True)  # standard output may be a sample, or CSV

@@ -1,4 +1,4 @@
-"""The model that training begins with: random weights, or those of another model (`init_from`)."""
+"""The model that training starts with: random weights, or those of another model (`init_from`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,8 +77,8 @@ def require_startable(params: Mapping[str, Value], vectorizer: TextVectorizer, i
     """Raise InputError unless training with these params, on a text with this vocabulary, can start from the model."""
     if not vectorizer.vocabulary.startswith(init.trained.vectorizer.vocabulary):
         raise InputError(
-            f"the text was prepared without {shown(init.path)}, whose characters have other ids; set init_from to it "
-            "and run `python -m stages.prepare` again"
+            f"the text was prepared without {shown(init.path)}, whose characters have other ids; set init_from to this "
+            "file and run `python -m stages.prepare` again"
         )
     try:
         its_own = vars(model_config(init.trained.model))

@@ -48,10 +48,10 @@ class DownloadConfig(Config):
 
     data_url: list[Source] = setting(
         [TINY_SHAKESPEARE, BUNDLED_PLAY],
-        "URL, file, folder or glob of the corpus; of a list, the first that works is used; {join: [...]} joins several",
+        "URL, file, folder or glob of the corpus; of a list, the first that works; {join: [...]} joins several",
         key=JOIN,
     )
-    separator: str = setting("\n", "text between two files of a corpus", may_be_empty=True)
+    separator: str = setting("\n", "text between two files of the corpus", may_be_empty=True)
     data_sha256: str = setting("", "SHA-256 that the corpus must have; empty accepts any", may_be_empty=True)
     max_corpus_mb: float = setting(10_000.0, "largest corpus to accept, in millions of bytes", above=0)
 
@@ -60,7 +60,9 @@ class DownloadConfig(Config):
         if self.data_sha256 and not SHA256.fullmatch(self.data_sha256):
             raise InputError(f"data_sha256 is {quoted(self.data_sha256)}; it must be empty or 64 hexadecimal digits")
         if SURROGATE.search(self.separator):
-            raise InputError(f"separator is {quoted(self.separator)}; it must have only characters that UTF-8 has")
+            raise InputError(
+                f"separator is {quoted(self.separator)}; it must have only characters that UTF-8 can encode"
+            )
 
     @property
     def sources(self) -> list[str | list[str]]:
@@ -105,7 +107,7 @@ class RunConfig(Config):
 class EvaluationConfig(Config):
     """Other settings of the stage `evaluate`."""
 
-    dynamic: bool = setting(False, "also evaluate a model that goes on learning from the test text while it reads it")
+    dynamic: bool = setting(False, "also evaluate the model while it learns from the test text")
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _quoted(text: str) -> str:
 
 
 def as_yaml(value: Value) -> str:
-    """A value as YAML and DVC's -S write it; text only in quotes if it would show nothing, or not on one line."""
+    """A value as YAML and DVC's -S write it; a text has quotes only if it is blank or not on one line."""
     if isinstance(value, str) and not (value.strip() and value.isprintable()):
         return _quoted(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -65,7 +65,7 @@ class Paths:
 
     @property
     def dynamics(self) -> Path:
-        """Beside that model file: what the model needs in order to learn while it reads."""
+        """The file next to that model file with what the model needs in order to learn while it reads."""
         return self.trained.with_name(self.trained.name + ".dynamic")
 
 

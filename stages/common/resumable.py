@@ -38,7 +38,7 @@ def train_resumably(
     Parameters
     ----------
     trained
-        The model to train, and what its file will say about it.
+        The model to train, and what its model file will hold besides.
     texts
         The training ids and the validation ids.
     run

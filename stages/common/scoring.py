@@ -30,7 +30,7 @@ def left_out(unknown: Counter[str]) -> str:
 
 
 def known_ids(trained: ModelFile, path: str) -> tuple[np.ndarray, Counter[str]]:
-    """The ids of a text file, or of standard input if the path is -, and how often what the model does not know."""
+    """The ids of a text file, or of standard input if the path is -, and the counts of characters without an id."""
     known: list[np.ndarray] = []
     unknown: Counter[str] = Counter()
     for chunk in read_text(*flags.source(path)):

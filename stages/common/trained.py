@@ -66,11 +66,11 @@ def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
         )
     if prepared.vectorizer != trained.vectorizer:
         raise InputError(
-            f"{paths.trained} numbers the characters in another order than the text in {paths.processed}; train again"
+            f"{paths.trained} orders the characters differently from the text in {paths.processed}; train again"
         )
     return prepared
 
 
 def parameters_hash(trained: ModelFile) -> str:
-    """The SHA-256 of the model's parameters: figures with the same hash are those of this model."""
+    """The SHA-256 of the model's parameters, which tells whether figures are those of this model."""
     return hashlib.sha256(trained.model.parameters.tobytes()).hexdigest()
