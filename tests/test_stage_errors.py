@@ -94,7 +94,7 @@ FLAGS = [
     ("download --data-url models", "'models': it is a folder without texts; their names must end in .txt, .txt.gz"),
     ("download --data-url *.text", "'*.text': no file matches it"),
     ("download --data-sha256 abc", "data_sha256 is 'abc'; it must be empty or 64 hexadecimal digits"),
-    (f"download --data-url {MODEL}", f"'{MODEL}': the text is not UTF-8: "),
+    (f"download --data-url {MODEL}", f"'{MODEL}': it is a zip archive of "),
     ("download --data-url ftp://127.0.0.1/text", "ftp:// is not supported; a source must be an http, https or file"),
     ("download --data-url http://[::1", "'http://[::1': Invalid IPv6 URL"),
     ("download --data-url http://", "'http://': Invalid URL 'http://': No host supplied"),
@@ -185,7 +185,7 @@ PARAMS_FILES = [
     (append(b"seed: 1\n"), "sample", "column 1: duplicate key 'seed'"),
     (append(b"\xff"), "train", "column 1: not UTF-8"),
     (append(b"#" * 70_000), "train", "params.yaml has more than 65,536 characters"),
-    (append(b"a: &a [[x]]\n"), "train", "nested too deeply; a value may be a number, a text, "),
+    (append(b"a: &a [[[[x]]]]\n"), "train", "nested too deeply; a value may be a number, a text, "),
     (rewrite("params.yaml", lambda text: b""), "train", "params.yaml has no hyperparameters"),
     *(
         (change_param(name, value), stage, f"params.yaml: {name} is {shown}; it must be a")
