@@ -20,6 +20,7 @@ from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
 from charrnn.model_file import load_model, save_model
 from charrnn.parallel.processes import WorkerError
+from charrnn.preprocessing import TextVectorizer
 from stages.common import training
 from stages.common.initial_model import initial_model
 from stages.common.params import PARAMS, load_params
@@ -349,7 +350,8 @@ def test_a_trial_that_cannot_go_on_fails_and_the_next_one_starts(monkeypatch, er
 
     monkeypatch.setattr(trials, "fit_with_params", fail)
     study = optuna.create_study()
-    task = trials.Task({}, {name: param.default for name, param in PARAMS.items()}, (), 3)
+    fixed = {name: param.default for name, param in PARAMS.items()}
+    task = trials.Task({}, fixed, (), TextVectorizer("abc"), init=None)
     study.optimize(lambda trial: trials.run_trial(trial, task, StopOnSignal(), print), n_trials=2)
     assert [(trial.state, trial.user_attrs["problem"]) for trial in study.trials] == [
         (PRUNED, str(error) or "out of memory")
