@@ -1,5 +1,6 @@
 """What many tests need: a random generator, a full disk, an eye on worker processes, no time limit for Hypothesis."""
 
+import signal
 import threading
 
 import numpy as np
@@ -14,6 +15,9 @@ from tests.worker_jobs import GUARD
 
 settings.register_profile("charrnn", deadline=None)
 settings.load_profile("charrnn")
+
+# A shell that runs pytest in the background lets it ignore Ctrl-C, and the programs that tests start inherit this.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
