@@ -22,7 +22,9 @@ function openAddress() {
   for (const id of FIELDS.filter((id) => address.has(id))) {
     const field = element(id);
     const before = field.value;
-    field.value = address.get(id);
+    const value = field.type === "select-one" ? address.get(id) : Number(address.get(id));
+    if (Number.isNaN(value)) continue; // a browser would complain on the console
+    field.value = value;
     if (field.type === "number") clean(field);
     if (field.value === "") field.value = before; // a choice that this page lacks
   }
