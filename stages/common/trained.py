@@ -72,5 +72,5 @@ def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
 
 
 def parameters_hash(trained: ModelFile) -> str:
-    """The SHA-256 of the model's parameters, which tells whether figures are those of this model."""
+    """The SHA-256 of the model's parameters, stored with its figures so that they are not shown for another model."""
     return hashlib.sha256(trained.model.parameters.tobytes()).hexdigest()
