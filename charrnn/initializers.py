@@ -25,6 +25,16 @@ def random_uniform(shape: Shape, rng: np.random.Generator, limit: float = 0.05) 
     return rng.uniform(-limit, limit, shape)
 
 
+def log_frequencies(shape: Shape, rng: np.random.Generator, *, counts: np.ndarray) -> np.ndarray:
+    """log((n_v + 1) / Σ_u (n_u + 1)), float64, for counts n (V,): the bias (V,) of an output layer.
+
+    With `counts` from `charrnn.preprocessing.count_ids`, a network whose other logits are small begins by predicting
+    each character as often as it occurs, and does not spend its first steps on learning that. The 1 keeps characters
+    possible that do not occur.
+    """
+    return np.log((counts + 1) / (counts + 1).sum())
+
+
 def glorot_uniform(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     """Uniform with variance 2 / (fan_in + fan_out), float64 (Glorot and Bengio 2010, equation 16)."""
     fan_in, fan_out = shape[-2:]

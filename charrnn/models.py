@@ -1,8 +1,9 @@
 """The model: a network with `fit`, `evaluate` and `predict`, and the standard architecture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from charrnn.arrays import Array, DType, HiddenState
 from charrnn.config import ModelConfig, TrainingConfig
 from charrnn.errors import InputError
 from charrnn.evaluation import evaluate
+from charrnn.initializers import Initializer, random_uniform, zeros
 from charrnn.layers import CELLS, Dense, Embedding, Layer, TiedDense
 from charrnn.network import Network, parameter_count
 from charrnn.optimizers import Optimizer
@@ -129,12 +131,19 @@ class Model(Network):
 
 
 def create_char_rnn_model(
-    vocabulary_size: int, rng: np.random.Generator, *, dtype: DType = np.float32, **settings: Any
+    vocabulary_size: int,
+    rng: np.random.Generator,
+    *,
+    dtype: DType = np.float32,
+    embedding_initializer: Initializer = random_uniform,
+    output_bias_initializer: Initializer = zeros,
+    **settings: Any,
 ) -> Model:
     """The standard network: embedding → recurrent layers → dense layer, whose softmax is part of the loss.
 
     `settings` are fields of `charrnn.ModelConfig`. With `tie_weights`, the output layer shares the embedding table; if
-    embedding_dim and hidden_dim differ, a dense layer maps the hidden state to the width of the embedding first.
+    embedding_dim and hidden_dim differ, a dense layer maps the hidden state to the width of the embedding first. The
+    two initializers draw the embedding table (V, E) and the bias of the output layer (V,), see `charrnn.initializers`.
 
     Raises
     ------
@@ -145,7 +154,10 @@ def create_char_rnn_model(
     >>> model.layers[1]
     LSTM(input_dim=16, hidden_dim=256, …)
     """
-    return Model(char_rnn_layers(vocabulary_size, ModelConfig(**settings)), rng, dtype)
+    embedding, *others, output = char_rnn_layers(vocabulary_size, ModelConfig(**settings))
+    first = replace(cast(Embedding, embedding), initializer=embedding_initializer)
+    last = replace(cast(Dense | TiedDense, output), bias_initializer=output_bias_initializer)
+    return Model([first, *others, last], rng, dtype)
 
 
 def char_rnn_layers(vocabulary_size: int, config: ModelConfig) -> list[Layer]:

@@ -9,13 +9,13 @@ from charrnn.preprocessing import TextVectorizer, read_vectorizer, split_sizes
 from stages.common import flags
 from stages.common.init_from import init_path
 from stages.common.lock import sole_writer
-from stages.common.params import InitConfig, SplitConfig, params_of
+from stages.common.params import SplitConfig, params_of
 from stages.common.paths import made_by_earlier_stages
 from stages.common.prepared import write_vocabulary
 from stages.common.program import run
 
 SPLIT = params_of(SplitConfig)
-PARAMS = (*SPLIT, *params_of(InitConfig))
+PARAMS = (*SPLIT, "init_from")
 PATHS = ("data_dir", "data_filename")
 NEW_NAMED = 10  # new characters that are printed
 

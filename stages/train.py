@@ -67,7 +67,7 @@ def train(
             f"training can't start from {shown(init_from)}, which it overwrites; copy it, and use the copy"
         )
     init = load_init(init_from)
-    model, rng = initial_model(params, prepared.vectorizer, init)
+    model, rng = initial_model(params, prepared.vectorizer, texts[0], init)
     described = {name: value for name, value in params.items() if name != "init_from"}  # the hash says more than a path
     trained = ModelFile(model, prepared.vectorizer, described, prepared.data, init.sha256 if init else None)
     run = identity(params, prepared, trained.init_sha256)

@@ -7,6 +7,7 @@ from charrnn import GRU, Dense, Embedding, InputError, Model, TextVectorizer, cr
 from charrnn.config import ModelConfig
 from charrnn.evaluation import evaluate
 from charrnn.fine_tuning import add_characters, model_config
+from charrnn.initializers import zeros
 from charrnn.layers import LSTM, SimpleRNN, TiedDense
 from charrnn.model_file import ModelFile
 from tests.test_plain_gru import import_example
@@ -110,7 +111,7 @@ def test_the_settings_of_a_model_are_found_from_its_layers(cell, reset_after, nu
     for H, E in ((5, 5), (5, 3)):
         settings = dict(cell=cell, num_layers=num_layers, embedding_dim=E, hidden_dim=H, tie_weights=tie_weights)
         settings["reset_after"] = reset_after
-        model = create_char_rnn_model(V, np.random.default_rng(0), **settings)
+        model = create_char_rnn_model(V, np.random.default_rng(0), embedding_initializer=zeros, **settings)
         assert model_config(model) == ModelConfig(**settings)
 
 

@@ -12,7 +12,8 @@ from charrnn.errors import InputError
 from charrnn.evaluation import context_curve, evaluate
 from charrnn.losses import SparseCategoricalCrossentropy
 from charrnn.models import create_char_rnn_model
-from charrnn.preprocessing import require_ids, require_text
+from charrnn.preprocessing import count_ids, require_ids, require_text
+from charrnn.preprocessing.ids import AT_ONCE
 from charrnn.training import train
 from tests.test_preprocessing import mapped_bytes
 
@@ -180,3 +181,11 @@ def test_ids_are_checked_before_any_worker_starts(monkeypatch):
     for texts in ((np.full(101, V), TEXT), (TEXT, np.full(101, V))):
         with pytest.raises(InputError, match="id 8 at position 0; the model knows only 0 to 7$"):
             fit(*texts, workers=2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_ids_are_counted_also_across_pieces(dtype):
+    ids = np.full(2 * AT_ONCE + 3, 2, dtype)
+    ids[[0, 1, AT_ONCE, -1]] = 0, 4, 4, 0
+    assert count_ids(ids, 6).tolist() == [2, 0, 2 * AT_ONCE - 1, 0, 2, 0]
+    assert count_ids(ids[:0], 2).tolist() == [0, 0]

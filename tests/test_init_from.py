@@ -257,3 +257,21 @@ def test_a_model_that_did_not_start_from_the_file_that_is_there_is_refused_by_la
         assert refused(new_text, stage).startswith(f"{MODEL} was not trained from the model that is now in {OLD} (init")
     (new_text / OLD).unlink()  # as in a clone that has pulled only the new model
     printed_by(new_text, "sample")
+
+
+def test_random_weights_begin_with_the_limit_and_the_bias_of_the_params(project):
+    def begun(*flags):
+        call(project, "train", *STILL, *flags).check_returncode()
+        values = parameters(project / MODEL)
+        untrained(project)
+        return {name.split(".", 1)[1]: value for name, value in values.items()}
+
+    usual = begun()
+    assert 0.04 < np.abs(usual["embedding.table"]).max() < 0.05 and np.abs(usual["dense.bias"]).max() < 1e-6
+    other = begun("--embedding-limit", 0.5, "--output-bias", "log_frequencies")
+    np.testing.assert_allclose(other["embedding.table"], 10 * usual["embedding.table"], rtol=1e-4)
+    counts = np.bincount(
+        read_prepared(Paths(data_dir=project / "data")).ids("train"), minlength=len(other["dense.bias"])
+    )
+    np.testing.assert_allclose(other["dense.bias"], np.log((counts + 1) / (counts + 1).sum()), rtol=1e-5)
+    np.testing.assert_allclose(other["gru.kernel"], usual["gru.kernel"], atol=1e-6)

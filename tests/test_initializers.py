@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from charrnn.initializers import glorot_normal, glorot_uniform, orthogonal, random_uniform, zeros
+from charrnn.activations import softmax
+from charrnn.initializers import glorot_normal, glorot_uniform, log_frequencies, orthogonal, random_uniform, zeros
 
 ALL = [zeros, random_uniform, glorot_uniform, glorot_normal, orthogonal]
 
@@ -49,3 +50,9 @@ def test_orthogonal_matrix_by_matrix(rows, columns, rng):
 def test_orthogonal_is_uniform_over_the_group(rng):
     diagonals = np.array([np.diagonal(q) for q in orthogonal((2000, 3, 3), rng)])
     assert np.abs(diagonals.mean(axis=0)).max() < 0.05  # without the correction of signs it is about 0.4
+
+
+def test_log_frequencies_predict_each_character_as_often_as_it_occurs(rng):
+    bias = log_frequencies((4,), rng, counts=np.array([1, 0, 7, 8]))
+    np.testing.assert_allclose(bias, np.log([2 / 20, 1 / 20, 8 / 20, 9 / 20]), rtol=1e-15)
+    np.testing.assert_allclose(softmax(bias), [0.1, 0.05, 0.4, 0.45], rtol=1e-15)

@@ -1,12 +1,14 @@
 """Models: the standard network, its predictions, and a layer of one's own that is trained and stored."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 
 from charrnn.errors import InputError
 from charrnn.gradient_checking import gradient_check
+from charrnn.initializers import log_frequencies, random_uniform
 from charrnn.layers import GRU, LSTM, Dense, Embedding, LastStep, TiedDense
 from charrnn.model_file import ModelFile, load_model, save_model
 from charrnn.models import Model, create_char_rnn_model
@@ -123,3 +125,22 @@ def test_tied_weights_predict_with_the_table_of_the_embedding(hidden_dim, betwee
     loaded, ids = load_model(tmp_path / "model.npz").model, rng.integers(65, size=9)
     assert loaded.layers == model.layers
     np.testing.assert_array_equal(loaded.predict(ids), model.predict(ids))
+
+
+@pytest.mark.parametrize("tie_weights", [False, True])
+def test_initializers_of_the_embedding_and_of_the_output_bias(tie_weights):
+    settings = dict(hidden_dim=5, embedding_dim=4, tie_weights=tie_weights)
+    usual = create_char_rnn_model(8, np.random.default_rng(3), **settings)
+    ten_times = partial(random_uniform, limit=0.5)
+    counted = partial(log_frequencies, counts=np.arange(8))
+    options = dict(embedding_initializer=ten_times, output_bias_initializer=counted)
+    model = create_char_rnn_model(8, np.random.default_rng(3), **options, **settings)
+    assert model.layers == usual.layers  # initializers do not make another network
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in usual.named_parameters()]
+    for (name, values), (_, before) in zip(model.named_parameters(), usual.named_parameters()):
+        if name == "0.embedding.table":
+            np.testing.assert_allclose(values, 10 * before, rtol=1e-6)
+        elif name.startswith(f"{len(model.layers) - 1}.") and name.endswith("bias"):
+            np.testing.assert_allclose(values, np.log(np.arange(1, 9) / 36), rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(values, before)

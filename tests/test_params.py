@@ -43,6 +43,8 @@ ALLOWED = {
     "num_layers": "an integer of at least 1 and at most 1,000",
     "embedding_dim": WIDTH,
     "hidden_dim": WIDTH,
+    "embedding_limit": "a number above 0 and at most 1,000",
+    "output_bias": "one of zeros, log_frequencies",
     "dropout": "a number of at least 0 and below 1",
     "window_size": POSITIVE,
     "stride": POSITIVE,

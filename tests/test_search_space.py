@@ -64,7 +64,7 @@ LISTED = "must be a list of choices, or have either choices or both from and to"
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("hiden_dim: [8, 9]", "'hiden_dim' can't be searched; only these can: cell, num_layers, "),
+        ("hiden_dim: [8, 9]", "'hiden_dim' can't be searched; only these can: embedding_limit, output_bias, cell, "),
         ("3: [8, 9]", "3 can't be searched"),
         ("temperature: [0.5, 1.0]", "'temperature' can't be searched"),
         ("train_size: {from: 0.5, to: 0.9}", "'train_size' can't be searched"),

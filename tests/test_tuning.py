@@ -14,6 +14,7 @@ import sys
 from html.parser import HTMLParser
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from charrnn.errors import InputError
@@ -132,7 +133,7 @@ def test_a_trial_with_two_workers_has_the_losses_of_training_with_them_in_all_di
     texts = [prepared.ids("train"), prepared.ids("validation")]
     for trial in study_of(project).trials:
         tried = params | trial.user_attrs["params"]
-        model, rng = initial_model(tried, prepared.vectorizer, None)
+        model, rng = initial_model(tried, prepared.vectorizer, texts[0], None)
         losses = [row["validation_loss"] for row in fit_with_params(tried, model, texts, rng=rng)]
         assert trial.user_attrs["losses"] == losses[: len(trial.user_attrs["losses"])]
         assert trial.value in losses
@@ -217,12 +218,14 @@ def test_a_search_that_varies_or_contradicts_the_given_network_is_refused(with_o
     )
     (with_old_model / "search.yaml").write_text("dropout: [0, 0.1]\nhidden_dim: [4, 8]\ncell: [gru, rnn]\n")
     assert failure_of(with_old_model) == (
-        "search.yaml varies hidden_dim, cell, but the network is that of the model in init_from; remove this from "
+        "search.yaml varies hidden_dim, cell, but training starts from the model in init_from; remove this from "
         "search.yaml, or set init_from to models/none"
     )
+    (with_old_model / "search.yaml").write_text("embedding_limit: [0.05, 0.5]\nweight_decay: [0.0, 0.1]\n")
+    assert failure_of(with_old_model).startswith("search.yaml varies embedding_limit, but training starts from")
     (with_old_model / "search.yaml").write_text("init_from: [models/none, models/old.npz]\n")
     assert failure_of(with_old_model).startswith(
-        "search.yaml: 'init_from' can't be searched; only these can: cell, num"
+        "search.yaml: 'init_from' can't be searched; only these can: embedding_limit, "
     )
 
 
@@ -351,7 +354,7 @@ def test_a_trial_that_cannot_go_on_fails_and_the_next_one_starts(monkeypatch, er
     monkeypatch.setattr(trials, "fit_with_params", fail)
     study = optuna.create_study()
     fixed = {name: param.default for name, param in PARAMS.items()}
-    task = trials.Task({}, fixed, (), TextVectorizer("abc"), init=None)
+    task = trials.Task({}, fixed, (np.zeros(9, np.uint8),) * 2, TextVectorizer("abc"), init=None)
     study.optimize(lambda trial: trials.run_trial(trial, task, StopOnSignal(), print), n_trials=2)
     assert [(trial.state, trial.user_attrs["problem"]) for trial in study.trials] == [
         (PRUNED, str(error) or "out of memory")

@@ -11,7 +11,7 @@ from charrnn.config import ModelConfig, Setting, Value, settings
 from charrnn.errors import InputError
 from charrnn.messages import quoted
 from stages.common import training
-from stages.common.params import PARAMS, RANDOM_WEIGHTS
+from stages.common.params import PARAMS, RANDOM_WEIGHTS, InitConfig
 from stages.common.yaml_file import read_yaml
 from tuning.dimensions import COMPARISONS, Choices, Condition, Range, SearchSpace
 
@@ -54,11 +54,11 @@ def load_search_space(path: Path) -> SearchSpace:
 
 
 def require_network_fixed(space: SearchSpace, path: Path) -> None:
-    """Raise InputError if the search would vary the network, although training starts from a model (`init_from`)."""
-    varied = [name for name in space if name in settings(ModelConfig)]
+    """Raise InputError if the search would vary what training takes from the model in `init_from`."""
+    varied = [name for name in space if name in (*settings(ModelConfig), *settings(InitConfig))]
     if varied:
         raise InputError(
-            f"{path} varies {', '.join(varied)}, but the network is that of the model in init_from; remove this from "
+            f"{path} varies {', '.join(varied)}, but training starts from the model in init_from; remove this from "
             f"{path}, or set init_from to {RANDOM_WEIGHTS}"
         )
 

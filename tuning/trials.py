@@ -64,7 +64,7 @@ def run_trial(trial: Trial, task: Task, stop: StopOnSignal, show: Callable[[int,
     trial.set_user_attr("params", {name: params[name] for name in task.space})
     report = EpochReport(trial, params["num_epochs"], show)
     try:
-        model, rng = initial_model(params, task.vectorizer, task.init)
+        model, rng = initial_model(params, task.vectorizer, task.texts[0], task.init)
         history = fit_with_params(params, model, task.texts, rng=rng, callbacks=[report, stop])
     except (CharRNNError, MemoryError) as error:  # other hyperparameters may work
         trial.set_user_attr("problem", str(error) or "out of memory")

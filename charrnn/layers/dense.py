@@ -1,6 +1,6 @@
 """Dense layers: one with its own weights, and one that shares the embedding table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -23,8 +23,8 @@ class Dense(Layer):
     input_dim: int
     output_dim: int
     activation: str = "linear"
-    initializer: Initializer = glorot_uniform
-    bias_initializer: Initializer = zeros
+    initializer: Initializer = field(default=glorot_uniform, compare=False)
+    bias_initializer: Initializer = field(default=zeros, compare=False)
     reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:
@@ -72,7 +72,7 @@ class TiedDense(Layer):
 
     input_dim: int
     output_dim: int
-    bias_initializer: Initializer = zeros
+    bias_initializer: Initializer = field(default=zeros, compare=False)
     reads_ids: ClassVar = False
 
     def __post_init__(self) -> None:

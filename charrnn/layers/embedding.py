@@ -1,6 +1,6 @@
 """The embedding: a learned vector for each id."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ class Embedding(Layer):
 
     input_dim: int
     output_dim: int
-    initializer: Initializer = random_uniform
+    initializer: Initializer = field(default=random_uniform, compare=False)
     tied: bool = False
     reads_ids: ClassVar = True
 

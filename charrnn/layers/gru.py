@@ -41,7 +41,7 @@ What makes it fast:
 5. U is cut into blocks of columns that BLAS multiplies without copying them first (`charrnn.layers.column_blocks`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -78,9 +78,9 @@ class GRU(Recurrent):
     input_dim: int
     hidden_dim: int
     reset_after: bool = False
-    initializer: Initializer = glorot_uniform
-    recurrent_initializer: Initializer = orthogonal
-    bias_initializer: Initializer = zeros
+    initializer: Initializer = field(default=glorot_uniform, compare=False)
+    recurrent_initializer: Initializer = field(default=orthogonal, compare=False)
+    bias_initializer: Initializer = field(default=zeros, compare=False)
     accepts_lookup: ClassVar = True
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ Backward in time, where do, di, df and dg are the gradients of the arguments of 
     dW = Σ_t x_tᵀ [do di df dg]_t,  dU = Σ_t h_{t-1}ᵀ [do di df dg]_t,  db = Σ_t [do di df dg]_t
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import ClassVar
 
@@ -61,9 +61,9 @@ class LSTM(Recurrent):
     input_dim: int
     hidden_dim: int
     forget_bias: float = 1.0
-    initializer: Initializer = glorot_uniform
-    recurrent_initializer: Initializer = orthogonal
-    bias_initializer: Initializer = zeros
+    initializer: Initializer = field(default=glorot_uniform, compare=False)
+    recurrent_initializer: Initializer = field(default=orthogonal, compare=False)
+    bias_initializer: Initializer = field(default=zeros, compare=False)
     accepts_lookup: ClassVar = True
 
     def __post_init__(self) -> None:

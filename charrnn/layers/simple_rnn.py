@@ -9,7 +9,7 @@ Backward in time, where da_t is the gradient of a_t:
 h_0 is the incoming state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,9 +41,9 @@ class SimpleRNN(Recurrent):
     input_dim: int
     hidden_dim: int
     activation: str = "tanh"
-    initializer: Initializer = glorot_uniform
-    recurrent_initializer: Initializer = orthogonal
-    bias_initializer: Initializer = zeros
+    initializer: Initializer = field(default=glorot_uniform, compare=False)
+    recurrent_initializer: Initializer = field(default=orthogonal, compare=False)
+    bias_initializer: Initializer = field(default=zeros, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,11 +1,11 @@
-"""Check ids where they enter the library: they must be integers that the model knows."""
+"""Check ids where they enter the library, because they must be integers that the model knows, and count them."""
 
 import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.preprocessing.memory_map import release
 
-CHECKED_AT_ONCE = 1 << 20  # along the first axis, so that little of a memory map is in memory
+AT_ONCE = 1 << 20  # along the first axis, so that little of a memory map is in memory
 
 
 def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
@@ -17,8 +17,8 @@ def require_ids(ids: np.ndarray, V: int, name: str = "ids") -> None:
         kind = f"dtype {ids.dtype}" if isinstance(ids, np.ndarray) else f"type {type(ids).__name__}"
         raise InputError(f"{name}: the {kind} is not allowed; ids must be an array of integers")
     unsigned = ids.view(ids.dtype.str.replace("i", "u"))  # negative ids become huge: one comparison is enough
-    for start in range(0, len(ids) if ids.size else 0, CHECKED_AT_ONCE):
-        chunk = unsigned[start : start + CHECKED_AT_ONCE]
+    for start in range(0, len(ids) if ids.size else 0, AT_ONCE):
+        chunk = unsigned[start : start + AT_ONCE]
         if chunk.max() >= V:
             first, *others = (int(i) for i in np.unravel_index(np.argmax(chunk >= V), chunk.shape))
             place = (start + first, *others)
@@ -32,3 +32,12 @@ def require_text(ids: np.ndarray, V: int, name: str) -> None:
     if np.ndim(ids) != 1:
         raise InputError(f"{name}: the shape is {np.shape(ids)}; it must be (n,), one id after another")
     require_ids(ids, V, name)
+
+
+def count_ids(ids: np.ndarray, V: int) -> np.ndarray:
+    """How often each of the ids 0 … V-1 occurs in `ids` (n,), which may be a memory map: (V,) int64."""
+    counts = np.zeros(V, np.int64)
+    for start in range(0, len(ids), AT_ONCE):
+        counts += np.bincount(ids[start : start + AT_ONCE], minlength=V)
+        release(ids)
+    return counts

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from charrnn.arrays import Array
 from charrnn.calibration import require_scalable
 from charrnn.config import ModelConfig, Value, settings
 from charrnn.errors import InputError
 from charrnn.fine_tuning import add_characters, model_config
+from charrnn.initializers import Initializer, log_frequencies, random_uniform, zeros
 from charrnn.messages import quoted, shown
 from charrnn.model_file import ModelFile, load_model
 from charrnn.models import Model, create_char_rnn_model
-from charrnn.preprocessing import TextVectorizer
+from charrnn.preprocessing import TextVectorizer, count_ids
 from stages.common.fingerprint import file_hash
 from stages.common.params import config_from
 
@@ -46,7 +49,7 @@ def load_init(path: Path | None) -> Init | None:
 
 
 def initial_model(
-    params: Mapping[str, Value], vectorizer: TextVectorizer, init: Init | None
+    params: Mapping[str, Value], vectorizer: TextVectorizer, train_ids: Array, init: Init | None
 ) -> tuple[Model, np.random.Generator]:
     """The model to train on a prepared text, and the random generator that training uses next.
 
@@ -54,6 +57,8 @@ def initial_model(
     ----------
     vectorizer
         The vocabulary of the prepared text, which begins with that of the model to start from.
+    train_ids
+        (n,) the training text, for the first output bias.
 
     Raises
     ------
@@ -63,14 +68,27 @@ def initial_model(
     """
     rng = np.random.default_rng(params["seed"])
     if init is None:
-        network = {name: params[name] for name in settings(ModelConfig)}
-        model = create_char_rnn_model(vectorizer.vocabulary_size, rng, **network)
+        model = random_model(params, vectorizer.vocabulary_size, train_ids, rng)
     else:
         require_startable(params, vectorizer, init)
         model = add_characters(init.trained.model, vectorizer.vocabulary_size - init.trained.vectorizer.vocabulary_size)
     if params["calibrate"]:
         require_scalable(model)
     return model, rng
+
+
+def random_model(params: Mapping[str, Value], V: int, train_ids: Array, rng: np.random.Generator) -> Model:
+    """A model with random weights, drawn as the params say."""
+    output_bias: Initializer = zeros
+    if params["output_bias"] == "log_frequencies":
+        output_bias = partial(log_frequencies, counts=count_ids(train_ids, V))
+    return create_char_rnn_model(
+        V,
+        rng,
+        embedding_initializer=partial(random_uniform, limit=params["embedding_limit"]),
+        output_bias_initializer=output_bias,
+        **{name: params[name] for name in settings(ModelConfig)},
+    )
 
 
 def require_startable(params: Mapping[str, Value], vectorizer: TextVectorizer, init: Init) -> None:

@@ -92,6 +92,18 @@ class InitConfig(Config):
         f"model file that training starts from; {RANDOM_WEIGHTS} stands for random weights",
         may_be_empty=True,
     )
+    embedding_limit: float = setting(
+        0.05,
+        "embeddings are drawn between minus this and this; ignored with a model in init_from",
+        above=0,
+        at_most=1000,
+    )
+    output_bias: str = setting(
+        "zeros",
+        "first bias of the output layer, zeros or from the characters of the training text; ignored with a model in "
+        "init_from",
+        choices=("zeros", "log_frequencies"),
+    )
 
 
 @dataclass(frozen=True)
