@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from charrnn.config import Value
-from charrnn.evaluation import context_curve, evaluate
+from charrnn.evaluation import context_curve, evaluate, require_predictable
 from charrnn.memorisation import copying
 from charrnn.messages import counted
 from charrnn.model_file import ModelFile
@@ -56,14 +56,21 @@ def main() -> None:
         by_line.print_lines(trained, args.text, sort=args.sort, as_csv=args.csv)
         return
     if args.text is not None:
-        ids, unknown = known_ids(trained, args.text)
-        print_score(trained, ids, unknown)
-        if params["dynamic"]:
-            dynamic_score(trained, ids, dynamics_of(trained, paths))
+        score_text(args.text, trained, params["dynamic"], paths)
         return
     written = [paths.metrics_dir / name for name in ("evaluation.json", "evaluated.json", "context.csv")]
     with sole_writer(*written):
         measure(trained, params, paths, *written)
+
+
+def score_text(path: str, trained: ModelFile, learning: bool, paths: Paths) -> None:
+    """Print how well the model predicts another text, and if `learning`, also while it learns from it."""
+    ids, unknown = known_ids(trained, path)
+    require_predictable(trained.model, ids)
+    dynamics = dynamics_of(trained, paths) if learning else None  # before any figure, as it may take long, or fail
+    print_score(trained, ids, unknown)
+    if dynamics:
+        dynamic_score(trained, ids, dynamics)
 
 
 def measure(

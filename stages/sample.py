@@ -6,6 +6,7 @@ from pathlib import Path
 
 from charrnn.config import SamplingConfig, Setting
 from charrnn.errors import InputError
+from charrnn.evaluation import require_predictable
 from charrnn.messages import quoted
 from charrnn.model_file import ModelFile
 from stages.common import colour, flags, prompt
@@ -69,6 +70,7 @@ def adapted_to(path: str, trained: ModelFile, paths: Paths) -> tuple[ModelFile, 
     ids, unknown = known_ids(trained, path)
     if unknown:
         print(left_out(unknown), file=sys.stderr)
+    require_predictable(trained.model, ids)
     end = trained.vectorizer.decode(ids[-END:])
     return having_read(trained, ids, paths), end.partition("\n")[2] or end
 

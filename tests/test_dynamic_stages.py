@@ -247,3 +247,19 @@ def test_a_learning_rate_at_which_the_model_diverges_is_not_chosen(project, monk
     ended = call(project, "evaluate", "--dynamic")
     assert ended.returncode == 1
     assert ended.stderr.endswith("error: the model diverges at every learning rate of dynamic evaluation\n")
+
+
+@pytest.mark.parametrize("command", [("evaluate", "--dynamic", "--text"), ("sample", "--adapt")])
+def test_a_text_too_short_to_learn_from_is_refused_before_anything_is_chosen(project, command):
+    (project / "short.txt").write_text("a")
+    ended = call(project, *command, "short.txt")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "error: the text has 1 character; it must have at least 2\n"
+    assert not (project / STORED).exists()
+
+
+def test_no_figure_is_printed_if_the_settings_cannot_be_chosen(project):
+    remove("data/processed/train.npy")(project)
+    ended = call(project, "evaluate", "--dynamic", "--text", "corpus.txt")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "error: data/processed/train.npy is missing" in ended.stderr
