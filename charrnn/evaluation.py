@@ -70,11 +70,11 @@ def figures(total_loss: float, correct: int, characters: int) -> dict[str, float
     }
 
 
-def require_predictable(network: Network, ids: Array) -> None:
+def require_predictable(network: Network, ids: Array, name: str = TEXT) -> None:
     """Raise InputError unless there are at least 2 ids (n,), and all are integers in 0 … V-1."""
-    require_text(ids, network.num_ids, TEXT)
+    require_text(ids, network.num_ids, name)
     if len(ids) < 2:
-        raise InputError(f"the {TEXT} has {counted(len(ids), 'character')}; it must have at least 2")
+        raise InputError(f"the {name} has {counted(len(ids), 'character')}; it must have at least 2")
 
 
 def logits_and_targets(

@@ -70,7 +70,7 @@ def adapted_to(path: str, trained: ModelFile, paths: Paths) -> tuple[ModelFile, 
     ids, unknown = known_ids(trained, path)
     if unknown:
         print(left_out(unknown), file=sys.stderr)
-    require_predictable(trained.model, ids)
+    require_predictable(trained.model, ids, "text to learn from")
     end = trained.vectorizer.decode(ids[-END:])
     return having_read(trained, ids, paths), end.partition("\n")[2] or end
 

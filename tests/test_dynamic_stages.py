@@ -249,12 +249,14 @@ def test_a_learning_rate_at_which_the_model_diverges_is_not_chosen(project, monk
     assert ended.stderr.endswith("error: the model diverges at every learning rate of dynamic evaluation\n")
 
 
-@pytest.mark.parametrize("command", [("evaluate", "--dynamic", "--text"), ("sample", "--adapt")])
-def test_a_text_too_short_to_learn_from_is_refused_before_anything_is_chosen(project, command):
+@pytest.mark.parametrize(
+    ("command", "purpose"), [(("evaluate", "--dynamic", "--text"), "evaluate"), (("sample", "--adapt"), "learn from")]
+)
+def test_a_text_too_short_to_learn_from_is_refused_before_anything_is_chosen(project, command, purpose):
     (project / "short.txt").write_text("a")
     ended = call(project, *command, "short.txt")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "error: the text has 1 character; it must have at least 2\n"
+    assert ended.stderr == f"error: the text to {purpose} has 1 character; it must have at least 2\n"
     assert not (project / STORED).exists()
 
 
