@@ -1,4 +1,4 @@
-"""How well the recipes predict the last 10 % of Tiny Shakespeare, compared with n-gram models, xz and bz2.
+"""How well the recipes predict the last 10 % of a text, compared with n-gram models, xz and bz2.
 
 `python -m benchmarks.quality` runs the stages `prepare` and `train` as processes, with the default params and with each
 recipe in `recipes/`, and loads the models that they write. In the table
@@ -6,6 +6,7 @@ recipe in `recipes/`, and loads the models that they write. In the table
 * "training" is the time of the whole train stage, including the start of Python; for n-grams, the time to count them;
 * "loss" is in nats per character, from one pass over the last 10 % with carried state; with several seeds it is the
   median, with the range in parentheses;
+* "× 3" is the average of the predictions of three seeds, and has their parameters and seconds together;
 * "from 64" and "from 256" are the losses in windows of that many characters, each read from a zero state, averaged over
   all positions. nanoGPT and projects that build on it measure in this way, but draw the windows at random;
 * the default run learns from the first 64 % of the text, the recipes from the first 90 % without the validation text;
@@ -14,6 +15,9 @@ recipe in `recipes/`, and loads the models that they write. In the table
 * a compressor's loss is what the last 10 % adds to the compressed size of the first 90 %. xz can refer back to the
   whole text. bz2 sorts blocks of 900 kB independently of each other, so the last 10 % gains only from the text before
   it in the same block, about 104 kB of Tiny Shakespeare.
+
+The text is Tiny Shakespeare; its results are in `results/quality.json`. With `--text greek.txt` it is another one, and
+they are in `results/quality-greek.json`.
 """
 
 import argparse
@@ -28,17 +32,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import harness
 from benchmarks.pipeline import DEFAULTS, ROOT, run_stage, set_up
 from charrnn import ngrams
+from charrnn.activations import softmax
 from charrnn.config import Value
 from charrnn.data.corpus import read_text
-from charrnn.evaluation import LN2, context_curve, evaluate
+from charrnn.evaluation import LN2, context_curve, evaluate, logits_and_targets
 from charrnn.model_file import load_model
+from charrnn.models import Model
 from charrnn.ngrams import NGramModel
 from charrnn.preprocessing import TextVectorizer
 from stages.common.params import load_params
@@ -54,7 +60,8 @@ ORDERS = {"uniform": 0, "unigram": 1, "bigram": 2, "5-gram": 5}
 COMPRESSORS = {"xz": partial(lzma.compress, preset=9 | lzma.PRESET_EXTREME), "bz2": bz2.compress}
 RECIPES = ROOT / "recipes"
 NETWORKS = ("default", "fast", "middle", "best", "long")
-SEVERAL_SEEDS = {"fast": (42, 1, 2), "middle": (42, 1, 2)}
+NAMES = (*ORDERS, *COMPRESSORS, *NETWORKS)
+SEEDS = (42, 1, 2)  # of the recipes
 
 NANOGPT = "[nanoGPT](https://github.com/karpathy/nanoGPT), README"
 MIN_RNNS = "[Were RNNs All We Needed?](https://arxiv.org/abs/2410.01201)"
@@ -86,7 +93,7 @@ PUBLISHED = [
 ]
 
 Figures = dict[str, float | None]
-Row = Mapping[str, object]  # "name", "params" other than the defaults, and "runs", a list of Figures
+Row = dict[str, Any]  # "name", "params" other than the defaults, and "runs", a list of Figures
 
 
 class Corpus(NamedTuple):
@@ -138,19 +145,17 @@ def network_params(name: str) -> dict[str, Value]:
     return DEFAULTS if name == "default" else load_params(RECIPES / f"{name}.yaml")
 
 
-def network_figures(params: Mapping[str, Value], seed: int, corpus: Corpus) -> Figures:
-    """Prepare and train in a temporary folder, and predict the last part of the text."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary, "pipeline")
-        shutil.copyfile(corpus.path, set_up(folder, {**params, "seed": seed}))
-        run_stage("prepare", folder)
-        start = time.perf_counter()
-        run_stage("train", folder)
-        seconds = time.perf_counter() - start
-        model = load_model(folder / Paths().model).model
+def network_figures(params: Mapping[str, Value], seed: int, corpus: Corpus, folder: Path) -> tuple[Figures, Model]:
+    """Prepare and train in a folder, and predict the last part of the text."""
+    shutil.copyfile(corpus.path, set_up(folder, {**params, "seed": seed}))
+    run_stage("prepare", folder)
+    start = time.perf_counter()
+    run_stage("train", folder)
+    seconds = time.perf_counter() - start
+    model = load_model(folder / Paths().model).model
     last = corpus.ids[corpus.cut :]
     metrics = evaluate(model, last)
-    return {
+    figures: Figures = {
         "seed": seed,
         "parameters": len(model.parameters),
         "seconds": seconds,
@@ -158,6 +163,18 @@ def network_figures(params: Mapping[str, Value], seed: int, corpus: Corpus) -> F
         "accuracy": metrics["accuracy"],
         **window_losses(context_curve(model, last, max(WINDOW_SIZES), WINDOWS)["loss"]),
     }
+    return figures, model
+
+
+def average_figures(runs: Sequence[Figures], models: Sequence[Model], ids: np.ndarray) -> Figures:
+    """Predict a text with the mean of the probabilities of several models, each of which has one of the runs."""
+    loss = correct = 0.0
+    for batches in zip(*(logits_and_targets(model, ids, num_streams=1) for model in models)):
+        mean, targets = np.mean([softmax(logits) for logits, _ in batches], axis=0), batches[0][1]
+        loss -= float(np.log(np.take_along_axis(mean, targets[..., None], axis=-1)).sum(dtype=np.float64))
+        correct += int((mean.argmax(axis=-1) == targets).sum())
+    totals = {key: sum(run[key] or 0 for run in runs) for key in ("parameters", "seconds")}
+    return {**totals, "loss": loss / (len(ids) - 1), "accuracy": correct / (len(ids) - 1)}
 
 
 def window_losses(curve: np.ndarray) -> Figures:
@@ -165,15 +182,21 @@ def window_losses(curve: np.ndarray) -> Figures:
     return {f"loss_from_{size}": float(curve[:size].mean()) for size in WINDOW_SIZES}
 
 
-def runs_of(name: str, seeds: Sequence[int] | None, corpus: Corpus) -> Iterator[Figures]:
-    """The figures of the row with this name; a network is measured once with each of the seeds."""
+def measured(name: str, seeds: Sequence[int], corpus: Corpus, folder: Path) -> Iterator[tuple[str, Figures]]:
+    """The name of a row and the figures of one of its runs: one run for each seed, and one for their average."""
     if name in ORDERS:
-        yield ngram_figures(ORDERS[name], corpus)
+        yield name, ngram_figures(ORDERS[name], corpus)
     elif name in COMPRESSORS:
-        yield compressor_figures(COMPRESSORS[name], corpus)
+        yield name, compressor_figures(COMPRESSORS[name], corpus)
     else:
-        for seed in seeds or SEVERAL_SEEDS.get(name, (DEFAULTS["seed"],)):
-            yield network_figures(network_params(name), seed, corpus)
+        runs, models = [], []
+        for seed in seeds:
+            figures, model = network_figures(network_params(name), seed, corpus, folder / f"{name}-{seed}")
+            runs.append(figures)
+            models.append(model)
+            yield name, figures
+        if len(models) > 1:
+            yield f"{name} × {len(models)}", average_figures(runs, models, corpus.ids[corpus.cut :])
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -216,34 +239,48 @@ def summary(rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    """Measure, print the tables, and write `results/quality.json`."""
-    names = [*ORDERS, *COMPRESSORS, *NETWORKS]
+    """Measure, print the tables, and write the results."""
+    args = arguments()
+    corpus = Corpus.read(args.text)
+    is_known = corpus.sha256 == TINY_SHAKESPEARE
+    if not is_known:
+        print(f"{args.text} is not Tiny Shakespeare; do not compare its losses with published ones", file=sys.stderr)
+    rows: list[Row] = []
+    results = {"machine": harness.machine(), "text_sha256": corpus.sha256, "rows": rows}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in [name for name in NAMES if name in args.only]:
+            seeds = args.seeds or (SEEDS if name != "default" else SEEDS[:1])
+            for row_name, figures in measured(name, seeds, corpus, args.keep or Path(temporary)):
+                if not rows or rows[-1]["name"] != row_name:
+                    rows.append({"name": row_name, "params": changed_params(name), "runs": []})
+                rows[-1]["runs"].append(figures)
+                seed = f", seed {figures['seed']}" if "seed" in figures else ""
+                print(f"{row_name}{seed}: loss {figures['loss']:.4f}", file=sys.stderr, flush=True)
+                if not args.no_write:  # at once, because a run of hours may be interrupted
+                    harness.write("quality" if is_known else f"quality-{args.text.stem}", results)
+    print(table(rows))
+    if is_known:
+        print("Published figures, not measured here:", harness.table(PUBLISHED), sep="\n\n")
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.partition("\n")[0])
     text_help = "default: the text that the pipeline has downloaded"
     parser.add_argument("--text", type=Path, default=ROOT / Paths().raw, metavar="PATH", help=text_help)
-    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=" | ".join(names))
-    several = "; ".join(f"{name}: {' '.join(map(str, seeds))}" for name, seeds in SEVERAL_SEEDS.items())
-    seeds_help = f"of the networks; default: {DEFAULTS['seed']}; {several}"
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=" | ".join(NAMES))
+    seeds_help = f"of the networks; default: {' '.join(map(str, SEEDS))}, and {SEEDS[0]} alone for the default run"
     parser.add_argument("--seeds", type=harness.count, nargs="+", metavar="N", help=seeds_help)
+    keep_help = "keep the trained pipelines in this folder, each in a new one like best-42"
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep_help)
     parser.add_argument("--no-write", action="store_true", help="only print the tables")
-    args = parser.parse_args()
+    return parser.parse_args()
 
-    corpus = Corpus.read(args.text)
-    if corpus.sha256 != TINY_SHAKESPEARE:
-        print(f"warning: {args.text} is not Tiny Shakespeare, so do not compare with published losses", file=sys.stderr)
-    results = {"machine": harness.machine(), "text_sha256": corpus.sha256, "rows": []}
-    for name in [name for name in names if name in args.only]:
-        params = network_params(name) if name in NETWORKS else {}
-        changed = {param: value for param, value in params.items() if value != DEFAULTS[param]}
-        row = {"name": name, "params": changed, "runs": []}
-        results["rows"].append(row)
-        for figures in runs_of(name, args.seeds, corpus):
-            row["runs"].append(figures)
-            seed = f", seed {figures['seed']}" if "seed" in figures else ""
-            print(f"{name}{seed}: loss {figures['loss']:.4f}", file=sys.stderr, flush=True)
-            if not args.no_write:
-                harness.write("quality", results)  # at once, because a run of hours may be interrupted
-    print(table(results["rows"]), "Published figures, not measured here:", harness.table(PUBLISHED), sep="\n\n")
+
+def changed_params(name: str) -> dict[str, Value]:
+    """The params of a network that are not the defaults; of other models, none."""
+    params = network_params(name) if name in NETWORKS else {}
+    return {param: value for param, value in params.items() if value != DEFAULTS[param]}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks import harness, pipeline, quality
 from benchmarks.pipeline import DEFAULTS
+from charrnn.model_file import load_model
+from charrnn.models import create_char_rnn_model
 from stages.common.params import params_file
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +24,7 @@ def bench(tmp_path, monkeypatch):
     """Run the benchmark on a small text; returns the rows that it wrote by name."""
     monkeypatch.setattr(harness, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(quality, "NETWORKS", ("tiny", "workers"))
-    monkeypatch.setattr(quality, "SEVERAL_SEEDS", {"tiny": (42, 1, 2)})
+    monkeypatch.setattr(quality, "NAMES", (*quality.ORDERS, *quality.COMPRESSORS, "tiny", "workers"))
     monkeypatch.setattr(quality, "RECIPES", tmp_path)
     (tmp_path / "tiny.yaml").write_text(params_file(DEFAULTS | TINY), encoding="utf-8")
     (tmp_path / "workers.yaml").write_text(params_file(DEFAULTS | TINY | {"workers": 2}), encoding="utf-8")
@@ -32,7 +34,7 @@ def bench(tmp_path, monkeypatch):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["quality", "--text", str(text), *arguments])
         quality.main()
-        results = json.loads((tmp_path / "results" / "quality.json").read_text(encoding="utf-8"))
+        results = json.loads((tmp_path / "results" / "quality-text.json").read_text(encoding="utf-8"))
         return {row["name"]: row for row in results["rows"]}
 
     return run
@@ -41,8 +43,9 @@ def bench(tmp_path, monkeypatch):
 def test_from_end_to_end(bench, capsys):
     rows = bench()
     out, err = capsys.readouterr()
-    assert list(rows) == ["uniform", "unigram", "bigram", "5-gram", "xz", "bz2", "tiny", "workers"]
-    assert quality.table(list(rows.values())) in out and harness.table(quality.PUBLISHED) in out
+    others = ["uniform", "unigram", "bigram", "5-gram", "xz", "bz2"]
+    assert list(rows) == [*others, "tiny", "tiny × 3", "workers", "workers × 3"]
+    assert quality.table(list(rows.values())) in out and harness.table(quality.PUBLISHED) not in out
     assert "is not Tiny Shakespeare" in err and "tiny, seed 2: loss " in err
 
     (uniform,), (bz2_figures,) = rows["uniform"]["runs"], rows["bz2"]["runs"]
@@ -57,12 +60,17 @@ def test_from_end_to_end(bench, capsys):
     low, middle, high = (f"{loss:.4f}" for loss in sorted(run["loss"] for run in runs))
     assert f"{middle} ({low} to {high})" in out
     assert rows["workers"]["runs"][0]["loss"] == pytest.approx(runs[0]["loss"], abs=0.01)
+    (average,) = rows["tiny × 3"]["runs"]
+    assert average["loss"] < np.mean([run["loss"] for run in runs])  # as -log is convex
+    assert average["parameters"] == 3 * runs[0]["parameters"]
+    assert average["seconds"] == pytest.approx(sum(run["seconds"] for run in runs))
 
 
-def test_only_some_with_other_seeds(bench):
-    rows = bench("--only", "bigram", "workers", "--seeds", "7")
+def test_only_some_with_other_seeds_are_kept(bench, tmp_path):
+    rows = bench("--only", "bigram", "workers", "--seeds", "7", "--keep", str(tmp_path / "kept"))
     assert list(rows) == ["bigram", "workers"]
     assert [run["seed"] for run in rows["workers"]["runs"]] == [7]
+    assert load_model(tmp_path / "kept/workers-7/models/char_rnn.npz").params["seed"] == 7
 
 
 def test_finished_rows_are_there_after_an_interruption(bench, tmp_path, monkeypatch):
@@ -72,7 +80,7 @@ def test_finished_rows_are_there_after_an_interruption(bench, tmp_path, monkeypa
     monkeypatch.setattr(quality, "network_figures", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench("--only", "bigram", "tiny")
-    (row,) = json.loads((tmp_path / "results" / "quality.json").read_text(encoding="utf-8"))["rows"]
+    (row,) = json.loads((tmp_path / "results" / "quality-text.json").read_text(encoding="utf-8"))["rows"]
     assert row["name"] == "bigram" and len(row["runs"]) == 1
 
 
@@ -105,10 +113,25 @@ def test_the_network_is_measured_on_the_last_tenth(tmp_path, monkeypatch):
         return trained
 
     monkeypatch.setattr(quality, "load_model", only_biases)
-    figures = quality.network_figures(DEFAULTS | TINY, 42, corpus)
+    figures, _ = quality.network_figures(DEFAULTS | TINY, 42, corpus, tmp_path / "run")
     p = np.full(corpus.vectorizer.vocabulary_size, 1.0)
     p[0] = np.e
     expected = -np.log(p / p.sum())[corpus.ids[5401:]].mean()
     assert figures["loss"] == pytest.approx(expected, rel=1e-5)
     assert figures["accuracy"] == pytest.approx((corpus.ids[5401:] == 0).mean())
     assert figures["loss_from_256"] == pytest.approx(expected, abs=0.05)
+
+
+def test_the_average_is_of_probabilities(rng):
+    models = [create_char_rnn_model(5, rng, hidden_dim=7, embedding_initializer=rng_normal) for _ in range(3)]
+    ids = rng.integers(0, 5, 300)
+    runs = [{"parameters": 10, "seconds": 2.5}] * 3
+    figures = quality.average_figures(runs, models, ids)
+    mean = np.mean([model.predict(ids[:-1]) for model in models], axis=0)
+    assert figures["loss"] == pytest.approx(-np.log(mean[np.arange(299), ids[1:]]).mean(), rel=1e-5)
+    assert figures["accuracy"] == pytest.approx((mean.argmax(axis=1) == ids[1:]).mean())
+    assert (figures["parameters"], figures["seconds"]) == (30, 7.5)
+
+
+def rng_normal(shape, rng):
+    return 3 * rng.standard_normal(shape)
