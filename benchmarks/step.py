@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.rivals import Arrays, Contender
 from charrnn.config import TrainingConfig
 from charrnn.initializers import random_uniform
-from charrnn.layers import GRU, Dense, DropoutMasks, Embedding, Layer
+from charrnn.layers import CELLS, Dense, DropoutMasks, Embedding, Layer
 from charrnn.models import Model
 from charrnn.network import Network
 from charrnn.optimizers import Nadam
@@ -44,16 +44,17 @@ class Shape(NamedTuple):
         """The number of characters that a step predicts."""
         return self.B * self.T if targets == "every" else self.B
 
-    def multiply_adds(self, targets: str) -> int:
+    def multiply_adds(self, cell: str, targets: str) -> int:
         """The multiply-adds of a step's matrix products; the backward pass has twice as many as the forward pass.
 
-        This holds for a GRU whose inputs are vectors, as in all rivals. charrnn looks up products in its first layer
-        instead (`charrnn.layers.projection`), but is measured against the same number.
+        This holds for recurrent layers whose inputs are vectors, as in all rivals. charrnn looks up products in its
+        first layer instead (`charrnn.layers.projection`), but is measured against the same number.
         """
         input_widths = E + (self.num_layers - 1) * self.H
-        gru = self.B * self.T * 3 * (input_widths + self.num_layers * self.H) * self.H
+        gates = {"gru": 3, "lstm": 4}[cell]
+        recurrent = self.B * self.T * gates * (input_widths + self.num_layers * self.H) * self.H
         dense = self.predictions(targets) * self.H * V
-        return 3 * (gru + dense)
+        return 3 * (recurrent + dense)
 
 
 # The first is the default run's, the last is from `recipes/best.yaml`, except for the embedding.
@@ -117,7 +118,7 @@ class TrainingStep:
 
 
 class Charrnn(Contender):
-    """charrnn with one of its GRUs, trained by `num_workers` processes.
+    """charrnn with one of its GRUs or with its LSTM, trained by `num_workers` processes.
 
     Every turn starts new processes and begins again from the initial parameters.
     """
@@ -128,19 +129,21 @@ class Charrnn(Contender):
         x: np.ndarray,
         y: np.ndarray,
         *,
+        cell: str = "gru",
         reset_after: bool = False,
         targets: str = "every",
         num_workers: int = NUM_WORKERS,
     ) -> None:
         H, random_bias = shape.H, random_uniform  # biases of zero would hide a mix-up
+        options = {"reset_after": reset_after} if cell == "gru" else {}
         widths = [E] + [H] * (shape.num_layers - 1)
         layers = [
             Embedding(V, E),
-            *(GRU(width, H, reset_after=reset_after, bias_initializer=random_bias) for width in widths),
+            *(CELLS[cell](width, H, bias_initializer=random_bias, **options) for width in widths),
             Dense(H, V, bias_initializer=random_bias),
         ]
         self.model = Model(layers, np.random.default_rng(0))
-        self.reset_after, self.targets, self.num_workers = reset_after, targets, num_workers
+        self.cell, self.reset_after, self.targets, self.num_workers = cell, reset_after, targets, num_workers
         self.arguments = (self.model.layers, self.model.parameters, targets, x, y)
 
     @property
@@ -174,7 +177,7 @@ def by_name(network: Network) -> Arrays:
     arrays = {}
     for name, view in network.named_parameters():
         position, layer, parameter = name.split(".")
-        arrays[f"{layer}{position if layer == 'gru' else ''}.{parameter}"] = view
+        arrays[f"{layer}{position if layer in CELLS else ''}.{parameter}"] = view
     return arrays
 
 

@@ -5,7 +5,7 @@ memory. Every contender starts from the same weights and batch, and is timed onl
 gradients as charrnn with one worker. "charrnn" itself has the default number of workers. The optimizer is Adam in the
 plain GRU, in the textbook and where a name says so, and otherwise Nadam. In the table
 
-* "relative" is the time of a step divided by the time of charrnn's step;
+* "relative" is the time of a step divided by the time of charrnn's step with the same cell, GRU or LSTM;
 * "predictions/s" counts predicted characters. The textbook predicts one character from each window. All others predict
   one at each time step, so each of their steps learns from T times as many;
 * "of floor" is the time that the multiply-adds of the step would take at the speed of a large matrix product on all
@@ -32,9 +32,15 @@ CHARRNN = {
     "charrnn": Charrnn,
     "charrnn, reset_after": partial(Charrnn, reset_after=True),
     "charrnn, one worker": partial(Charrnn, num_workers=1),
+    "charrnn LSTM": partial(Charrnn, cell="lstm"),
+    "charrnn LSTM, one worker": partial(Charrnn, cell="lstm", num_workers=1),
 }
+REFERENCES = {"gru": "charrnn", "lstm": "charrnn LSTM"}  # that others with the same cell are compared with
 SHAPE_HELP = f"or 2xH,B,T for two layers; may be repeated; default: {len(SHAPES)} shapes"
-IN_SUMMARY = ("charrnn", "charrnn, one worker", "PyTorch, NAdam", "JAX", "Keras", "plain GRU")
+IN_SUMMARY = (
+    "charrnn", "charrnn, one worker", "PyTorch, NAdam", "JAX", "Keras", "plain GRU",
+    "charrnn LSTM", "PyTorch LSTM, NAdam", "JAX LSTM", "Keras LSTM",
+)  # fmt: skip
 
 
 def installed(names: Sequence[str]) -> dict[str, type[Contender]]:
@@ -69,10 +75,10 @@ def contenders_at(shape: Shape, ours: Sequence[str], rivals: Mapping[str, type[C
     contenders = {name: CHARRNN[name](shape, x, y) for name in ours}
     for name, rival in rivals.items():
         if shape.num_layers == 1 or not rival.one_layer_only:
-            weights = Charrnn(shape, x, y, reset_after=rival.reset_after).weights()
+            weights = Charrnn(shape, x, y, cell=rival.cell, reset_after=rival.reset_after).weights()
             contenders[name] = rival(weights, x, y)
     for name, contender in contenders.items():
-        form = dict(reset_after=contender.reset_after, targets=contender.targets)
+        form = dict(cell=contender.cell, reset_after=contender.reset_after, targets=contender.targets)
         require_agreement(f"{shape}, {name}", contender, Charrnn(shape, x, y, **form, num_workers=1))
     return contenders
 
@@ -87,21 +93,23 @@ def measure(shape: Shape, ours: Sequence[str], rivals: Mapping[str, type[Contend
         {**steps, "product": product}, rounds=rounds, calls=CALLS, warm_up=WARM_UP, turns=turns
     )
     product_rate = multiply_adds / timings["product"].median
+
+    def figures(name: str, contender: Contender) -> dict[str, object]:
+        timing, multiply_adds = timings[name], shape.multiply_adds(contender.cell, contender.targets)
+        return {
+            "cell": contender.cell,
+            "targets": contender.targets,
+            "ms": timing.median * 1e3,
+            "quartiles_ms": [quartile * 1e3 for quartile in timing.quartiles],
+            "relative": timing.median / timings[REFERENCES[contender.cell]].median,
+            "predictions_per_second": shape.predictions(contender.targets) / timing.median,
+            "fraction_of_floor": multiply_adds / product_rate / timing.median,
+        }
+
     return {
         **shape._asdict(),
         "multiply_adds_per_second": product_rate,
-        "contenders": {
-            name: {
-                "targets": contender.targets,
-                "ms": timing.median * 1e3,
-                "quartiles_ms": [quartile * 1e3 for quartile in timing.quartiles],
-                "relative": timing.median / timings["charrnn"].median,
-                "predictions_per_second": shape.predictions(contender.targets) / timing.median,
-                "fraction_of_floor": shape.multiply_adds(contender.targets) / product_rate / timing.median,
-            }
-            for name, contender in contenders.items()
-            for timing in [timings[name]]
-        },
+        "contenders": {name: figures(name, contender) for name, contender in contenders.items()},
     }
 
 
@@ -131,7 +139,7 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
 
 def summary(shapes: Sequence[Mapping[str, object]]) -> str:
     """A row for each contender that predicts at every position, a column for each shape: milliseconds, and relative to
-    charrnn."""
+    charrnn with the same cell."""
     names = [name for name in shapes[0]["contenders"] if name in IN_SUMMARY]
 
     def cell(figures, name):
@@ -161,7 +169,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="only print the tables")
     args = parser.parse_args()
 
-    ours = [name for name in CHARRNN if name in ("charrnn", *args.only)]  # all are compared with "charrnn"
+    ours = [name for name in CHARRNN if name in (*REFERENCES.values(), *args.only)]
     rivals = installed([name for name in RIVALS if name in args.only])
     figures = [measure(shape, ours, rivals, args.rounds) for shape in args.shape or SHAPES]
     print(table(figures), summary(figures), sep="\n\n")

@@ -127,10 +127,11 @@ def test_training_from_end_to_end(tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert training.table(written) in out and training.summary(written) in out
     of_one_layer, of_two_layers = (figures["contenders"] for figures in written)
-    assert list(of_one_layer) == ["charrnn", "plain GRU", "textbook"] and list(of_two_layers) == ["charrnn"]
-    assert of_one_layer["charrnn"]["relative"] == 1
+    assert list(of_one_layer) == ["charrnn", "charrnn LSTM", "plain GRU", "textbook"]
+    assert list(of_two_layers) == ["charrnn", "charrnn LSTM"]
+    assert of_one_layer["charrnn"]["relative"] == of_one_layer["charrnn LSTM"]["relative"] == 1
     predictions = {name: row["predictions_per_second"] * row["ms"] / 1000 for name, row in of_one_layer.items()}
-    assert predictions == pytest.approx({"charrnn": 4 * 6, "plain GRU": 4 * 6, "textbook": 4})
+    assert predictions == pytest.approx({"charrnn": 24, "charrnn LSTM": 24, "plain GRU": 24, "textbook": 4})
     assert "textbook" not in training.summary(written)
 
 
@@ -145,8 +146,9 @@ def test_shapes_on_the_command_line():
 def test_multiply_adds_by_hand():
     gates, E, V = 3, 16, 65
     first, second = gates * (E * 8 + 8 * 8), gates * (8 * 8 + 8 * 8)
-    assert DEEP.multiply_adds("every") == 3 * 4 * 6 * (first + second + 8 * V)
-    assert SMALL.multiply_adds("last") == 3 * 4 * (6 * first + 8 * V)
+    assert DEEP.multiply_adds("gru", "every") == 3 * 4 * 6 * (first + second + 8 * V)
+    assert SMALL.multiply_adds("gru", "last") == 3 * 4 * (6 * first + 8 * V)
+    assert SMALL.multiply_adds("lstm", "every") == 3 * 4 * 6 * (4 * (E * 8 + 8 * 8) + 8 * V)
 
 
 def test_numbers_of_workers_are_compared(tmp_path, monkeypatch, capsys):

@@ -3,7 +3,7 @@
 Weights and gradients are passed as a dict of float32 arrays in charrnn's shapes, gates in the order r, z, c:
 `embedding.table` (V, E), `gru1.kernel` (3, E, H), `gru1.recurrent_kernel` (3, H, H), `gru1.bias` (3, H), with
 reset_after `gru1.recurrent_bias` (H,), the same for `gru2` if there are two layers, `dense.kernel` (H, V) and
-`dense.bias` (V,).
+`dense.bias` (V,). The layers of an LSTM are called `lstm1` and `lstm2`, and have four gates in the order o, i, f, g.
 """
 
 from abc import ABC, abstractmethod
@@ -21,14 +21,17 @@ class Contender(ABC):
 
     Attributes
     ----------
+    cell
+        The type of its recurrent layers: "gru" or "lstm".
     reset_after
         Which form of the GRU this is, see `charrnn.layers.GRU`.
     targets
         Which positions of a window predict the next character: "every" or "last".
     one_layer_only
-        Whether it supports only one GRU layer.
+        Whether it supports only one recurrent layer.
     """
 
+    cell = "gru"
     reset_after = False
     targets = "every"
     one_layer_only = False
@@ -46,9 +49,9 @@ class Contender(ABC):
         return nullcontext()
 
 
-def num_gru_layers(weights: Arrays) -> int:
-    """The number of GRU layers that these weights are for."""
-    return sum(name.endswith(".recurrent_kernel") for name in weights)
+def recurrent_layers(weights: Arrays) -> list[str]:
+    """The names of the recurrent layers that these weights are for, such as gru1 and gru2."""
+    return sorted(name.removesuffix(".recurrent_kernel") for name in weights if name.endswith(".recurrent_kernel"))
 
 
 # The class of each, in the form that `pkgutil.resolve_name` reads: its packages are imported only if it takes part.
@@ -57,6 +60,10 @@ RIVALS = {
     "PyTorch, Adam": "benchmarks.rivals.pytorch:PyTorchAdam",
     "JAX": "benchmarks.rivals.jax_scan:JaxScan",
     "Keras": "benchmarks.rivals.keras_jax:KerasOnJax",
+    "PyTorch LSTM, NAdam": "benchmarks.rivals.pytorch:PyTorchLSTMNAdam",
+    "PyTorch LSTM, Adam": "benchmarks.rivals.pytorch:PyTorchLSTMAdam",
+    "JAX LSTM": "benchmarks.rivals.jax_scan:JaxLSTMScan",
+    "Keras LSTM": "benchmarks.rivals.keras_jax:KerasLSTMOnJax",
     "plain GRU": "benchmarks.rivals.plain:PlainGRU",
     "textbook": "benchmarks.rivals.textbook:Textbook",
     "textbook, float32": "benchmarks.rivals.textbook:TextbookFloat32",

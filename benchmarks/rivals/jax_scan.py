@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from benchmarks.rivals import Contender, num_gru_layers
+from benchmarks.rivals import Contender, recurrent_layers
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON, MOMENTUM_DECAY = 0.001, 0.9, 0.999, 1e-8, 0.004
 
@@ -28,11 +28,31 @@ def gru(kernel, recurrent_kernel, bias, inputs):
     return outputs
 
 
+def lstm(kernel, recurrent_kernel, bias, inputs):
+    """Inputs (T, B, D) -> outputs (T, B, H), from a zero state."""
+    projected = tuple(inputs @ W + b for W, b in zip(kernel, bias))
+    U_o, U_i, U_f, U_g = recurrent_kernel
+
+    def time_step(state, projected):
+        (h, c), (a_o, a_i, a_f, a_g) = state, projected
+        o = jax.nn.sigmoid(a_o + h @ U_o)
+        i = jax.nn.sigmoid(a_i + h @ U_i)
+        f = jax.nn.sigmoid(a_f + h @ U_f)
+        c = f * c + i * jnp.tanh(a_g + h @ U_g)
+        h = o * jnp.tanh(c)
+        return (h, c), h
+
+    zero = jnp.zeros_like(projected[0][0])
+    _, outputs = jax.lax.scan(time_step, (zero, zero), projected)
+    return outputs
+
+
 def cross_entropy(weights, x, y):
     """The mean loss, in nats, of predicting the ids y (T, B) from the ids x (T, B)."""
     outputs = weights["embedding.table"][x]
-    for i in range(1, num_gru_layers(weights) + 1):
-        outputs = gru(*(weights[f"gru{i}.{name}"] for name in ("kernel", "recurrent_kernel", "bias")), outputs)
+    for layer in recurrent_layers(weights):
+        recurrence = gru if layer.startswith("gru") else lstm
+        outputs = recurrence(*(weights[f"{layer}.{name}"] for name in ("kernel", "recurrent_kernel", "bias")), outputs)
     log_probabilities = jax.nn.log_softmax(outputs @ weights["dense.kernel"] + weights["dense.bias"])
     return -jnp.take_along_axis(log_probabilities, y[..., None], axis=-1).mean()
 
@@ -88,3 +108,9 @@ class JaxScan(Contender):
     def step(self):
         self.weights, self.state, loss = jax.block_until_ready(training_step(self.weights, self.state, self.x, self.y))
         return loss
+
+
+class JaxLSTMScan(JaxScan):
+    """The LSTM."""
+
+    cell = "lstm"

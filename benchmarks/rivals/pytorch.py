@@ -1,63 +1,69 @@
-"""PyTorch: nn.Embedding, nn.GRU and nn.Linear, on as many threads as PyTorch chooses."""
+"""PyTorch: nn.Embedding, nn.GRU or nn.LSTM, and nn.Linear, on as many threads as PyTorch chooses."""
 
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.rivals import Contender, num_gru_layers
+from benchmarks.rivals import Contender, recurrent_layers
+
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+GATES = {"gru": [0, 1, 2], "lstm": [1, 2, 3, 0]}  # positions of PyTorch's gates among charrnn's: i, f, g, o
 
 
 class CharRNN(nn.Module):
     """Ids (T, B) -> logits (T, B, V)."""
 
-    def __init__(self, V: int, E: int, H: int, num_layers: int):
+    def __init__(self, cell: str, V: int, E: int, H: int, num_layers: int):
         super().__init__()
         self.embedding = nn.Embedding(V, E)
-        self.gru = nn.GRU(E, H, num_layers)
+        self.recurrent = CELLS[cell](E, H, num_layers)
         self.dense = nn.Linear(H, V)
 
     def forward(self, x):
-        outputs, _ = self.gru(self.embedding(x))
+        outputs, _ = self.recurrent(self.embedding(x))
         return self.dense(outputs)
 
 
-def from_charrnn(weights):
+def from_charrnn(weights, cell):
     """charrnn's weights as a state dict."""
     arrays = {
         "embedding.weight": weights["embedding.table"],
         "dense.weight": weights["dense.kernel"].T,
         "dense.bias": weights["dense.bias"],
     }
-    for i in range(num_gru_layers(weights)):
-        ours, theirs = f"gru{i + 1}", f"l{i}"
+    order = GATES[cell]
+    for i, ours in enumerate(recurrent_layers(weights)):
         gates, D, H = weights[f"{ours}.kernel"].shape
-        recurrent_bias = np.zeros((gates, H), np.float32)  # PyTorch also has a redundant second bias in r and z
-        recurrent_bias[2] = weights[f"{ours}.recurrent_bias"]
+        recurrent_bias = np.zeros((gates, H), np.float32)  # PyTorch has a second bias, redundant but for a GRU's c
+        if cell == "gru":
+            recurrent_bias[2] = weights[f"{ours}.recurrent_bias"]
+        kernel, recurrent_kernel = (weights[f"{ours}.{name}"][order] for name in ("kernel", "recurrent_kernel"))
         arrays |= {
-            f"gru.weight_ih_{theirs}": weights[f"{ours}.kernel"].swapaxes(1, 2).reshape(gates * H, D),
-            f"gru.weight_hh_{theirs}": weights[f"{ours}.recurrent_kernel"].swapaxes(1, 2).reshape(gates * H, H),
-            f"gru.bias_ih_{theirs}": weights[f"{ours}.bias"].ravel(),
-            f"gru.bias_hh_{theirs}": recurrent_bias.ravel(),
+            f"recurrent.weight_ih_l{i}": kernel.swapaxes(1, 2).reshape(gates * H, D),
+            f"recurrent.weight_hh_l{i}": recurrent_kernel.swapaxes(1, 2).reshape(gates * H, H),
+            f"recurrent.bias_ih_l{i}": weights[f"{ours}.bias"][order].ravel(),
+            f"recurrent.bias_hh_l{i}": recurrent_bias.ravel(),
         }
     return {name: torch.tensor(array) for name, array in arrays.items()}
 
 
-def to_charrnn(arrays):
+def to_charrnn(arrays, cell):
     """Arrays that are named and shaped as in PyTorch's state dict, in charrnn's form."""
     weights = {
         "embedding.table": arrays["embedding.weight"],
         "dense.kernel": arrays["dense.weight"].T,
         "dense.bias": arrays["dense.bias"],
     }
-    for i in range(sum(name.startswith("gru.weight_hh_") for name in arrays)):
-        ours, theirs = f"gru{i + 1}", f"l{i}"
-        H = arrays[f"gru.weight_hh_{theirs}"].shape[1]
+    order = np.argsort(GATES[cell])
+    for i in range(sum(name.startswith("recurrent.weight_hh_") for name in arrays)):
+        ours, H = f"{cell}{i + 1}", arrays[f"recurrent.weight_hh_l{i}"].shape[1]
         weights |= {
-            f"{ours}.kernel": arrays[f"gru.weight_ih_{theirs}"].reshape(3, H, -1).swapaxes(1, 2),
-            f"{ours}.recurrent_kernel": arrays[f"gru.weight_hh_{theirs}"].reshape(3, H, H).swapaxes(1, 2),
-            f"{ours}.bias": arrays[f"gru.bias_ih_{theirs}"].reshape(3, H),
-            f"{ours}.recurrent_bias": arrays[f"gru.bias_hh_{theirs}"].reshape(3, H)[2],
+            f"{ours}.kernel": arrays[f"recurrent.weight_ih_l{i}"].reshape(len(order), H, -1).swapaxes(1, 2)[order],
+            f"{ours}.recurrent_kernel": arrays[f"recurrent.weight_hh_l{i}"].reshape(-1, H, H).swapaxes(1, 2)[order],
+            f"{ours}.bias": arrays[f"recurrent.bias_ih_l{i}"].reshape(-1, H)[order],
         }
+        if cell == "gru":
+            weights[f"{ours}.recurrent_bias"] = arrays[f"recurrent.bias_hh_l{i}"].reshape(3, H)[2]
     return weights
 
 
@@ -68,10 +74,9 @@ class PyTorchNAdam(Contender):
     Optimizer = torch.optim.NAdam  # foreach=True is no faster, because there are few parameter arrays
 
     def __init__(self, weights, x, y):
-        V, E = weights["embedding.table"].shape
-        H = weights["gru1.kernel"].shape[-1]
-        self.model = CharRNN(V, E, H, num_gru_layers(weights))
-        self.model.load_state_dict(from_charrnn(weights))
+        (V, E), (H, _) = weights["embedding.table"].shape, weights["dense.kernel"].shape
+        self.model = CharRNN(self.cell, V, E, H, len(recurrent_layers(weights)))
+        self.model.load_state_dict(from_charrnn(weights, self.cell))
         self.optimizer = self.Optimizer(self.model.parameters(), lr=0.001)
         self.cross_entropy = nn.CrossEntropyLoss()
         self.x, self.y = torch.tensor(x, dtype=torch.int64), torch.tensor(y, dtype=torch.int64)
@@ -85,7 +90,8 @@ class PyTorchNAdam(Contender):
 
     def loss_and_gradients(self):
         loss = self.backward()
-        return loss, to_charrnn({name: p.grad.numpy() for name, p in self.model.named_parameters()})
+        gradients = {name: p.grad.numpy() for name, p in self.model.named_parameters()}
+        return loss, to_charrnn(gradients, self.cell)
 
     def step(self):
         loss = self.backward()
@@ -97,3 +103,16 @@ class PyTorchAdam(PyTorchNAdam):
     """The same with Adam."""
 
     Optimizer = torch.optim.Adam  # fused=True is no faster either
+
+
+class PyTorchLSTMNAdam(PyTorchNAdam):
+    """The LSTM, which PyTorch computes by oneDNN."""
+
+    cell = "lstm"
+    reset_after = False
+
+
+class PyTorchLSTMAdam(PyTorchLSTMNAdam):
+    """The same with Adam."""
+
+    Optimizer = torch.optim.Adam
