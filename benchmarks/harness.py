@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
+TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # where set, NumPy may be half as fast on processors with AVX-512
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def machine(*packages: str) -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "blas": f"{blas['name']} {blas['version']}",
+        "environment": {name: os.environ[name] for name in TUNING if name in os.environ},
         "versions": {name: version for name in ("numpy", *packages) if (version := _version(name))},
     }
 

@@ -47,6 +47,15 @@ def sigmoid(x: Array, out: Array | None = None, scratch: Array | None = None) ->
     return np.add(scratch, half, out=out)
 
 
+def sigmoid_of_twice(x: Array, out: Array) -> Array:
+    """y = σ(2x) = (1 + tanh(x)) / 2. Whoever halves the weights that x comes from saves an operation on x."""
+    half = np.array(0.5, x.dtype)
+    np.tanh(x, out)
+    out *= half
+    out += half
+    return out
+
+
 def sigmoid_backward(y: Array, dy: Array, out: Array | None = None) -> Array:
     """dx = dy y (1 - y)"""
     out = np.subtract(1, y, out=out)

@@ -29,7 +29,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from charrnn.activations import sigmoid
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
 from charrnn.errors import InputError
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
@@ -86,14 +85,21 @@ class LSTM(Recurrent):
 
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
+        # In one array each, so that one operation handles (i, f) and (g, c_{t-1}), or dh's factors in dc and do. Time
+        # comes first where the loop needs all five at once, and second where products need all time steps at once.
+        gates_and_c = aligned_empty((T + 1, 5, B, H), dtype)
+        dc_and_dgates = aligned_empty((5, T, B, H), dtype)
         return Arrays(
             h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            c=aligned_empty((T + 1, B, H), dtype),  # c[0] is the incoming cell
-            gates=aligned_empty((4, T, B, H), dtype),  # x W + b, then o, i, f, g
-            tanh_c=aligned_empty((T, B, H), dtype),  # in the backward pass o (1 - tanh²(c)), then dh times that
-            dgates=aligned_empty(
-                (4, T, B, H), dtype
-            ),  # first the factors that do not depend on dh, then do, di, df, dg
+            c=gates_and_c[:, 4],  # c[0] is the incoming cell
+            gates=gates_and_c[:-1, :4].swapaxes(0, 1),  # o, i, f, g
+            gates_and_c=gates_and_c,
+            added=aligned_empty((2, B, H), dtype),  # i ∘ g and f ∘ c_{t-1}
+            tanh_c=aligned_empty((T, B, H), dtype),
+            # First x W + b in the place of dgates; then the factors that do not depend on dh; then what dh adds to dc,
+            # and do, di, df, dg.
+            dc_and_dgates=dc_and_dgates,
+            dgates=dc_and_dgates[1:],
             dh=aligned_empty((B, H), dtype),  # gradients of the current states; after the loop, of h[0] and c[0]
             dc=aligned_empty((B, H), dtype),
             products=aligned_empty((4, B, H), dtype),  # of one time step with U_o, U_i, U_f, U_g or their transposes
@@ -102,25 +108,27 @@ class LSTM(Recurrent):
         )
 
     def forward(self, p: Arrays, x: Array | Lookup, buffers: Arrays) -> Array:
-        project_to_gates(p, x, buffers.gates)
+        project_to_gates(p, x, buffers.dgates, num_halved=3)
         U = column_blocks(p.recurrent_kernel, rows=buffers.h.shape[1])
-        products = buffers.products
-        blocks = as_blocks(products, U)
+        U[:3] *= 0.5  # as σ(a) = (1 + tanh(a/2)) / 2, one tanh does for all four gates if three arguments are halved
+        products, added = buffers.products, buffers.added
+        blocks, half = as_blocks(products, U), np.array(0.5, products.dtype)
 
-        h, c = buffers.h, buffers.c
-        for h_before, h_t, c_before, c_t, tanh_c, gates in zip(
-            h[:-1], h[1:], c[:-1], c[1:], buffers.tanh_c, buffers.gates.swapaxes(0, 1)
-        ):
+        h, tanh_cs, projected = buffers.h, buffers.tanh_c, buffers.dgates.swapaxes(0, 1)
+        now = buffers.gates_and_c[:-1]  # o, i, f, g and the cell before
+        of_gates = now[:, :4], now[:, 0], now[:, :3], now[:, 1:3], now[:, 3:]
+        steps = zip(h, h[1:], projected, *of_gates, buffers.c[1:], tanh_cs)
+        for h_before, h_t, xW_b, gates, o, oif, i_and_f, g_and_c, c, tanh_c in steps:
             np.matmul(h_before, U, out=blocks)
-            products += gates
-            sigmoid(products[:3], out=gates[:3], scratch=products[:3])  # o, i, f = σ(x W + h_before U + b)
-            o, i, f, g = gates
-            np.tanh(products[3], out=g)
-            np.multiply(f, c_before, out=c_t)
-            c_t += np.multiply(i, g, out=tanh_c)  # tanh_c is not in use yet
-            np.tanh(c_t, out=tanh_c)
-            np.multiply(o, tanh_c, out=h_t)
-        return buffers.h[1:]
+            products += xW_b
+            np.tanh(products, gates)  # g, and 2 σ - 1 for o, i, f
+            oif *= half
+            oif += half
+            np.multiply(i_and_f, g_and_c, added)
+            np.add(added[0], added[1], c)
+            np.tanh(c, tanh_c)
+            np.multiply(o, tanh_c, h_t)
+        return h[1:]
 
     def backward(self, p: Arrays, grad: Arrays, x: Array | Lookup, dy: Array, buffers: Arrays) -> Array:
         self._factors(buffers)
@@ -131,7 +139,7 @@ class LSTM(Recurrent):
 
     def _factors(self, buffers: Arrays) -> None:
         """Compute the factors of the gradients that do not depend on dh, for all time steps."""
-        (o, i, _, g), (do, di, df, dg), tanh_c = buffers.gates, buffers.dgates, buffers.tanh_c
+        (o, i, _, g), (dc, do, di, df, dg), tanh_c = buffers.gates, buffers.dc_and_dgates, buffers.tanh_c
         np.subtract(1, buffers.gates[:3], out=buffers.dgates[:3])
         buffers.dgates[:3] *= buffers.gates[:3]  # σ' = σ (1 - σ)
         do *= tanh_c
@@ -140,30 +148,31 @@ class LSTM(Recurrent):
         np.multiply(g, g, out=dg)
         np.subtract(1, dg, out=dg)
         dg *= i
-        tanh_c *= tanh_c
-        np.subtract(1, tanh_c, out=tanh_c)
-        tanh_c *= o
+        np.multiply(tanh_c, tanh_c, out=dc)
+        np.subtract(1, dc, out=dc)
+        dc *= o
 
     def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
         dh, dc, products = buffers.dh, buffers.dc, buffers.products
         U_T = column_blocks(p.recurrent_kernel.swapaxes(1, 2), rows=len(dh))
         blocks = as_blocks(products, U_T)
+        first, *others = products
 
-        f, do, dc_by_h = buffers.gates[2], buffers.dgates[0], buffers.tanh_c
-        dgates = buffers.dgates.swapaxes(0, 1)  # (T, 4, B, H)
+        columns = buffers.dc_and_dgates.swapaxes(0, 1)  # (T, 5, B, H)
+        by_dh, dc_by_dh, by_dc, dgates = columns[:, :2], columns[:, 0], columns[:, 2:], columns[:, 1:, None]
+        backwards = (steps[::-1] for steps in (dy, by_dh, dc_by_dh, by_dc, dgates, buffers.gates[2]))
         dh[...] = 0
         dc[...] = 0
-        for t in reversed(range(len(f))):
-            dh += dy[t]
-            do[t] *= dh
-            dc_by_h[t] *= dh
-            dc += dc_by_h[t]
-            dgates[t, 1:] *= dc
-            dc *= f[t]
-            np.matmul(dgates[t][:, None], U_T, out=blocks)
-            np.add(products[0], products[1], out=dh)
-            dh += products[2]
-            dh += products[3]
+        for dy_t, by_dh_t, dc_by_dh_t, by_dc_t, dgates_t, f in zip(*backwards):
+            dh += dy_t
+            by_dh_t *= dh
+            dc += dc_by_dh_t
+            by_dc_t *= dc
+            dc *= f
+            np.matmul(dgates_t, U_T, out=blocks)
+            np.add(first, others[0], dh)
+            dh += others[1]
+            dh += others[2]
 
     def gates(self, buffers: Arrays) -> dict[str, Array]:
         return {"output": buffers.gates[0], "input": buffers.gates[1], "forget": buffers.gates[2]}

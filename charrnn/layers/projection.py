@@ -33,16 +33,22 @@ class Lookup:
     one_hot: Array
 
 
-def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array) -> None:
-    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H); for a `Lookup`, rows of table W + b (G, V, H)."""
+def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array, num_halved: int = 0) -> None:
+    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H); for a `Lookup`, rows of table W + b (G, V, H).
+
+    The first `num_halved` gates get half of that, for `charrnn.activations.sigmoid_of_twice`.
+    """
+    kernel, bias = p.kernel.copy(), p.bias.copy()
+    kernel[:num_halved] *= 0.5  # exact, so nothing is rounded otherwise than without
+    bias[:num_halved] *= 0.5
     if isinstance(x, Lookup):
-        table = np.matmul(x.table, p.kernel)
-        table += p.bias[:, None, :]
+        table = np.matmul(x.table, kernel)
+        table += bias[:, None, :]
         np.take(table, x.ids, axis=1, out=gates, mode="clip")  # "clip" writes straight into `out`
         return
-    G, D, H = p.kernel.shape
-    np.matmul(x.reshape(-1, D), p.kernel, out=gates.reshape(G, -1, H))
-    gates += p.bias[:, None, None, :]
+    G, D, H = kernel.shape
+    np.matmul(x.reshape(-1, D), kernel, out=gates.reshape(G, -1, H))
+    gates += bias[:, None, None, :]
 
 
 def project_to_gates_backward(p: Arrays, grad: Arrays, x: Array | Lookup, dgates: Array, buffers: Arrays) -> Array:
