@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import harness, preparation, quality, sampling, scaling, training, workers
+from benchmarks import anatomy, harness, preparation, quality, sampling, scaling, training, workers
 from benchmarks.harness import RESULTS
 from benchmarks.rivals import Contender
 from benchmarks.step import Charrnn, Shape, random_batch
@@ -214,3 +214,35 @@ def test_a_rival_leaves_the_weights_it_was_made_from_alone():
         rival(weights, x, y).step()
         for key, array in weights.items():
             np.testing.assert_array_equal(array, before[key], err_msg=f"{name}, {key}")
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_parts_of_a_step_are_timed_in_steps_that_compute_the_same(cell, monkeypatch):
+    losses = []
+    take = anatomy.TrainingStep.take
+    contender = Charrnn(SMALL, *random_batch(SMALL), cell=cell, num_workers=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(anatomy.TrainingStep, "take", lambda self: losses.append(take(self)))
+        parts = anatomy.parts_of_step(contender)
+    with contender.turn():
+        assert losses == [contender.step() for _ in range(anatomy.WARM_UP + anatomy.STEPS)]
+    assert parts.products > 0 and parts.element_wise > 0
+    assert parts.num_calls > 6 * 2 * (8 if cell == "gru" else 7)
+
+
+def test_anatomy_from_end_to_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["anatomy", "--shape", "8,4,6", "--rounds", "1"])
+    anatomy.main()
+    rows = json.loads((tmp_path / "anatomy.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["cell"] for row in rows] == ["gru", "lstm"]
+    assert all(row["ms"] > 0 and 0 <= row["calls"] < 10 and row["num_calls"] > 50 for row in rows)
+    assert anatomy.table(rows) in capsys.readouterr().out
+
+
+def test_settings_of_the_environment_that_slow_numpy_down_are_reported(monkeypatch):
+    for name in harness.TUNING:
+        monkeypatch.delenv(name, raising=False)
+    assert harness.machine()["environment"] == {}
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert harness.machine()["environment"] == {"OPENBLAS_CORETYPE": "Haswell"}
