@@ -8,7 +8,7 @@ the step,
 * "products" are matrix products, "element-wise" all other functions of NumPy that take arrays and numbers, and sums;
 * "calls" is the part of these two that goes into calling: their number, times the time of an addition of two numbers;
 * "sums and waiting" is the time between the end of a worker's own gradient and the beginning of the update;
-* "rest" is what remains: Python itself, look-ups and copies.
+* "rest" is what remains: Python itself, look-ups, copies, and what two workers lose by sharing caches and memory.
 """
 
 import argparse
@@ -32,7 +32,6 @@ NUM_WORKERS = 2
 STEPS = 20  # of a worker alone, after WARM_UP others
 WARM_UP = 3
 CALLS_TIMED = 10_000
-PRODUCTS = (np.matmul, np.dot)
 
 
 class Parts(NamedTuple):
@@ -49,7 +48,7 @@ def parts_of_step(contender: Charrnn) -> Parts:
     calls: Counter[bool] = Counter()
 
     class Timed(np.ndarray):
-        """An array that times each function called with it; results without a place of their own are plain arrays."""
+        """An array that times each ufunc called with it; arrays that result are timed too."""
 
         def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **options: Any) -> Any:
             inputs = tuple(map(plain, inputs))
@@ -57,8 +56,8 @@ def parts_of_step(contender: Charrnn) -> Parts:
             call = getattr(function, method)
             start = time.perf_counter()
             result = call(*inputs, **options)
-            seconds[function in PRODUCTS] += time.perf_counter() - start
-            calls[function in PRODUCTS] += 1
+            seconds[function is np.matmul] += time.perf_counter() - start
+            calls[function is np.matmul] += 1
             return result.view(Timed) if isinstance(result, np.ndarray) else result
 
     def plain(value: Any) -> Any:
@@ -91,8 +90,8 @@ def seconds_of(call: Callable[[], object]) -> float:
 
 def seconds_of_a_call() -> float:
     """The time of an addition of two numbers, in arrays: what a call costs without the work."""
-    a, sum = np.ones(1, np.float32), np.empty(1, np.float32)
-    return seconds_of(lambda: np.add(a, a, out=sum)) - seconds_of(lambda: None)
+    a, total = np.ones(1, np.float32), np.empty(1, np.float32)
+    return seconds_of(lambda: np.add(a, a, out=total)) - seconds_of(lambda: None)
 
 
 def measure(shape: Shape, cell: str, rounds: int) -> dict[str, Any]:

@@ -4,8 +4,9 @@ As usual for these two files (http://mattmahoney.net/dc/textdata), the first 90 
 next 5 % for validation and the last 5 % for testing, and a character is a byte. Any other large text is split likewise.
 
 A network would need hours for 90 MB. So each one reads only as much as it can in the given time, once, up to the end of
-the training text. The first minute finds out how fast that is. Training is measured with the start of the worker
-processes, but without the evaluation. The test text is read as 64 streams with carried state.
+the training text. Two short runs find out first how fast that is. The minutes in the table include the start of the
+worker processes and one pass over 100,000 characters of the validation text, but not the test. The test text is read as
+64 streams with carried state.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +33,8 @@ SETTINGS = {
     "carry_state": True, "window_size": 64, "batch_size": 32, "num_epochs": 1, "optimizer": "adam", "beta_2": 0.99,
     "learning_rate": 0.004, "schedule": "cosine", "warmup_batches": 100, "weight_decay": 0.02,
 }  # fmt: skip
-PROBE = 100  # windows of each stream that are read to find out how fast training is
+BATCH = SETTINGS["batch_size"] * SETTINGS["window_size"]  # characters
+PROBE = 100  # batches that are read to find out how fast training is
 SHORTEST = 100_000  # characters of the whole text
 VALIDATED = 100_000  # characters of the validation text that are read at the end of training
 STREAMS = 64
@@ -61,15 +64,14 @@ def train(texts: Sequence[np.ndarray], V: int, length: int) -> tuple[Model, floa
 
 def characters_a_second(texts: Sequence[np.ndarray], V: int) -> float:
     """How many characters training reads in a second, without the start."""
-    window = SETTINGS["batch_size"] * SETTINGS["window_size"]
-    _, short = train(texts, V, window)
-    _, long = train(texts, V, PROBE * window)
-    return (PROBE - 1) * window / (long - short)
+    _, short = train(texts, V, BATCH)
+    _, long = train(texts, V, PROBE * BATCH)
+    return (PROBE - 1) * BATCH / (long - short)
 
 
 def measure(minutes: float, rate: float, texts: Sequence[np.ndarray], V: int) -> dict[str, float]:
     """Train for some minutes, and test."""
-    length = min(round(60 * minutes * rate), len(texts[0]))
+    length = min(max(BATCH, round(60 * minutes * rate)), len(texts[0]))
     model, seconds = train(texts, V, length)
     loss = evaluate(model, texts[2], num_streams=STREAMS)["loss"]
     return {"characters": length, "minutes": seconds / 60, "bits_per_character": loss / LN2}
@@ -89,12 +91,23 @@ def table(rows: Sequence[dict[str, float]]) -> str:
     )
 
 
+def duration(text: str) -> float:
+    """A number of minutes from the command line."""
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = nan
+    if not 0 < minutes < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number above 0")
+    return minutes
+
+
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large_text", description=__doc__.partition("\n")[0])
     parser.add_argument("text", type=Path, metavar="PATH", help="text8, enwik8, or another large text")
-    help = f"how long to train each network; default: {' '.join(map(str, MINUTES))}"
-    parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES, metavar="FLOAT", help=help)
+    minutes_help = f"how long to train each network; default: {' '.join(map(str, MINUTES))}"
+    parser.add_argument("--minutes", type=duration, nargs="+", default=MINUTES, metavar="FLOAT", help=minutes_help)
     args = parser.parse_args()
     ids, V = read_bytes(args.text)
     if len(ids) < SHORTEST:

@@ -173,7 +173,7 @@ def average_figures(runs: Sequence[Figures], models: Sequence[Model], ids: np.nd
         mean, targets = np.mean([softmax(logits) for logits, _ in batches], axis=0), batches[0][1]
         loss -= float(np.log(np.take_along_axis(mean, targets[..., None], axis=-1)).sum(dtype=np.float64))
         correct += int((mean.argmax(axis=-1) == targets).sum())
-    totals = {key: sum(run[key] or 0 for run in runs) for key in ("parameters", "seconds")}
+    totals = {key: sum(run[key] for run in runs) for key in ("parameters", "seconds")}
     return {**totals, "loss": loss / (len(ids) - 1), "accuracy": correct / (len(ids) - 1)}
 
 
@@ -245,11 +245,17 @@ def main() -> None:
     is_known = corpus.sha256 == TINY_SHAKESPEARE
     if not is_known:
         print(f"{args.text} is not Tiny Shakespeare; do not compare its losses with published ones", file=sys.stderr)
+    networks = [f"{name}-{seed}" for name in NETWORKS if name in args.only for seed in seeds_of(name, args.seeds)]
+    if len(set(networks)) < len(networks):
+        sys.exit("error: a seed is given twice; each must be different")
+    kept = [args.keep / network for network in networks if args.keep and (args.keep / network).exists()]
+    if kept:
+        sys.exit(f"error: {kept[0]} exists already; move it, or keep the pipelines in another folder")
     rows: list[Row] = []
     results = {"machine": harness.machine(), "text_sha256": corpus.sha256, "rows": rows}
     with tempfile.TemporaryDirectory() as temporary:
         for name in [name for name in NAMES if name in args.only]:
-            seeds = args.seeds or (SEEDS if name != "default" else SEEDS[:1])
+            seeds = seeds_of(name, args.seeds)
             for row_name, figures in measured(name, seeds, corpus, args.keep or Path(temporary)):
                 if not rows or rows[-1]["name"] != row_name:
                     rows.append({"name": row_name, "params": changed_params(name), "runs": []})
@@ -275,6 +281,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep_help)
     parser.add_argument("--no-write", action="store_true", help="only print the tables")
     return parser.parse_args()
+
+
+def seeds_of(name: str, given: Sequence[int] | None) -> Sequence[int]:
+    """The seeds with which a network is trained."""
+    return given or (SEEDS[:1] if name == "default" else SEEDS)
 
 
 def changed_params(name: str) -> dict[str, Value]:

@@ -17,7 +17,7 @@ from stages.common.lock import sole_writer
 from stages.common.metrics_files import warn_if_worse_than_guessing, write_csv, write_json
 from stages.common.paths import Paths
 from stages.common.program import run
-from stages.common.scoring import in_words, known_ids, print_score
+from stages.common.scoring import in_words, known_ids, left_out, print_score
 from stages.common.trained import load_trained, parameters_hash, read_same_text
 
 PARAMS = ("dynamic", "window_size", "seed")
@@ -66,9 +66,11 @@ def main() -> None:
 def score_text(path: str, trained: ModelFile, learning: bool, paths: Paths) -> None:
     """Print how well the model predicts another text, and if `learning`, also while it learns from it."""
     ids, unknown = known_ids(trained, path)
+    if unknown:
+        print(left_out(unknown), flush=True)
     require_predictable(trained.model, ids)
     dynamics = dynamics_of(trained, paths) if learning else None  # before any figure, as it may take long, or fail
-    print_score(trained, ids, unknown)
+    print_score(trained, ids)
     if dynamics:
         dynamic_score(trained, ids, dynamics)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from charrnn.activations import ACTIVATIONS, relu, sigmoid, softmax
+from charrnn.activations import ACTIVATIONS, relu, sigmoid, sigmoid_of_twice, softmax
 from charrnn.gradient_checking import central_differences
 
 
@@ -31,15 +31,22 @@ def test_sigmoid_is_the_logistic_function_and_does_not_overflow():
         np.testing.assert_allclose(sigmoid(x), [0, 1 / (1 + np.e**2), 0.5, 1 / (1 + np.e**-2), 1], atol=1e-16)
 
 
-def test_sigmoid_leaves_x_alone_unless_it_is_the_scratch(rng):
+def test_sigmoid_leaves_x_alone_unless_it_is_the_result(rng):
     x = rng.normal(size=(3, 4))
     before, expected = x.copy(), 1 / (1 + np.exp(-x))
-    out, scratch = np.empty_like(x), np.empty_like(x)
-    assert sigmoid(x, out=out, scratch=scratch) is out
+    out = np.empty_like(x)
+    assert sigmoid(x, out=out) is out
     np.testing.assert_allclose(out, expected)
     np.testing.assert_array_equal(x, before)
-    assert sigmoid(x, out=out, scratch=x) is out
-    np.testing.assert_allclose(out, expected)
+    assert sigmoid(x, out=x) is x
+    np.testing.assert_allclose(x, expected)
+
+
+def test_sigmoid_of_twice(rng):
+    x = rng.normal(size=(3, 4))
+    out = np.empty_like(x)
+    assert sigmoid_of_twice(x, out) is out
+    np.testing.assert_allclose(out, 1 / (1 + np.exp(-2 * x)))
 
 
 def test_softmax_sums_to_one_and_does_not_overflow():

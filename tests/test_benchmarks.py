@@ -4,7 +4,9 @@ import argparse
 import json
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -223,11 +225,16 @@ def test_the_parts_of_a_step_are_timed_in_steps_that_compute_the_same(cell, monk
     contender = Charrnn(SMALL, *random_batch(SMALL), cell=cell, num_workers=1)
     with monkeypatch.context() as patched:
         patched.setattr(anatomy.TrainingStep, "take", lambda self: losses.append(take(self)))
+        patched.setattr(anatomy, "time", SimpleNamespace(perf_counter=count().__next__))  # so a call takes 1 second
+        patched.setattr(anatomy, "seconds_of", lambda call: 0.0)
         parts = anatomy.parts_of_step(contender)
     with contender.turn():
         assert losses == [contender.step() for _ in range(anatomy.WARM_UP + anatomy.STEPS)]
-    assert parts.products > 0 and parts.element_wise > 0
-    assert parts.num_calls > 6 * 2 * (8 if cell == "gru" else 7)
+    # In each time step a GRU has 2 products forward and 2 backward, an LSTM 1 and 1. Besides: the table of inputs; dU,
+    # of which a GRU has 2; three for the gradients of the table's product; three of the dense layer.
+    T = SMALL.T
+    assert parts.products == (4 * T + 9 if cell == "gru" else 2 * T + 8)
+    assert parts.num_calls == parts.products + parts.element_wise
 
 
 def test_anatomy_from_end_to_end(tmp_path, monkeypatch, capsys):
@@ -236,8 +243,15 @@ def test_anatomy_from_end_to_end(tmp_path, monkeypatch, capsys):
     anatomy.main()
     rows = json.loads((tmp_path / "anatomy.json").read_text(encoding="utf-8"))["rows"]
     assert [row["cell"] for row in rows] == ["gru", "lstm"]
-    assert all(row["ms"] > 0 and 0 <= row["calls"] < 10 and row["num_calls"] > 50 for row in rows)
+    assert all(row["ms"] > 0 and row["num_calls"] > 50 for row in rows)
     assert anatomy.table(rows) in capsys.readouterr().out
+
+
+def test_what_remains_of_a_step_is_the_rest():
+    shares = {"products": 0.5, "element_wise": 0.25, "calls": 0.08, "sums_and_waiting": 0.1}
+    row = {**SMALL._asdict(), "cell": "lstm", "ms": 5.55, "num_calls": 1234, **shares}
+    cells = [cell.strip() for cell in anatomy.table([row]).splitlines()[-1].strip("|").split("|")]
+    assert cells == [str(SMALL), "LSTM", "5.5", "50%", "25%", "8%", "1,234", "10%", "15%"]
 
 
 def test_settings_of_the_environment_that_slow_numpy_down_are_reported(monkeypatch):

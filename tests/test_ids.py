@@ -78,7 +78,7 @@ def test_a_text_has_one_dimension(shape):
 
 
 def test_a_long_text_is_checked_to_its_end_chunk_by_chunk(monkeypatch):
-    monkeypatch.setattr(import_module("charrnn.preprocessing.ids"), "CHECKED_AT_ONCE", 10)
+    monkeypatch.setattr(import_module("charrnn.preprocessing.ids"), "AT_ONCE", 10)
     require_ids(np.zeros(35, int), V, "text")
     for place in (0, 9, 10, 29, 30, 34):
         ids = np.zeros(35, int)
@@ -91,7 +91,7 @@ def test_a_long_text_is_checked_to_its_end_chunk_by_chunk(monkeypatch):
 def test_little_of_a_mapped_text_is_in_memory_while_it_is_checked(tmp_path, monkeypatch):
     module, left = import_module("charrnn.preprocessing.ids"), []
     release = module.release
-    monkeypatch.setattr(module, "CHECKED_AT_ONCE", 1 << 18)
+    monkeypatch.setattr(module, "AT_ONCE", 1 << 18)
     monkeypatch.setattr(module, "release", lambda ids: release(ids) or left.append(mapped_bytes(path)))
     path = tmp_path / "ids.npy"
     np.save(path, np.ones(1 << 23, np.uint8))
@@ -189,3 +189,5 @@ def test_ids_are_counted_also_across_pieces(dtype):
     ids[[0, 1, AT_ONCE, -1]] = 0, 4, 4, 0
     assert count_ids(ids, 6).tolist() == [2, 0, 2 * AT_ONCE - 1, 0, 2, 0]
     assert count_ids(ids[:0], 2).tolist() == [0, 0]
+    with pytest.raises(InputError, match="^text to count: id 4 at position 1; the model knows only 0 to 3$"):
+        count_ids(ids, 4)

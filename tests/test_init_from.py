@@ -275,3 +275,15 @@ def test_random_weights_begin_with_the_limit_and_the_bias_of_the_params(project)
     )
     np.testing.assert_allclose(other["dense.bias"], np.log((counts + 1) / (counts + 1).sum()), rtol=1e-5)
     np.testing.assert_allclose(other["gru.kernel"], usual["gru.kernel"], atol=1e-6)
+
+
+def test_with_a_model_the_limit_and_the_bias_of_the_params_are_ignored(new_text):
+    def trained(*flags):
+        printed_by(new_text, "train", *STILL, *flags)
+        weights = load_model(new_text / MODEL).model.parameters
+        untrained(new_text)
+        return weights
+
+    printed_by(new_text, "prepare")
+    usual = trained()
+    np.testing.assert_array_equal(trained("--embedding-limit", 0.5, "--output-bias", "log_frequencies"), usual)

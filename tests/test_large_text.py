@@ -1,5 +1,6 @@
 """The benchmark on text8 and enwik8, on a small text: its split, its time, its bits per character."""
 
+import argparse
 import sys
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from benchmarks import large_text
 from charrnn.evaluation import evaluate
+from charrnn.preprocessing import count_ids
 from tests.markov import MarkovChain
 
 
@@ -28,20 +30,21 @@ def test_bits_of_bytes_after_training_on_the_end_of_the_training_text(small, tmp
     data = (MarkovChain(4, rng).draw(6000, rng) + 0xBE).tobytes()  # bytes that are not UTF-8
     (tmp_path / "text").write_bytes(data)
     monkeypatch.setattr(large_text, "characters_a_second", lambda texts, V: 20.0)
-    evaluated, lengths = [], []
+    evaluated, read = [], []
 
     def evaluate_and_note(model, ids, **options):
         evaluated.append((ids, evaluate(model, ids, **options)["loss"]))
         return {"loss": evaluated[-1][1]}
 
-    train = large_text.train
+    def count_and_note(ids, V):
+        read.append((ids + 0xBE).astype(np.uint8).tobytes())
+        return count_ids(ids, V)
+
     monkeypatch.setattr(large_text, "evaluate", evaluate_and_note)
-    monkeypatch.setattr(
-        large_text, "train", lambda texts, V, n: (lengths.append((len(texts[0]), V, n)), train(texts, V, n))[1]
-    )
+    monkeypatch.setattr(large_text, "count_ids", count_and_note)
     monkeypatch.setattr(sys, "argv", ["large_text", str(tmp_path / "text"), "--minutes", "2", "60"])
     large_text.main()
-    assert lengths == [(5400, 4, 2400), (5400, 4, 5400)]  # the second reads all there is
+    assert read == [data[3000:5400], data[:5400]]  # the second reads all there is
     rows = capsys.readouterr().out.splitlines()[2:]
     for (ids, loss), row in zip(evaluated, rows, strict=True):
         assert (ids + 0xBE).astype(np.uint8).tobytes() == data[5700:]
@@ -59,3 +62,9 @@ def test_a_short_text_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["large_text", str(tmp_path / "text")])
     with pytest.raises(SystemExit, match="text has 5 bytes; it must have at least 100,000$"):
         large_text.main()
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf", "x"])
+def test_a_duration_that_is_none_is_refused(minutes):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"^'{minutes}' must be a number above 0$"):
+        large_text.duration(minutes)

@@ -90,6 +90,29 @@ def test_nothing_is_written_if_it_should_not_be(bench, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_tiny_shakespeare_has_a_results_file_of_its_own_and_published_rivals(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(quality, "TINY_SHAKESPEARE", quality.Corpus.read(tmp_path / "text.txt").sha256)
+    with pytest.raises(FileNotFoundError):  # that of the fixture, for another text
+        bench("--only", "bigram")
+    assert (tmp_path / "results" / "quality.json").exists()
+    out, err = capsys.readouterr()
+    assert harness.table(quality.PUBLISHED) in out and "is not Tiny Shakespeare" not in err
+
+
+def test_seeds_of_the_networks():
+    assert quality.seeds_of("default", None) == (42,)
+    assert quality.seeds_of("best", None) == (42, 1, 2)
+    assert quality.seeds_of("default", [7, 8]) == [7, 8]
+
+
+def test_what_would_fail_after_hours_is_refused_at_once(bench, tmp_path):
+    with pytest.raises(SystemExit, match="^error: a seed is given twice; each must be different$"):
+        bench("--only", "tiny", "--seeds", "7", "7")
+    (tmp_path / "kept" / "tiny-1").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="tiny-1 exists already; move it, or keep the pipelines in another folder$"):
+        bench("--only", "bigram", "tiny", "--keep", str(tmp_path / "kept"))
+
+
 def test_a_stage_that_fails_ends_it(tmp_path, capfd):
     pipeline.set_up(tmp_path / "folder", DEFAULTS | {"hidden_dim": 0})
     with pytest.raises(SystemExit, match="^error: the train stage ended with exit code 1; it must be 0$"):
@@ -122,7 +145,8 @@ def test_the_network_is_measured_on_the_last_tenth(tmp_path, monkeypatch):
     assert figures["loss_from_256"] == pytest.approx(expected, abs=0.05)
 
 
-def test_the_average_is_of_probabilities(rng):
+def test_the_average_is_of_probabilities(rng, monkeypatch):
+    monkeypatch.setattr("charrnn.evaluation.POSITIONS_AT_ONCE", 100)  # several batches, with carried state
     models = [create_char_rnn_model(5, rng, hidden_dim=7, embedding_initializer=rng_normal) for _ in range(3)]
     ids = rng.integers(0, 5, 300)
     runs = [{"parameters": 10, "seconds": 2.5}] * 3

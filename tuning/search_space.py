@@ -53,7 +53,7 @@ def load_search_space(path: Path) -> SearchSpace:
     return space
 
 
-def require_network_fixed(space: SearchSpace, path: Path) -> None:
+def require_init_not_varied(space: SearchSpace, path: Path) -> None:
     """Raise InputError if the search would vary what training takes from the model in `init_from`."""
     varied = [name for name in space if name in (*settings(ModelConfig), *settings(InitConfig))]
     if varied:

@@ -16,7 +16,7 @@ from tuning.experiments import make_experiment, require_dvc
 from tuning.options import REPORT, TABLE, Options
 from tuning.report import write_report
 from tuning.search import Search
-from tuning.search_space import load_search_space, require_network_fixed
+from tuning.search_space import load_search_space, require_init_not_varied
 from tuning.storage import database_errors, open_storage, parse_url
 from tuning.study import best_trials, open_study, subject_of
 from tuning.table import write_table
@@ -41,7 +41,7 @@ def tune(options: Options) -> None:
     texts = prepared.ids("train"), prepared.ids("validation")
     init = load_init(init_path(fixed["init_from"]))
     if init:
-        require_network_fixed(space, options.space)
+        require_init_not_varied(space, options.space)
         require_startable(fixed, prepared.vectorizer, init)
     if options.top:
         require_dvc()

@@ -111,7 +111,7 @@ class GRU(Recurrent):
         dq = aligned_empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return Arrays(
             h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            gates=aligned_empty((3, T, B, H), dtype),  # x W + b, then r, z, c
+            gates=aligned_empty((3, T, B, H), dtype),  # x W + b (halved for r and z), then r, z, c
             recalled=aligned_empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with `reset_after` q
             dgates=dgates,  # first the factors that do not depend on dh, then dr, dz, dc
             dq=dq,

@@ -85,8 +85,9 @@ class LSTM(Recurrent):
 
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
         D, H = self.input_dim, self.hidden_dim
-        # In one array each, so that one operation handles (i, f) and (g, c_{t-1}), or dh's factors in dc and do. Time
-        # comes first where the loop needs all five at once, and second where products need all time steps at once.
+        # o, i, f, g and c share one array, so that (i, f) ∘ (g, c_{t-1}) is one operation. dc's factor and do share
+        # another, so that one operation multiplies both by dh. Time comes first where the loop needs all five at once,
+        # and second where products need all time steps at once.
         gates_and_c = aligned_empty((T + 1, 5, B, H), dtype)
         dc_and_dgates = aligned_empty((5, T, B, H), dtype)
         return Arrays(
@@ -96,8 +97,8 @@ class LSTM(Recurrent):
             gates_and_c=gates_and_c,
             added=aligned_empty((2, B, H), dtype),  # i ∘ g and f ∘ c_{t-1}
             tanh_c=aligned_empty((T, B, H), dtype),
-            # First x W + b in the place of dgates; then the factors that do not depend on dh; then what dh adds to dc,
-            # and do, di, df, dg.
+            # First x W + b (halved for o, i, f) in the place of dgates; then the factors that do not depend on dh; then
+            # what dh adds to dc, and do, di, df, dg.
             dc_and_dgates=dc_and_dgates,
             dgates=dc_and_dgates[1:],
             dh=aligned_empty((B, H), dtype),  # gradients of the current states; after the loop, of h[0] and c[0]

@@ -33,13 +33,14 @@ class Lookup:
     one_hot: Array
 
 
-def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array, num_halved: int = 0) -> None:
-    """gates = x W + b, for x (T, B, D) and gates (G, T, B, H); for a `Lookup`, rows of table W + b (G, V, H).
+def project_to_gates(p: Arrays, x: Array | Lookup, gates: Array, num_halved: int) -> None:
+    """Write x W + b to `gates` (G, T, B, H), halved for the first `num_halved` gates.
 
-    The first `num_halved` gates get half of that, for `charrnn.activations.sigmoid_of_twice`.
+    x is (T, B, D), or a `Lookup`, for which rows of table W + b (G, V, H) are looked up. The halves are for
+    `charrnn.activations.sigmoid_of_twice`.
     """
     kernel, bias = p.kernel.copy(), p.bias.copy()
-    kernel[:num_halved] *= 0.5  # exact, so nothing is rounded otherwise than without
+    kernel[:num_halved] *= 0.5  # exact: halving rounds nothing
     bias[:num_halved] *= 0.5
     if isinstance(x, Lookup):
         table = np.matmul(x.table, kernel)

@@ -35,7 +35,14 @@ def require_text(ids: np.ndarray, V: int, name: str) -> None:
 
 
 def count_ids(ids: np.ndarray, V: int) -> np.ndarray:
-    """How often each of the ids 0 … V-1 occurs in `ids` (n,), which may be a memory map: (V,) int64."""
+    """How often each of the ids 0 … V-1 occurs in a text (n,), which may be a memory map: (V,) int64.
+
+    Raises
+    ------
+    InputError
+        If some ids are not integers in 0 … V-1.
+    """
+    require_text(ids, V, "text to count")
     counts = np.zeros(V, np.int64)
     for start in range(0, len(ids), AT_ONCE):
         counts += np.bincount(ids[start : start + AT_ONCE], minlength=V)

@@ -22,7 +22,7 @@ from stages.common.paths import Paths
 from stages.common.scoring import in_words
 from stages.common.trained import parameters_hash, read_same_text
 
-LEARNING_RATES = (0.00015, 0.0003, 0.0006, 0.0012)  # the smaller the network, the larger
+LEARNING_RATES = (0.00015, 0.0003, 0.0006, 0.0012)  # smaller networks need larger ones
 DECAYS = (0.002, 0.006)
 MOST_CHARACTERS = 20_000  # of the validation text; more would take minutes
 

@@ -94,14 +94,14 @@ class InitConfig(Config):
     )
     embedding_limit: float = setting(
         0.05,
-        "embeddings are drawn between minus this and this; ignored with a model in init_from",
+        "initial embeddings are uniform between minus this and this; ignored with a model in init_from",
         above=0,
         at_most=1000,
     )
     output_bias: str = setting(
         "zeros",
-        "first bias of the output layer, zeros or from the characters of the training text; ignored with a model in "
-        "init_from",
+        "initial bias of the output layer: zeros, or the log frequencies of the training text's characters; ignored "
+        "with a model in init_from",
         choices=("zeros", "log_frequencies"),
     )
 

@@ -40,10 +40,8 @@ def known_ids(trained: ModelFile, path: str) -> tuple[np.ndarray, Counter[str]]:
     return np.concatenate(known), unknown
 
 
-def print_score(trained: ModelFile, ids: np.ndarray, unknown: Counter[str]) -> None:
+def print_score(trained: ModelFile, ids: np.ndarray) -> None:
     """Print how well the model predicts the `known_ids` of a text."""
-    if unknown:
-        print(left_out(unknown))
     metrics = evaluate(trained.model, ids)
     require_finite(metrics)
     print(in_words(metrics))
