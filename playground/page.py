@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from charrnn.errors import InputError
 from charrnn.evaluation import LN2
-from charrnn.messages import counted, figure
+from charrnn.messages import counted
 from charrnn.model_file import ModelFile
+from pages.templates import environment
 from playground.layers import PageLayer, numbers_of
 from playground.probes import Finding
 
@@ -74,18 +73,18 @@ def page(
         "states": _states(trained),
         "findings": [finding.as_json() for finding in findings],
     }
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            contents=as_script_data(contents),
-            trained=trained,
-            cells=_cells(layers),
-            precision=precision,
-            settings=settings,
-            findings=findings,
-            losses=losses,
-        )
+    template = environment(FOLDER).get_template("page.html.j2")
+    return template.render(
+        css=_file("page.css"),
+        js="\n".join(map(_file, SCRIPTS)),
+        ln2=LN2,
+        contents=as_script_data(contents),
+        trained=trained,
+        cells=_cells(layers),
+        precision=precision,
+        settings=settings,
+        findings=findings,
+        losses=losses,
     )
 
 
@@ -120,20 +119,6 @@ def _cells(layers: Sequence[PageLayer]) -> str:
     each = " each" if len(recurrent) > 1 else ""
     of_layers = f"{len(recurrent)} layers with " if len(recurrent) > 1 else ""
     return f"{article} {kinds.pop()} of {of_layers}{counted(sizes.pop(), 'unit')}{each}"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {"css": _file("page.css"), "js": "\n".join(map(_file, SCRIPTS)), "ln2": LN2}
-    environment.filters |= {"counted": counted, "figure": figure}
-    return environment
 
 
 def _file(name: str) -> str:

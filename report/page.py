@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from numpy import quantile
 
 from charrnn.evaluation import LN2
-from charrnn.messages import counted, figure
+from pages.templates import colours, environment
 from report import plots
 from report.alphabet import LABELLED, alphabet
 from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
@@ -74,7 +74,7 @@ def report(subject: Subject, seed: int, start_string: str) -> Report:
         plots={name: plot.inline() for name, plot in drawn.items()},
     )
     files = {name: plot.file() for name, plot in drawn.items()}
-    return Report(render(values), files | {"surprise": picture(surprised.spans, _file("colours.css"))})
+    return Report(render(values), files | {"surprise": picture(surprised.spans, colours())})
 
 
 def render(values: Mapping[str, Any]) -> str:
@@ -88,16 +88,8 @@ def render(values: Mapping[str, Any]) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(FOLDER, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals |= {
-        "colours": _file("colours.css"),
+    found = environment(FOLDER)
+    found.globals |= {
         "css": _file("page.css"),
         "js": _file("page.js"),
         "evolution_shown": EVOLUTION_SHOWN,
@@ -106,9 +98,8 @@ def _environment() -> Environment:
         "ln2": LN2,
         "quantile": quantile,
     }
-    filters = {"figure": figure, "counted": counted, "percent": percent, "shortened": shortened, "visible": visible}
-    environment.filters |= filters
-    return environment
+    found.filters |= {"percent": percent, "shortened": shortened, "visible": visible}
+    return found
 
 
 def _file(name: str) -> str:

@@ -52,7 +52,7 @@ def imported(name):
 
 
 def test_every_module_has_a_place():
-    folders = ("charrnn", "playground", "report", "stages", "tuning")
+    folders = ("charrnn", "pages", "playground", "report", "stages", "tuning")
     files = {file for folder in folders for file in (ROOT / folder).rglob("*.py")} - {ROOT / "charrnn" / "__init__.py"}
     names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in files}
     assert names == MODULES.keys()
