@@ -17,7 +17,7 @@ recipe in `recipes/`, and loads the models that they write. In the table
   it in the same block, about 104 kB of Tiny Shakespeare.
 
 The text is Tiny Shakespeare; its results are in `results/quality.json`. With `--text greek.txt` it is another one, and
-they are in `results/quality-greek.json`.
+they are in `results/quality-greek.json`. What is not measured this time keeps its figures from before.
 """
 
 import argparse
@@ -31,13 +31,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks import harness
 from benchmarks.pipeline import DEFAULTS, ROOT, run_stage, set_up
+from benchmarks.quality_results import NETWORKS, PUBLISHED, WINDOW_SIZES, Figures, Results, table
 from charrnn import ngrams
 from charrnn.activations import softmax
 from charrnn.config import Value
@@ -53,47 +53,13 @@ from stages.common.program import run
 
 TINY_SHAKESPEARE = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"  # sha256
 FIRST_PART = 0.9  # share of the text that models may learn from
-WINDOW_SIZES = (64, 256)
 WINDOWS = [slice(None, None, max(WINDOW_SIZES) // 8)]  # those that are read: one starts every 32 characters
 
 ORDERS = {"uniform": 0, "unigram": 1, "bigram": 2, "5-gram": 5}
 COMPRESSORS = {"xz": partial(lzma.compress, preset=9 | lzma.PRESET_EXTREME), "bz2": bz2.compress}
 RECIPES = ROOT / "recipes"
-NETWORKS = ("default", "fast", "middle", "best", "long")
 NAMES = (*ORDERS, *COMPRESSORS, *NETWORKS)
 SEEDS = (42, 1, 2)  # of the recipes
-
-NANOGPT = "[nanoGPT](https://github.com/karpathy/nanoGPT), README"
-MIN_RNNS = "[Were RNNs All We Needed?](https://arxiv.org/abs/2410.01201)"
-PUBLISHED = [
-    {
-        "model": "transformer, 4 layers, 128 wide, on a CPU",
-        "loss": "1.88",
-        "measured on": "20 batches of 12 windows of 64 characters, drawn at random from the last 10 %",
-        "source": NANOGPT,
-    },
-    {
-        "model": "transformer, 6 layers, 384 wide, on an A100",
-        "loss": "1.4697",
-        "measured on": "200 batches of 64 windows of 256, drawn likewise; the lowest of several times during training",
-        "source": NANOGPT,
-    },
-    {
-        "model": "minGRU",
-        "loss": "1.548",
-        "measured on": "not stated; presumably likewise, as it builds on nanoGPT",
-        "source": MIN_RNNS,
-    },
-    {
-        "model": "transformer, in the same paper",
-        "loss": "1.547",
-        "measured on": "not stated; presumably likewise, as it builds on nanoGPT",
-        "source": MIN_RNNS,
-    },
-]
-
-Figures = dict[str, float | None]
-Row = dict[str, Any]  # "name", "params" other than the defaults, and "runs", a list of Figures
 
 
 class Corpus(NamedTuple):
@@ -199,45 +165,6 @@ def measured(name: str, seeds: Sequence[int], corpus: Corpus, folder: Path) -> I
             yield f"{name} × {len(models)}", average_figures(runs, models, corpus.ids[corpus.cut :])
 
 
-def table(rows: Sequence[Row]) -> str:
-    """A row for each model, with the medians of its runs."""
-
-    def cells(row):
-        def middle(key, form):
-            values = [run[key] for run in row["runs"] if run.get(key) is not None]
-            return form.format(median(values)) if values else ""
-
-        losses = [run["loss"] for run in row["runs"]]
-        spread = f" ({min(losses):.4f} to {max(losses):.4f})" if len(losses) > 1 else ""
-        return {
-            "model": row["name"],
-            "parameters": middle("parameters", "{:,.0f}"),
-            "training": middle("seconds", "{:,.0f} s"),
-            "loss": middle("loss", "{:.4f}") + spread,
-            "bits per character": f"{median(losses) / LN2:.3f}",
-            "accuracy": middle("accuracy", "{:.2%}"),
-            **{f"from {size}": middle(f"loss_from_{size}", "{:.4f}") for size in WINDOW_SIZES},
-        }
-
-    return harness.table([cells(row) for row in rows])
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """The networks and the best n-gram model: their cost, and how well they predict."""
-    return harness.table(
-        [
-            {
-                "model": row["name"],
-                "parameters": f"{row['runs'][0]['parameters']:,}",
-                "training": f"{median(run['seconds'] for run in row['runs']):,.0f} s",
-                "loss": f"{median(run['loss'] for run in row['runs']):.3f}",
-            }
-            for row in rows
-            if row["name"] in ("5-gram", *NETWORKS)
-        ]
-    )
-
-
 def main() -> None:
     """Measure, print the tables, and write the results."""
     args = arguments()
@@ -245,26 +172,19 @@ def main() -> None:
     is_known = corpus.sha256 == TINY_SHAKESPEARE
     if not is_known:
         print(f"{args.text} is not Tiny Shakespeare; do not compare its losses with published ones", file=sys.stderr)
-    networks = [f"{name}-{seed}" for name in NETWORKS if name in args.only for seed in seeds_of(name, args.seeds)]
-    if len(set(networks)) < len(networks):
-        sys.exit("error: a seed is given twice; each must be different")
-    kept = [args.keep / network for network in networks if args.keep and (args.keep / network).exists()]
-    if kept:
-        sys.exit(f"error: {kept[0]} exists already; move it, or keep the pipelines in another folder")
-    rows: list[Row] = []
-    results = {"machine": harness.machine(), "text_sha256": corpus.sha256, "rows": rows}
+    refuse_repetition(args)
+    file = harness.RESULTS / f"{'quality' if is_known else f'quality-{args.text.stem}'}.json"
+    results = Results(corpus.sha256, NAMES, file)
     with tempfile.TemporaryDirectory() as temporary:
         for name in [name for name in NAMES if name in args.only]:
-            seeds = seeds_of(name, args.seeds)
-            for row_name, figures in measured(name, seeds, corpus, args.keep or Path(temporary)):
-                if not rows or rows[-1]["name"] != row_name:
-                    rows.append({"name": row_name, "params": changed_params(name), "runs": []})
-                rows[-1]["runs"].append(figures)
+            params = changed_params(name)
+            for row_name, figures in measured(name, seeds_of(name, args.seeds), corpus, args.keep or Path(temporary)):
+                results.add(row_name, params, figures)
                 seed = f", seed {figures['seed']}" if "seed" in figures else ""
                 print(f"{row_name}{seed}: loss {figures['loss']:.4f}", file=sys.stderr, flush=True)
                 if not args.no_write:  # at once, because a run of hours may be interrupted
-                    harness.write("quality" if is_known else f"quality-{args.text.stem}", results)
-    print(table(rows))
+                    results.write()
+    print(table(results.rows))
     if is_known:
         print("Published figures, not measured here:", harness.table(PUBLISHED), sep="\n\n")
 
@@ -281,6 +201,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help=keep_help)
     parser.add_argument("--no-write", action="store_true", help="only print the tables")
     return parser.parse_args()
+
+
+def refuse_repetition(args: argparse.Namespace) -> None:
+    """Exit if a network would be trained twice, or its folder exists: it might turn out only after hours."""
+    networks = [f"{name}-{seed}" for name in NETWORKS if name in args.only for seed in seeds_of(name, args.seeds)]
+    if len(set(networks)) < len(networks):
+        sys.exit("error: a seed is given twice; each must be different")
+    kept = [args.keep / network for network in networks if args.keep and (args.keep / network).exists()]
+    if kept:
+        sys.exit(f"error: {kept[0]} exists already; move it, or keep the pipelines in another folder")
 
 
 def seeds_of(name: str, given: Sequence[int] | None) -> Sequence[int]:

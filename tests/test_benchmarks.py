@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import anatomy, harness, preparation, quality, sampling, scaling, training, workers
+from benchmarks import anatomy, harness, preparation, quality_results, sampling, scaling, training, workers
 from benchmarks.harness import RESULTS
 from benchmarks.rivals import Contender
 from benchmarks.step import Charrnn, Shape, random_batch
@@ -38,8 +38,8 @@ def results(name):
     ("document", "name", "key", "table"),
     [
         (README, "training", "shapes", training.summary),
-        (README, "quality", "rows", quality.summary),
-        (RECIPES, "quality", "rows", quality.table),
+        (README, "quality", "rows", quality_results.summary),
+        (RECIPES, "quality", "rows", quality_results.table),
         (PERFORMANCE, "training", "shapes", training.table),
         (PERFORMANCE, "sampling", "figures", sampling.table),
         (PERFORMANCE, "preparation", "figures", preparation.table),
@@ -55,19 +55,24 @@ def test_the_tables_are_those_of_the_results(document, name, key, table):
 
 
 def test_published_figures_are_next_to_the_measured_ones():
-    assert harness.table(quality.PUBLISHED) in RECIPES
+    assert harness.table(quality_results.PUBLISHED) in RECIPES
 
 
 @pytest.mark.parametrize(
     ("document", "name"),
     [
-        *((PERFORMANCE, name) for name in ("training", "sampling", "preparation", "scaling", "quality")),
+        *((PERFORMANCE, name) for name in ("training", "sampling", "preparation", "scaling")),
         (SCALING, "workers"),
     ],
 )
 def test_the_machine_is_named(document, name):
     machine = results(name)["machine"]
     assert f"{machine['processor']}, {machine['cores']} cores" in document
+
+
+def test_the_machines_of_the_quality_benchmark_are_named():
+    for machine in (row["machine"] for row in results("quality")["rows"]):
+        assert f"{machine['processor']}, {machine['cores']} cores" in RECIPES
 
 
 def test_turns_alternate_and_their_first_calls_do_not_count():

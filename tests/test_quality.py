@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import harness, pipeline, quality
+from benchmarks import harness, pipeline, quality, quality_results
 from benchmarks.pipeline import DEFAULTS
 from charrnn.model_file import load_model
 from charrnn.models import create_char_rnn_model
@@ -45,7 +45,7 @@ def test_from_end_to_end(bench, capsys):
     out, err = capsys.readouterr()
     others = ["uniform", "unigram", "bigram", "5-gram", "xz", "bz2"]
     assert list(rows) == [*others, "tiny", "tiny × 3", "workers", "workers × 3"]
-    assert quality.table(list(rows.values())) in out and harness.table(quality.PUBLISHED) not in out
+    assert quality_results.table(list(rows.values())) in out and harness.table(quality_results.PUBLISHED) not in out
     assert "is not Tiny Shakespeare" in err and "tiny, seed 2: loss " in err
 
     (uniform,), (bz2_figures,) = rows["uniform"]["runs"], rows["bz2"]["runs"]
@@ -96,7 +96,39 @@ def test_tiny_shakespeare_has_a_results_file_of_its_own_and_published_rivals(ben
         bench("--only", "bigram")
     assert (tmp_path / "results" / "quality.json").exists()
     out, err = capsys.readouterr()
-    assert harness.table(quality.PUBLISHED) in out and "is not Tiny Shakespeare" not in err
+    assert harness.table(quality_results.PUBLISHED) in out and "is not Tiny Shakespeare" not in err
+
+
+def test_what_is_measured_again_replaces_what_was_measured_before(tmp_path, monkeypatch):
+    path, names = tmp_path / "quality.json", ["bigram", "tiny", "large"]
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+
+    def add(name, params, text="a", machine="one", date="today", **figures):
+        monkeypatch.setattr(harness, "machine", lambda: {"processor": machine, "cores": 2, "date": date})
+        results = quality_results.Results(text, names, path)
+        results.add(name, params, figures)
+        results.write()
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return [(row["name"], [(run.get("seed"), run["loss"]) for run in row["runs"]]) for row in rows]
+
+    add("large", {"H": 2}, seed=1, loss=1.5)
+    add("large × 2", {"H": 2}, loss=1.25)
+    add("tiny", {"H": 1}, seed=1, loss=2.5)
+    assert add("bigram", {}, loss=3.0) == [
+        ("bigram", [(None, 3.0)]), ("tiny", [(1, 2.5)]), ("large", [(1, 1.5)]), ("large × 2", [(None, 1.25)])
+    ]  # fmt: skip
+    assert add("tiny", {"H": 1}, date="tomorrow", seed=2, loss=2.25)[1] == ("tiny", [(1, 2.5), (2, 2.25)])
+    assert add("tiny", {"H": 1}, seed=1, loss=2.0)[1] == ("tiny", [(2, 2.25), (1, 2.0)])
+    assert add("tiny", {"H": 1}, machine="two", seed=3, loss=2.0)[1] == ("tiny", [(3, 2.0)])
+    assert add("large", {"H": 3}, seed=2, loss=1.0)[2:] == [("large", [(2, 1.0)])]  # without the old average
+    assert add("bigram", {}, text="b", loss=4.0) == [("bigram", [(None, 4.0)])]
+
+
+def test_machines_are_named_in_the_table_if_they_differ():
+    runs = [{"seed": 1, "parameters": 7, "seconds": 3.0, "loss": 1.5, "accuracy": 0.5}]
+    rows = [{"name": name, "params": {}, "machine": {"processor": name.upper()}, "runs": runs} for name in "ab"]
+    assert "processor" not in quality_results.table(rows[:1])
+    assert [line.split("|")[-2].strip() for line in quality_results.table(rows).splitlines()[2:]] == ["A", "B"]
 
 
 def test_seeds_of_the_networks():

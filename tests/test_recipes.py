@@ -48,7 +48,8 @@ def test_the_first_line_of_a_recipe_has_what_was_measured(recipe):
     pattern = r": loss (\d\.\d{3}) on the last 10 % of Tiny Shakespeare, (\d+) s on two cores\.$"
     loss, seconds = map(float, re.search(pattern, heading).groups())
     written = json.loads((ROOT / "benchmarks/results/quality.json").read_text(encoding="utf-8"))
-    (runs,) = (row["runs"] for row in written["rows"] if row["name"] == recipe.stem)
+    ((runs, params),) = ((row["runs"], row["params"]) for row in written["rows"] if row["name"] == recipe.stem)
+    assert DEFAULTS | params == load_params(recipe), "the recipe has changed since it was measured"
     assert loss == pytest.approx(median(run["loss"] for run in runs), abs=0.01)
     assert seconds == pytest.approx(median(run["seconds"] for run in runs), rel=0.3, abs=1)
 
