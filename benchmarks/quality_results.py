@@ -85,7 +85,7 @@ def same_run(*rows: Row) -> bool:
 def table(rows: Sequence[Row]) -> str:
     """A row for each model, with the medians of its runs."""
 
-    several = len({row["machine"]["processor"] for row in rows}) > 1
+    processors = _processors(rows)
 
     def cells(row):
         def middle(key, form):
@@ -102,7 +102,7 @@ def table(rows: Sequence[Row]) -> str:
             "bits per character": f"{median(losses) / LN2:.3f}",
             "accuracy": middle("accuracy", "{:.2%}"),
             **{f"from {size}": middle(f"loss_from_{size}", "{:.4f}") for size in WINDOW_SIZES},
-            **({"processor": row["machine"]["processor"]} if several else {}),
+            **processors[row["name"]],
         }
 
     return harness.table([cells(row) for row in rows])
@@ -110,6 +110,8 @@ def table(rows: Sequence[Row]) -> str:
 
 def summary(rows: Sequence[Row]) -> str:
     """The networks and the best n-gram model: their cost, and how well they predict."""
+    rows = [row for row in rows if row["name"] in ("5-gram", *NETWORKS)]
+    processors = _processors(rows)
     return harness.table(
         [
             {
@@ -117,8 +119,14 @@ def summary(rows: Sequence[Row]) -> str:
                 "parameters": f"{row['runs'][0]['parameters']:,}",
                 "training": f"{median(run['seconds'] for run in row['runs']):,.0f} s",
                 "loss": f"{median(run['loss'] for run in row['runs']):.3f}",
+                **processors[row["name"]],
             }
             for row in rows
-            if row["name"] in ("5-gram", *NETWORKS)
         ]
     )
+
+
+def _processors(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """The last cell of each row, if they were not all measured on the same processor."""
+    names = {row["name"]: row["machine"]["processor"] for row in rows}
+    return {name: {"processor": names[name]} if len(set(names.values())) > 1 else {} for name in names}
