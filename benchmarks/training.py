@@ -140,7 +140,7 @@ def table(shapes: Sequence[Mapping[str, object]]) -> str:
 def summary(shapes: Sequence[Mapping[str, object]]) -> str:
     """A row for each contender that predicts at every position, a column for each shape: milliseconds, and relative to
     charrnn with the same cell."""
-    names = [name for name in shapes[0]["contenders"] if name in IN_SUMMARY]
+    names = [name for name in IN_SUMMARY if name in shapes[0]["contenders"]]
 
     def cell(figures, name):
         row = figures["contenders"].get(name)
