@@ -42,6 +42,7 @@ def results(name):
         (RECIPES, "quality", "rows", quality_results.table),
         (RECIPES, "quality-greek", "rows", quality_results.table),
         (PERFORMANCE, "training", "shapes", training.table),
+        (PERFORMANCE, "anatomy", "rows", anatomy.table),
         (PERFORMANCE, "sampling", "figures", sampling.table),
         (PERFORMANCE, "preparation", "figures", preparation.table),
         (PERFORMANCE, "scaling", "steps", scaling.step_table),
@@ -62,7 +63,7 @@ def test_published_figures_are_next_to_the_measured_ones():
 @pytest.mark.parametrize(
     ("document", "name"),
     [
-        *((PERFORMANCE, name) for name in ("training", "sampling", "preparation", "scaling")),
+        *((PERFORMANCE, name) for name in ("training", "anatomy", "sampling", "preparation", "scaling")),
         (SCALING, "workers"),
     ],
 )
