@@ -42,7 +42,7 @@ def sigmoid(x: Array, out: Array | None = None) -> Array:
 
 
 def sigmoid_of_twice(x: Array, out: Array) -> Array:
-    """y = σ(2x) = (1 + tanh(x)) / 2. Whoever halves the weights that x comes from saves an operation on x."""
+    """y = σ(2x) = (1 + tanh(x)) / 2: σ without its first operation, for an x computed with halved weights."""
     half = np.array(0.5, x.dtype)
     np.tanh(x, out)
     out *= half

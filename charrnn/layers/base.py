@@ -31,7 +31,7 @@ class Layer(ABC):
     with parameters also has `shapes` and `init`, and a layer with a state has `state_dims`. One that reads ids sets
     `reads_ids`, so that a network refuses it anywhere but first. A model file can store a layer only if its fields,
     except initializers, are plain values. Initializers do not count when layers are compared, because they only set the
-    first values.
+    initial parameters.
 
     Raises
     ------

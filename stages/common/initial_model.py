@@ -58,7 +58,7 @@ def initial_model(
     vectorizer
         The vocabulary of the prepared text, which begins with that of the model to start from.
     train_ids
-        (n,) the training text, for the first output bias.
+        (n,) the training text, whose characters may set the initial output bias.
 
     Raises
     ------
