@@ -1,9 +1,8 @@
 """What a training step consists of: `python -m benchmarks.anatomy`.
 
 The step of two workers is timed as in `benchmarks.workers`, which also gives the time in which they sum gradients and
-wait for each other. A second measurement tells what one worker computes meanwhile: it takes steps alone, on the
-sequences that are its share, with arrays that time every NumPy function called with them. In the table, as shares of
-the step,
+wait for each other. To see what each of them computes, a single worker then takes steps on its share of the batch, with
+arrays that time every NumPy function called with them. The table has, as shares of the step of two workers,
 
 * "products" are matrix products, "element-wise" all other functions of NumPy that take arrays and numbers, and sums;
 * "calls" is the part of these two that goes into calling: their number, times the time of an addition of two numbers;
@@ -23,14 +22,12 @@ from unittest import mock
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.step import SHAPES, Charrnn, Shape, TrainingStep, random_batch
-from benchmarks.training import REFERENCES, SHAPE_HELP, parse_shape
+from benchmarks.step import NUM_WORKERS, SHAPES, Charrnn, Shape, TrainingStep, random_batch, seconds_of
+from benchmarks.training import REFERENCES, SHAPE_HELP, WARM_UP, parse_shape
 from benchmarks.workers import turn
 from charrnn.blas import one_blas_thread
 
-NUM_WORKERS = 2
 STEPS = 20  # of a worker alone, after WARM_UP others
-WARM_UP = 3
 CALLS_TIMED = 10_000
 
 
@@ -73,25 +70,20 @@ def parts_of_step(contender: Charrnn) -> Parts:
                 calls.clear()
                 seconds.update({True: 0.0, False: 0.0})
             step.take()
-    of_clock = seconds_of(lambda: None)
+    of_clock = median_seconds(lambda: None)
     products, element_wise = ((seconds[kind] - calls[kind] * of_clock) / STEPS for kind in (True, False))
     return Parts(products, element_wise, calls.total() // STEPS)
 
 
-def seconds_of(call: Callable[[], object]) -> float:
+def median_seconds(call: Callable[[], object]) -> float:
     """The median time of a short call, with the time of reading the clock."""
-    times = []
-    for _ in range(CALLS_TIMED):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+    return median(seconds_of(call) for _ in range(CALLS_TIMED))
 
 
 def seconds_of_a_call() -> float:
     """The time of an addition of two numbers, in arrays: what a call costs without the work."""
     a, total = np.ones(1, np.float32), np.empty(1, np.float32)
-    return seconds_of(lambda: np.add(a, a, out=total)) - seconds_of(lambda: None)
+    return median_seconds(lambda: np.add(a, a, out=total)) - median_seconds(lambda: None)
 
 
 def measure(shape: Shape, cell: str, rounds: int) -> dict[str, Any]:

@@ -60,31 +60,35 @@ class Results:
 
     def add(self, name: str, params: Mapping[str, Value], figures: Figures) -> None:
         """Add a run to the row with this name. Averages of runs with other params are removed."""
-        row = {"name": name, "params": dict(params), "machine": harness.machine(), "runs": []}
-        for before in [row for row in self.rows if row["name"].partition(" × ")[0] == name.partition(" × ")[0]]:
+        row = {"name": name, "params": dict(params), "machine": harness.machine(), "runs": [figures]}
+        kept = []
+        for before in self.rows:
             comparable = same_run(before, row)
             if before["name"] == name:
-                row["runs"] = [run for run in before["runs"] if comparable and run.get("seed") != figures.get("seed")]
-            if before["name"] == name or not comparable:
-                self.rows.remove(before)
-        row["runs"].append(figures)
-        self.rows.append(row)
-        self.rows.sort(key=lambda row: self.names.index(row["name"].partition(" × ")[0]))  # averages stay behind
+                others = [run for run in before["runs"] if comparable and run.get("seed") != figures.get("seed")]
+                row["runs"] = [*others, figures]
+            elif comparable or model(before) != model(row):
+                kept.append(before)
+        self.rows = sorted([*kept, row], key=lambda row: self.names.index(model(row)))  # averages stay behind
 
     def write(self) -> None:
         """Write the file."""
         harness.write(self.path.stem, {"text_sha256": self.text_sha256, "rows": self.rows})
 
 
-def same_run(*rows: Row) -> bool:
+def model(row: Row) -> str:
+    """The model of a row: "best", also for "best × 3", the average."""
+    return row["name"].partition(" × ")[0]
+
+
+def same_run(first: Row, second: Row) -> bool:
     """Whether rows have the same params and were measured on the same machine, perhaps on different days."""
-    first, second = (row | {"machine": {**row["machine"], "date": ""}} for row in rows)
-    return first["params"] == second["params"] and first["machine"] == second["machine"]
+    undated = ({**row["machine"], "date": ""} for row in (first, second))
+    return first["params"] == second["params"] and next(undated) == next(undated)
 
 
 def table(rows: Sequence[Row]) -> str:
     """A row for each model, with the medians of its runs."""
-
     processors = _processors(rows)
 
     def cells(row):

@@ -234,7 +234,7 @@ def test_the_parts_of_a_step_are_timed_in_steps_that_compute_the_same(cell, monk
     with monkeypatch.context() as patched:
         patched.setattr(anatomy.TrainingStep, "take", lambda self: losses.append(take(self)))
         patched.setattr(anatomy, "time", SimpleNamespace(perf_counter=count().__next__))  # so a call takes 1 second
-        patched.setattr(anatomy, "seconds_of", lambda call: 0.0)
+        patched.setattr(anatomy, "median_seconds", lambda call: 0.0)
         parts = anatomy.parts_of_step(contender)
     with contender.turn():
         assert losses == [contender.step() for _ in range(anatomy.WARM_UP + anatomy.STEPS)]
