@@ -69,7 +69,7 @@ class Results:
                 row["runs"] = [*others, figures]
             elif comparable or model(before) != model(row):
                 kept.append(before)
-        self.rows = sorted([*kept, row], key=lambda row: self.names.index(model(row)))  # averages stay behind
+        self.rows = sorted([*kept, row], key=lambda row: (self.names.index(model(row)), row["name"]))  # averages behind
 
     def write(self) -> None:
         """Write the file."""

@@ -120,6 +120,9 @@ def test_what_is_measured_again_replaces_what_was_measured_before(tmp_path, monk
     assert add("tiny", {"H": 1}, date="tomorrow", seed=2, loss=2.25)[1] == ("tiny", [(1, 2.5), (2, 2.25)])
     assert add("tiny", {"H": 1}, seed=1, loss=2.0)[1] == ("tiny", [(2, 2.25), (1, 2.0)])
     assert add("tiny", {"H": 1}, machine="two", seed=3, loss=2.0)[1] == ("tiny", [(3, 2.0)])
+    assert add("large", {"H": 2}, seed=2, loss=1.75)[2:] == [
+        ("large", [(1, 1.5), (2, 1.75)]), ("large × 2", [(None, 1.25)])
+    ]  # fmt: skip
     assert add("large", {"H": 3}, seed=2, loss=1.0)[2:] == [("large", [(2, 1.0)])]  # without the old average
     assert add("bigram", {}, text="b", loss=4.0) == [("bigram", [(None, 4.0)])]
 
