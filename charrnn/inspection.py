@@ -96,6 +96,32 @@ def correlations(states: Array, feature: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class BestUnit:
+    """The unit that follows a feature best on the first half of a text.
+
+    Attributes
+    ----------
+    unit
+        Its number.
+    on_first_half, correlation
+        Pearson's r of the unit and the feature: on the first half, where the unit was chosen, and on the second.
+    """
+
+    unit: int
+    on_first_half: float
+    correlation: float
+
+
+def best_unit(states: Array, feature: Array) -> BestUnit:
+    """The unit of the states (n, H) whose correlation with a feature (n,) is largest in size on the first half."""
+    half = len(states) // 2
+    on_first_half = correlations(states[:half], feature[:half])
+    unit = int(np.abs(on_first_half).argmax())
+    r = float(correlations(states[half:, unit : unit + 1], feature[half:])[0])
+    return BestUnit(unit, float(on_first_half[unit]), r)
+
+
+@dataclass(frozen=True)
 class Probe:
     """A linear function of the whole state that follows a feature.
 

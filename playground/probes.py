@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.arrays import Array
-from charrnn.inspection import correlations, linear_probes, read
+from charrnn.inspection import best_unit, linear_probes, read
 from charrnn.model_file import ModelFile
 from playground.rounding import as_finite, base64
 from report.hypotheses import hypotheses
@@ -53,11 +53,11 @@ def findings(trained: ModelFile, ids: Array) -> list[Finding]:
     if not features:
         return []
     states = np.concatenate(list(reading.states.values()), axis=1)  # (n, S)
-    probes, half = linear_probes(states, np.column_stack(list(features.values()))), len(states) // 2
-    found = []
+    probes, found = linear_probes(states, np.column_stack(list(features.values()))), []
     for (name, feature), probe in zip(features.items(), probes):
-        unit = int(np.abs(correlations(states[:half], feature[:half])).argmax())
-        r = float(correlations(states[half:, unit : unit + 1], feature[half:])[0])
+        best = best_unit(states, feature)
         mean, deviation = float(probe.values.mean()), float(probe.values.std())
-        found.append(Finding(name, probe.correlation, probe.weights, probe.bias, mean, deviation, unit, r))
+        found.append(
+            Finding(name, probe.correlation, probe.weights, probe.bias, mean, deviation, best.unit, best.correlation)
+        )
     return sorted(found, key=lambda finding: -finding.correlation)

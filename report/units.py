@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charrnn.inspection import correlations, linear_probes
+from charrnn.inspection import best_unit, linear_probes
 from report.coloured import Span, by_value
 from report.hypotheses import hypotheses
 from report.passages import passage, telling_passage
@@ -36,17 +36,15 @@ def units(subject: Subject) -> list[Unit]:
         return []
     states = np.concatenate(list(subject.reading.states.values()), axis=1)  # (n, ΣH), those of all layers side by side
     probes = linear_probes(states, np.column_stack(list(features.values())))
-    half, found = len(states) // 2, []
+    found = []
     for (name, feature), probe in zip(features.items(), probes):
-        on_first = correlations(states[:half], feature[:half])
-        best = int(np.abs(on_first).argmax())
-        r = float(correlations(states[half:, best : best + 1], feature[half:])[0])
+        best = best_unit(states, feature)
         where = telling_passage(feature, passage(subject.text, PASSAGE), PASSAGE)
         spans = [
             list(by_value(subject.text[where], values[where], values.mean(), values.std()))
-            for values in (np.sign(on_first[best]) * states[:, best], probe.values)
+            for values in (np.sign(best.on_first_half) * states[:, best.unit], probe.values)
         ]
-        found.append(Unit(name, names[best], abs(r), probe.correlation, *spans))
+        found.append(Unit(name, names[best.unit], abs(best.correlation), probe.correlation, *spans))
     return sorted(found, key=lambda unit: -unit.correlation)
 
 

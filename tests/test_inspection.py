@@ -8,6 +8,7 @@ import pytest
 from charrnn.arrays import Arrays
 from charrnn.errors import InputError
 from charrnn.inspection import (
+    best_unit,
     connectivity,
     correlations,
     linear_probe,
@@ -100,6 +101,19 @@ def test_correlations(rng):
     expected = [np.corrcoef(h, feature)[0, 1] for h in states[:, [0, 1, 3]].T]
     np.testing.assert_allclose(correlations(states, feature), [*expected[:2], 0, expected[2]])
     np.testing.assert_array_equal(correlations(states, np.ones(50)), np.zeros(4))
+
+
+def test_the_best_unit_is_chosen_on_the_first_half_and_measured_on_the_second(rng):
+    """Unit 1 follows the feature with the opposite sign on the first half; unit 3 follows it on the second only."""
+    states, feature = rng.normal(size=(200, 5)), rng.normal(size=200)
+    states[:100, 1] -= 3 * feature[:100]
+    states[100:, 1] += 0.5 * feature[100:]
+    states[100:, 3] = feature[100:]
+    best = best_unit(states, feature)
+    assert best.unit == 1
+    assert best.on_first_half == pytest.approx(np.corrcoef(states[:100, 1], feature[:100])[0, 1])
+    assert best.on_first_half < -0.9
+    assert best.correlation == pytest.approx(np.corrcoef(states[100:, 1], feature[100:])[0, 1])
 
 
 def test_a_probe_finds_a_linear_function_of_the_state(rng):
