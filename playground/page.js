@@ -7,7 +7,7 @@ const network = new Network(packed);
 const shown = shownAs(network.characters);
 const ids = new Map(network.characters.map((character, id) => [shown.get(character), id]));
 const reading = new Reading(network);
-const text = element("text");
+const text = new TextField(element("text"));
 const FRAME = 12; // milliseconds of computing between two times that the page is drawn
 const LONGEST = Math.max(1000, Math.min(20000, Math.floor(2 ** 25 / network.stateSize))); // characters, for memory
 const USUAL_LENGTH = 300; // characters of another sample if there was none
@@ -50,7 +50,7 @@ function stop() {
 function write(length) {
   wanted = length;
   due = performance.now();
-  text.setSelectionRange(text.value.length, text.value.length);
+  text.moveTo(text.value.length);
   say("");
   schedule();
 }
@@ -62,6 +62,7 @@ function schedule() {
 
 function frame(now) {
   isScheduled = false;
+  text.readSelection();
   const end = performance.now() + FRAME;
   const unknown = follow();
   while (performance.now() < end && reading.advance());
@@ -102,14 +103,13 @@ function append(now, end) {
     wanted--;
     due = Math.max(due + 1000 / pace, now - 100);
   }
-  const length = text.value.length;
-  text.setRangeText(added, length, length, text.selectionEnd === length ? "end" : "preserve");
+  text.append(added);
 }
 
 function draw(unknown) {
   const paper = element("paper");
   const isAtEnd = paper.scrollTop + paper.clientHeight > paper.scrollHeight - 8;
-  const caret = text.selectionEnd < text.value.length ? text.selectionEnd : -1;
+  const caret = text.end < text.value.length ? text.end : -1;
   const now = colouredLines(text.value, ids, colouring, caret);
   drawLines(element("coloured"), drawn, now);
   drawn = now;
@@ -132,7 +132,7 @@ function drawTotal(unknown) {
 
 // Show what the network expects at the caret, and its hidden state there.
 function drawPlace() {
-  const before = Array.from(text.value.slice(0, text.selectionEnd)).filter((character) => ids.has(character));
+  const before = Array.from(text.value.slice(0, text.end)).filter((character) => ids.has(character));
   const n = before.length;
   const chosen = colouring.choice.kind === "unit" ? colouring.choice.number : undefined;
   if (n === 0 || n > reading.length) {
@@ -151,7 +151,7 @@ function drawPlace() {
 
 // Insert a character at the caret.
 function take(character) {
-  text.setRangeText(shown.get(character), text.selectionStart, text.selectionEnd, "end");
+  text.insert(shown.get(character));
   restart();
 }
 
@@ -187,9 +187,9 @@ function showValues() {
   for (const id of ["temperature", "top_p"]) element(`${id}-value`).textContent = Number(element(id).value).toFixed(2);
 }
 
-text.addEventListener("input", restart);
+text.area.addEventListener("input", restart);
 document.addEventListener("selectionchange", schedule);
-text.addEventListener("keydown", (event) => {
+text.area.addEventListener("keydown", (event) => {
   if (event.key === "Escape") stop();
   if (event.key === "Enter" && event.ctrlKey) element("write").click();
 });
@@ -225,6 +225,6 @@ for (const query of ["(prefers-color-scheme: dark)", "(max-width: 48rem)"]) {
 }
 window.addEventListener("resize", schedule);
 window.addEventListener("hashchange", () => openAddress());
-text.maxLength = LONGEST;
+text.area.maxLength = LONGEST;
 text.value = Array.from(beginning, (character) => shown.get(character)).join("");
 openAddress();

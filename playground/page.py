@@ -16,7 +16,7 @@ from playground.layers import PageLayer, numbers_of
 from playground.probes import Finding
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("network.js", "reading.js", "colours.js", "panels.js", "address.js", "page.js")
+SCRIPTS = ("network.js", "reading.js", "colours.js", "panels.js", "field.js", "address.js", "page.js")
 MILLION = 10**6
 CELLS = {"gru": "GRU", "lstm": "LSTM", "rnn": "simple recurrent network"}
 

@@ -133,6 +133,18 @@ def test_a_walk_through_the_page(browser, written):
         settled(page)
         assert text_of(page) == " !abad" + {"␣": " ", "⏎": "\n"}.get(name, name)
 
+        page.click("#back")
+        page.focus("#text")
+        page.keyboard.type("c")
+        settled(page)
+        assert text_of(page).endswith("c") and page.inner_text("#place").startswith("“c”")
+        length = len(text_of(page))
+        page.keyboard.press("Home")
+        page.click("#one")
+        settled(page)
+        assert len(text_of(page)) == length + 1
+        assert page.locator("#coloured .here").count() == 0  # the caret is at the end
+
     with opened(browser, written["usual"], link) as page:  # the link repeats the sample
         settled(page)
         assert text_of(page) == longer
@@ -177,7 +189,7 @@ def test_the_candidates_and_the_state_are_those_at_the_caret(browser, written):
     in_numpy, vectorizer = twin(page_layers(model_of(CHAINS["gru"]), "int8")), trained(None).vectorizer
     with opened(browser, written["usual"]) as page:
         page.fill("#text", "abcdef")
-        page.evaluate("text.setSelectionRange(3, 3)")
+        page.evaluate("text.area.setSelectionRange(3, 3)")
         settled(page)
         wait_until(page, "document.getElementById('place').textContent.startsWith('“c”')")
         bits, context = surprise(in_numpy, vectorizer.encode("abc"))
@@ -322,7 +334,7 @@ def test_it_fits_any_screen_and_the_text_lies_on_its_colours(browser, written, w
         sizes = page.evaluate("""["coloured", "text"].map((id) => {
             const {x, y, width, height} = element(id).getBoundingClientRect(); return [x, y, width, height]})""")
         assert sizes[0] == sizes[1]
-        assert page.evaluate("text.scrollHeight <= text.clientHeight")
+        assert page.evaluate("text.area.scrollHeight <= text.area.clientHeight")
         ink, paper = page.evaluate(
             "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
         )
