@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.step import NUM_WORKERS
 from charrnn.evaluation import LN2, evaluate
 from charrnn.initializers import log_frequencies
 from charrnn.models import Model, create_char_rnn_model
@@ -28,10 +29,10 @@ from stages.common.program import run
 
 MINUTES = (10, 30, 60)
 TRAINING, VALIDATION = 0.9, 0.05  # shares of the text
-NETWORK = {"num_layers": 2, "embedding_dim": 256, "hidden_dim": 512}
+NETWORK = {"embedding_dim": 256, "hidden_dim": 768}
 SETTINGS = {
     "carry_state": True, "window_size": 64, "batch_size": 32, "num_epochs": 1, "optimizer": "adam", "beta_2": 0.99,
-    "learning_rate": 0.004, "schedule": "cosine", "warmup_batches": 100, "weight_decay": 0.02,
+    "learning_rate": 0.006, "schedule": "cosine", "warmup_batches": 100, "weight_decay": 0.02,
 }  # fmt: skip
 BATCH = SETTINGS["batch_size"] * SETTINGS["window_size"]  # characters
 PROBE = 100  # batches that are read to find out how fast training is
@@ -52,27 +53,27 @@ def split(ids: np.ndarray) -> list[np.ndarray]:
     return np.split(ids, [round(len(ids) * TRAINING), round(len(ids) * (TRAINING + VALIDATION))])
 
 
-def train(texts: Sequence[np.ndarray], V: int, length: int) -> tuple[Model, float]:
+def train(texts: Sequence[np.ndarray], V: int, length: int, workers: int) -> tuple[Model, float]:
     """A model trained on the last `length` characters of the training text, and the seconds that this took."""
     rng, read = np.random.default_rng(SEED), texts[0][-length:]
     output_bias = partial(log_frequencies, counts=count_ids(read, V))
     model = create_char_rnn_model(V, rng, output_bias_initializer=output_bias, **NETWORK)
     start = time.perf_counter()
-    model.fit(read, texts[1][:VALIDATED], rng=rng, **SETTINGS)
+    model.fit(read, texts[1][:VALIDATED], rng=rng, workers=workers, **SETTINGS)
     return model, time.perf_counter() - start
 
 
-def characters_a_second(texts: Sequence[np.ndarray], V: int) -> float:
+def characters_a_second(texts: Sequence[np.ndarray], V: int, workers: int) -> float:
     """How many characters training reads in a second, without the start."""
-    _, short = train(texts, V, BATCH)
-    _, long = train(texts, V, PROBE * BATCH)
+    _, short = train(texts, V, BATCH, workers)
+    _, long = train(texts, V, PROBE * BATCH, workers)
     return (PROBE - 1) * BATCH / (long - short)
 
 
-def measure(minutes: float, rate: float, texts: Sequence[np.ndarray], V: int) -> dict[str, float]:
+def measure(minutes: float, rate: float, texts: Sequence[np.ndarray], V: int, workers: int) -> dict[str, float]:
     """Train for some minutes, and test."""
     length = min(max(BATCH, round(60 * minutes * rate)), len(texts[0]))
-    model, seconds = train(texts, V, length)
+    model, seconds = train(texts, V, length, workers)
     loss = evaluate(model, texts[2], num_streams=STREAMS)["loss"]
     return {"characters": length, "minutes": seconds / 60, "bits_per_character": loss / LN2}
 
@@ -108,16 +109,18 @@ def main() -> None:
     parser.add_argument("text", type=Path, metavar="PATH", help="text8, enwik8, or another large text")
     minutes_help = f"how long to train each network; default: {' '.join(map(str, MINUTES))}"
     parser.add_argument("--minutes", type=duration, nargs="+", default=MINUTES, metavar="FLOAT", help=minutes_help)
+    workers_help = f"processes that train each network; default: {NUM_WORKERS}"
+    parser.add_argument("--workers", type=harness.count, default=NUM_WORKERS, metavar="INT", help=workers_help)
     args = parser.parse_args()
     ids, V = read_bytes(args.text)
     if len(ids) < SHORTEST:
         sys.exit(f"error: {args.text} has {len(ids):,} bytes; it must have at least {SHORTEST:,}")
     texts = split(ids)
-    rate = characters_a_second(texts, V)
+    rate = characters_a_second(texts, V, args.workers)
     print(f"training reads {rate:,.0f} characters a second", file=sys.stderr, flush=True)
     rows = []
     for minutes in args.minutes:
-        rows.append(measure(minutes, rate, texts, V))
+        rows.append(measure(minutes, rate, texts, V, args.workers))
         print(table(rows[-1:]), file=sys.stderr, flush=True)
     print(table(rows))
 

@@ -10,7 +10,7 @@ from benchmarks import harness
 from charrnn.config import Value
 from charrnn.evaluation import LN2
 
-NETWORKS = ("default", "fast", "middle", "best", "long")
+NETWORKS = ("default", "fast", "middle", "best")
 WINDOW_SIZES = (64, 256)
 
 NANOGPT = "[nanoGPT](https://github.com/karpathy/nanoGPT), README"

@@ -15,7 +15,7 @@ from tests.markov import MarkovChain
 @pytest.fixture
 def small(monkeypatch):
     monkeypatch.setattr(large_text, "NETWORK", {"hidden_dim": 8})
-    monkeypatch.setattr(large_text, "SETTINGS", large_text.SETTINGS | {"workers": 1, "window_size": 10})
+    monkeypatch.setattr(large_text, "SETTINGS", large_text.SETTINGS | {"window_size": 10})
     monkeypatch.setattr(large_text, "SHORTEST", 1000)
     monkeypatch.setattr(large_text, "PROBE", 4)
 
@@ -29,7 +29,7 @@ def test_bits_of_bytes_after_training_on_the_end_of_the_training_text(small, tmp
     rng = np.random.default_rng(0)
     data = (MarkovChain(4, rng).draw(6000, rng) + 0xBE).tobytes()  # bytes that are not UTF-8
     (tmp_path / "text").write_bytes(data)
-    monkeypatch.setattr(large_text, "characters_a_second", lambda texts, V: 20.0)
+    monkeypatch.setattr(large_text, "characters_a_second", lambda texts, V, workers: 20.0)
     evaluated, read = [], []
 
     def evaluate_and_note(model, ids, **options):
@@ -42,7 +42,7 @@ def test_bits_of_bytes_after_training_on_the_end_of_the_training_text(small, tmp
 
     monkeypatch.setattr(large_text, "evaluate", evaluate_and_note)
     monkeypatch.setattr(large_text, "count_ids", count_and_note)
-    monkeypatch.setattr(sys, "argv", ["large_text", str(tmp_path / "text"), "--minutes", "2", "60"])
+    monkeypatch.setattr(sys, "argv", ["large_text", str(tmp_path / "text"), "--minutes", "2", "60", "--workers", "1"])
     large_text.main()
     assert read == [data[3000:5400], data[:5400]]  # the second reads all there is
     rows = capsys.readouterr().out.splitlines()[2:]
@@ -53,8 +53,8 @@ def test_bits_of_bytes_after_training_on_the_end_of_the_training_text(small, tmp
 
 
 def test_the_speed_does_not_count_the_start(monkeypatch):
-    monkeypatch.setattr(large_text, "train", lambda texts, V, length: (None, 5 + length / 1000))
-    assert large_text.characters_a_second([], 4) == pytest.approx(1000)
+    monkeypatch.setattr(large_text, "train", lambda texts, V, length, workers: (None, 5 + length / 1000 / workers))
+    assert large_text.characters_a_second([], 4, workers=2) == pytest.approx(2000)
 
 
 def test_a_short_text_is_refused(tmp_path, monkeypatch):
