@@ -160,13 +160,15 @@ class ModelConfig(Config):
     reset_after: bool = setting(
         False, "apply the GRU's reset gate after the recurrent product, as cuDNN and PyTorch do; for gru only"
     )
+    mogrifier: bool = setting(
+        False, "let each character scale the state before the GRU's gates see it, as in a Mogrifier; for gru only"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reset_after and self.cell != "gru":
-            raise InputError(
-                f"reset_after is {self.reset_after}; with cell {self.cell!r} it must be False: only a GRU has the gate"
-            )
+        for name in ("reset_after", "mogrifier"):
+            if getattr(self, name) and self.cell != "gru":
+                raise InputError(f"{name} is True; with cell {self.cell!r} it must be False, because it is for a GRU")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def model_config(model: Model) -> ModelConfig:
         If it can't build these layers.
 
     >>> model_config(create_char_rnn_model(65, np.random.default_rng(42), cell="lstm", hidden_dim=256))
-    ModelConfig(cell='lstm', num_layers=1, embedding_dim=16, hidden_dim=256, tie_weights=False, reset_after=False)
+    ModelConfig(cell='lstm', num_layers=1, embedding_dim=16, hidden_dim=256, tie_weights=False, reset_after=False, …)
     """
     first, recurrent = model.layers[0], [layer for layer in model.layers if isinstance(layer, Recurrent)]
     for cell, layer_class in CELLS.items():
@@ -72,6 +72,7 @@ def model_config(model: Model) -> ModelConfig:
                 hidden_dim=recurrent[0].hidden_dim,
                 tie_weights=first.tied,
                 reset_after=isinstance(recurrent[0], GRU) and recurrent[0].reset_after,
+                mogrifier=isinstance(recurrent[0], GRU) and recurrent[0].mogrifier,
             )
             if char_rnn_layers(first.input_dim, config) == list(model.layers):
                 return config

@@ -163,7 +163,7 @@ def create_char_rnn_model(
 def char_rnn_layers(vocabulary_size: int, config: ModelConfig) -> list[Layer]:
     """The layers of the standard network."""
     E, H = config.embedding_dim, config.hidden_dim
-    options = {"reset_after": True} if config.reset_after else {}
+    options = {"reset_after": config.reset_after, "mogrifier": config.mogrifier} if config.cell == "gru" else {}
     recurrent = [CELLS[config.cell](*widths, **options) for widths in pairwise([E] + [H] * config.num_layers)]
     if config.tie_weights:
         narrowed = [Dense(H, E)] if H != E else []

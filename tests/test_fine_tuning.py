@@ -16,6 +16,7 @@ V, NEW = 7, 3
 NETWORKS = {
     "gru": {},
     "reset_after": {"reset_after": True},
+    "mogrifier": {"mogrifier": True},
     "lstm, stacked": {"cell": "lstm", "num_layers": 2},
     "rnn": {"cell": "rnn"},
     "tied": {"tie_weights": True},
@@ -106,11 +107,12 @@ def test_a_model_without_a_column_for_each_character_is_refused(layers, rng):
 
 @pytest.mark.parametrize("tie_weights", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 3])
-@pytest.mark.parametrize(("cell", "reset_after"), [("gru", False), ("gru", True), ("lstm", False), ("rnn", False)])
-def test_the_settings_of_a_model_are_found_from_its_layers(cell, reset_after, num_layers, tie_weights):
+@pytest.mark.parametrize(
+    "options", [{}, {"reset_after": True}, {"mogrifier": True}, {"cell": "lstm"}, {"cell": "rnn"}], ids=str
+)
+def test_the_settings_of_a_model_are_found_from_its_layers(options, num_layers, tie_weights):
     for H, E in ((5, 5), (5, 3)):
-        settings = dict(cell=cell, num_layers=num_layers, embedding_dim=E, hidden_dim=H, tie_weights=tie_weights)
-        settings["reset_after"] = reset_after
+        settings = dict(num_layers=num_layers, embedding_dim=E, hidden_dim=H, tie_weights=tie_weights, **options)
         model = create_char_rnn_model(V, np.random.default_rng(0), embedding_initializer=zeros, **settings)
         assert model_config(model) == ModelConfig(**settings)
 
@@ -135,12 +137,13 @@ def test_other_layers_have_no_settings(layers, rng):
         model_config(Model(layers, rng))
 
 
-def test_reset_after_makes_every_gru_one_with_the_reset_gate_after_the_product():
-    model = create_char_rnn_model(V, np.random.default_rng(0), reset_after=True, num_layers=2, hidden_dim=5)
-    assert model.layers[1:3] == (GRU(16, 5, reset_after=True), GRU(5, 5, reset_after=True))
+@pytest.mark.parametrize("name", ["reset_after", "mogrifier"])
+def test_an_option_of_the_gru_is_one_of_every_gru(name):
+    model = create_char_rnn_model(V, np.random.default_rng(0), num_layers=2, hidden_dim=5, **{name: True})
+    assert model.layers[1:3] == (GRU(16, 5, **{name: True}), GRU(5, 5, **{name: True}))
     for cell in ("lstm", "rnn"):
-        with pytest.raises(InputError, match=f"^reset_after is True; with cell '{cell}' it must be False: only a GRU"):
-            ModelConfig(cell=cell, reset_after=True)
+        with pytest.raises(InputError, match=f"^{name} is True; with cell '{cell}' it must be False, because it is fo"):
+            ModelConfig(cell=cell, **{name: True})
 
 
 def test_more_characters_follow_in_the_order_of_the_other_vocabulary():

@@ -26,6 +26,7 @@ from tests.networks import LeakyAverage, layer_id
         (SimpleRNN(3, 4), False),
         (GRU(3, 4), False),
         (GRU(3, 4, reset_after=True), False),
+        (GRU(3, 4, mogrifier=True), False),
         (LSTM(3, 4), False),
         (LeakyAverage(3), False),
     ],

@@ -8,27 +8,33 @@ from charrnn.layers import GRU
 from charrnn.layers.column_blocks import column_blocks
 
 
+kinds = pytest.mark.parametrize(
+    "options", [{}, {"reset_after": True}, {"mogrifier": True}, {"reset_after": True, "mogrifier": True}], ids=str
+)
+
+
 def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-def gate_by_gate(p, x, h, reset_after):
-    (W_r, W_z, W_c), (U_r, U_z, U_c), (b_r, b_z, b_c) = p.kernel, p.recurrent_kernel, p.bias
+def gate_by_gate(p, x, h, reset_after=False, mogrifier=False):
+    (W_r, W_z, W_c, *W_m), (U_r, U_z, U_c), (b_r, b_z, b_c, *b_m) = p.kernel, p.recurrent_kernel, p.bias
     outputs = []
     for x_t in x:
-        r = logistic(x_t @ W_r + h @ U_r + b_r)
-        z = logistic(x_t @ W_z + h @ U_z + b_z)
-        past = r * (h @ U_c + p.recurrent_bias) if reset_after else (r * h) @ U_c
+        seen = 2 * logistic(x_t @ W_m[0] + b_m[0]) * h if mogrifier else h
+        r = logistic(x_t @ W_r + seen @ U_r + b_r)
+        z = logistic(x_t @ W_z + seen @ U_z + b_z)
+        past = r * (seen @ U_c + p.recurrent_bias) if reset_after else (r * seen) @ U_c
         c = np.tanh(x_t @ W_c + past + b_c)
         h = z * h + (1 - z) * c
         outputs.append(h)
     return np.array(outputs)
 
 
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_the_fast_gru_equals_gate_by_gate(reset_after, rng):
-    probe = LayerProbe(GRU(3, 5, reset_after=reset_after), 40, 2, rng)
-    expected = gate_by_gate(probe.p, probe.x, probe.state["h"], reset_after)
+@kinds
+def test_the_fast_gru_equals_gate_by_gate(options, rng):
+    probe = LayerProbe(GRU(3, 5, **options), 40, 2, rng)
+    expected = gate_by_gate(probe.p, probe.x, probe.state["h"], **options)
     np.testing.assert_allclose(probe.forward(), expected, rtol=1e-9)
 
 
@@ -38,9 +44,9 @@ def results(probe):
     return [y, probe.gradient.copy(), dx.copy(), dstate["h"].copy()]
 
 
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
-    probe = LayerProbe(GRU(3, 48, reset_after=reset_after), 6, 2, rng)
+@kinds
+def test_blocks_of_columns_change_nothing(options, rng, monkeypatch):
+    probe = LayerProbe(GRU(3, 48, **options), 6, 2, rng)
     expected = results(probe)
     monkeypatch.setattr("charrnn.layers.column_blocks.UNPACKED", 2 * 48 * 16)
     assert column_blocks(probe.p.recurrent_kernel, rows=2).shape == (3, 3, 48, 16)
@@ -48,9 +54,9 @@ def test_blocks_of_columns_change_nothing(reset_after, rng, monkeypatch):
         np.testing.assert_allclose(in_blocks, whole, atol=1e-12)
 
 
-@pytest.mark.parametrize("reset_after", [False, True])
-def test_gradients_equal_central_differences(reset_after, rng):
-    gradient_check(GRU(3, 5, reset_after=reset_after), rng)
+@kinds
+def test_gradients_equal_central_differences(options, rng):
+    gradient_check(GRU(3, 5, **options), rng)
 
 
 def test_an_open_update_gate_keeps_the_state(rng):

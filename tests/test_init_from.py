@@ -141,6 +141,7 @@ def test_a_model_with_the_vocabulary_in_another_order_is_refused_by_every_later_
         (("--num-layers", 2, "--embedding-dim", 5), "num_layers is 2, not 1, embedding_dim is 5, not 4"),
         (("--tie-weights",), "tie_weights is True, not False"),
         (("--reset-after",), "reset_after is True, not False"),
+        (("--mogrifier",), "mogrifier is True, not False"),
     ],
 )
 def test_params_that_contradict_the_model_are_refused_by_name(changes, message, new_text):

@@ -176,6 +176,7 @@ LAYERS = [
     SimpleRNN(3, 4, "relu"),
     GRU(3, 4),
     GRU(3, 4, reset_after=True),
+    GRU(3, 4, mogrifier=True),
     LSTM(3, 4),
     LeakyAverage(3),
 ]

@@ -30,6 +30,8 @@ RECURRENT = [
     SimpleRNN(3, 4, activation="relu"),
     GRU(3, 4),
     GRU(3, 4, reset_after=True),
+    GRU(3, 4, mogrifier=True),
+    GRU(3, 4, reset_after=True, mogrifier=True),
     LSTM(3, 4),
 ]
 
@@ -70,7 +72,9 @@ def test_gradients_of_dropout(rng):
 
 
 @pytest.mark.parametrize(
-    "layer", [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True), LSTM(16, 128)], ids=layer_id
+    "layer",
+    [SimpleRNN(16, 128), GRU(16, 128), GRU(16, 128, reset_after=True), GRU(16, 128, mogrifier=True), LSTM(16, 128)],
+    ids=layer_id,
 )
 def test_gradients_at_full_size(layer, rng):
     probe = LayerProbe(layer, 50, 32, rng)
@@ -140,6 +144,7 @@ def initial(layer, seed):
         (SimpleRNN(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
         (GRU(3, 4, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
         (GRU(3, 4, reset_after=True, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2, "recurrent_bias": 2}),
+        (GRU(3, 4, mogrifier=True, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
         (LSTM(3, 4, forget_bias=0, **MARKERS), {"kernel": 1, "recurrent_kernel": 3, "bias": 2}),
     ],
     ids=lambda value: type(value).__name__,
@@ -160,6 +165,7 @@ RECURRENT_DEFAULTS = {"kernel": glorot_uniform, "recurrent_kernel": orthogonal, 
         (SimpleRNN(3, 4), RECURRENT_DEFAULTS),
         (GRU(3, 4), RECURRENT_DEFAULTS),
         (GRU(3, 4, reset_after=True), RECURRENT_DEFAULTS | {"recurrent_bias": zeros}),
+        (GRU(3, 4, mogrifier=True), RECURRENT_DEFAULTS),
         (LSTM(3, 4, forget_bias=0), RECURRENT_DEFAULTS),
     ],
     ids=lambda value: type(value).__name__,
@@ -179,6 +185,7 @@ def test_parameters_come_from_the_default_initializers_in_order(layer, initializ
         (lambda: GRU(3, True), "GRU: hidden_dim is True; it must be an integer of at least 1"),
         (lambda: LastStep(0), "LastStep: dim is 0; it must be an integer of at least 1"),
         (lambda: GRU(3, 4, reset_after=1), "GRU: reset_after is 1; it must be True or False"),
+        (lambda: GRU(3, 4, mogrifier=1), "GRU: mogrifier is 1; it must be True or False"),
         (lambda: Embedding(3, 4, tied="yes"), "Embedding: tied is 'yes'; it must be True or False"),
         (lambda: LSTM(3, 4, forget_bias="1"), "LSTM: forget_bias is '1'; it must be a finite number"),
         (lambda: LSTM(3, 4, forget_bias=True), "LSTM: forget_bias is True; it must be a finite number"),

@@ -49,6 +49,7 @@ def test_options_of_layers_survive(tmp_path, rng):
         Embedding(6, 3),
         SimpleRNN(3, 4, activation="relu"),
         GRU(4, 5, reset_after=True),
+        GRU(5, 5, mogrifier=True),
         Dense(5, 6, activation="tanh"),
     )
     save_model(tmp_path / "m.npz", ModelFile(Model(layers, rng), VECTORIZER, {}, {}))
@@ -325,7 +326,7 @@ OPTIONS = {
     "Embedding": {"tied": [True]},
     "SimpleRNN": {"activation": ["relu", "softmax"]},
     "Dense": {"activation": ["sigmoid", "softmax"]},
-    "GRU": {"reset_after": [True]},
+    "GRU": {"reset_after": [True], "mogrifier": [True]},
     "LSTM": {"forget_bias": [0, 2.5]},
 }
 

@@ -19,6 +19,7 @@ CHAINS = pytest.mark.parametrize(
     [
         [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
         [Embedding(V, 3), GRU(3, 4, reset_after=True), GRU(4, 3), Dense(3, V)],
+        [Embedding(V, 3), GRU(3, 4, mogrifier=True), GRU(4, 3), Dense(3, V)],
         [Embedding(V, 3), SimpleRNN(3, 4), Dense(4, 5, "relu"), Dense(5, V)],
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 3), Dense(3, V)],
         [Embedding(V, 3), GRU(3, 4), LastStep(4), Dense(4, V)],

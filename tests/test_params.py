@@ -51,6 +51,7 @@ ALLOWED = {
     "targets": "one of every, last",
     "tie_weights": "true or false",
     "reset_after": "true or false",
+    "mogrifier": "true or false",
     "carry_state": "true or false",
     "batch_size": WIDTH,
     "num_epochs": POSITIVE,

@@ -24,6 +24,7 @@ CHAINS = pytest.mark.parametrize(
     [
         [Embedding(V, D), GRU(D, 3), Dense(3, V)],
         [Embedding(V, D), GRU(D, 3, reset_after=True), Dense(3, V)],
+        [Embedding(V, D), GRU(D, 3, mogrifier=True), Dense(3, V)],
         [Embedding(V, D), LSTM(D, 3), GRU(3, 3), Dense(3, V)],
         [Embedding(V, D, tied=True), GRU(D, D), TiedDense(D, V)],
     ],

@@ -21,6 +21,7 @@ CHAINS = pytest.mark.parametrize(
         [Embedding(V, 3), GRU(3, 4), Dense(4, V)],
         [Embedding(V, 3), GRU(3, 4, reset_after=True), Dense(4, 5, "tanh"), GRU(5, 3), Dense(3, V)],
         [Embedding(V, 3), Dense(3, 5, "tanh"), GRU(5, 4), Dense(4, V)],
+        [LookupEmbedding(V, 3), GRU(3, 4, mogrifier=True), Dense(4, V)],
         [Embedding(V, 3), LSTM(3, 4), LSTM(4, 4), Dense(4, 5, "relu"), Dense(5, V)],
         [Embedding(V, 4), SimpleRNN(4, V)],
         [Embedding(V, 4, tied=True), GRU(4, 4), TiedDense(4, V)],
@@ -194,7 +195,7 @@ def test_the_gradient_of_a_shard_overwrites_the_one_before(rng):
     np.testing.assert_array_equal(*gradients)
 
 
-@pytest.mark.parametrize("options", [{}, {"reset_after": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"reset_after": True}, {"mogrifier": True}], ids=str)
 @pytest.mark.parametrize("embedding", [Embedding(9, 4), LookupEmbedding(9, 4)], ids=layer_id)
 @pytest.mark.parametrize("workers", [ALONE, Workers(1, 2)], ids=["alone", "second of two"])
 def test_a_step_after_the_first_allocates_nothing_that_grows_with_the_number_of_time_steps(

@@ -12,6 +12,12 @@ one more bias:
 
     c_t = tanh(x_t W_c + r_t ∘ q_t + b_c),  q_t = h_{t-1} U_c + u
 
+With `mogrifier=True` the input first scales the state that the gates and the candidate see, as in the second round of
+the Mogrifier (Melis et al. 2020, arXiv 1909.01792, equation 2). Then ĥ_{t-1} stands for h_{t-1} above, except in the
+equation of h_t:
+
+    ĥ_{t-1} = m_t ∘ h_{t-1},  m_t = 2 σ(x_t W_m + b_m)
+
 Backward in time, where dr, dz and dc are the gradients of the arguments of σ, σ and tanh:
 
     dh_t = dy_t + carry_{t+1}
@@ -29,6 +35,11 @@ and with `reset_after`:
     carry_t = dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + dq_t U_cᵀ
     dU_c = Σ_t h_{t-1}ᵀ dq_t,  du = Σ_t dq_t
 
+and with `mogrifier`, where dĥ_t is what carry_t has besides dh_t ∘ z_t, and dm is the gradient of the argument of 2 σ:
+
+    dm_t = dĥ_t ∘ h_{t-1} ∘ m_t ∘ (1 - m_t / 2)
+    carry_t = dh_t ∘ z_t + dĥ_t ∘ m_t
+
 What makes it fast:
 
 1. The loops over time compute only what depends on h_{t-1}. The inputs of all time steps are multiplied by W in one
@@ -37,17 +48,18 @@ What makes it fast:
 2. The factors of dz_t, dc_t and dr_t that do not depend on dh_t are computed for all time steps at once before the
    backward loop, in a few operations on large arrays instead of many on small ones.
 3. Results go into buffers that are allocated once, often over a value that is no longer needed.
-4. The gates have their own axis, in the order r, z, c, so that one operation handles r and z, or z and c.
+4. The gates have their own axis, in the order r, z, c, m, so that one operation handles r and z, or z and c.
 5. The weights of r and z are halved first, which saves an operation in σ (`charrnn.activations.sigmoid_of_twice`).
 6. U is cut into blocks of columns that BLAS multiplies without copying them first (`charrnn.layers.column_blocks`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from charrnn.activations import sigmoid_of_twice
+from charrnn.activations import sigmoid, sigmoid_of_twice
 from charrnn.arrays import Array, Arrays, DType, Shapes, Stepper, aligned_empty
 from charrnn.initializers import Initializer, glorot_uniform, orthogonal, zeros
 from charrnn.layers.base import require_flag
@@ -62,12 +74,13 @@ class GRU(Recurrent):
     """x is (T, B, input_dim); the output h_1 … h_T is (T, B, hidden_dim).
 
     Parameters, with D = input_dim and H = hidden_dim: `kernel` W (3, D, H), `recurrent_kernel` U (3, H, H), `bias`
-    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). The initializers draw the matrix of each gate separately.
+    b (3, H) and, with `reset_after`, `recurrent_bias` u (H,). With `mogrifier`, W and b have a fourth gate, m. The
+    initializers draw the matrix of each gate separately.
 
     Raises
     ------
     InputError
-        If a dimension is not a positive integer, or `reset_after` is not a bool.
+        If a dimension is not a positive integer, or `reset_after` or `mogrifier` is not a bool.
 
     >>> layer = GRU(input_dim=16, hidden_dim=128)
     >>> layer.output_dim
@@ -79,6 +92,7 @@ class GRU(Recurrent):
     input_dim: int
     hidden_dim: int
     reset_after: bool = False
+    mogrifier: bool = False
     initializer: Initializer = field(default=glorot_uniform, compare=False)
     recurrent_initializer: Initializer = field(default=orthogonal, compare=False)
     bias_initializer: Initializer = field(default=zeros, compare=False)
@@ -86,15 +100,19 @@ class GRU(Recurrent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_flag(self, reset_after=self.reset_after)
+        require_flag(self, reset_after=self.reset_after, mogrifier=self.mogrifier)
 
     @property
     def state_dims(self) -> dict[str, int]:
         return {"h": self.hidden_dim}
 
+    @property
+    def _num_gates(self) -> int:
+        return 4 if self.mogrifier else 3
+
     def shapes(self) -> Shapes:
-        D, H = self.input_dim, self.hidden_dim
-        shapes = {"kernel": (3, D, H), "recurrent_kernel": (3, H, H), "bias": (3, H)}
+        D, H, G = self.input_dim, self.hidden_dim, self._num_gates
+        shapes = {"kernel": (G, D, H), "recurrent_kernel": (3, H, H), "bias": (G, H)}
         if self.reset_after:
             shapes["recurrent_bias"] = (H,)
         return shapes
@@ -105,20 +123,22 @@ class GRU(Recurrent):
             p.recurrent_bias[...] = self.bias_initializer(p.recurrent_bias.shape, rng)
 
     def allocate(self, T: int, B: int, dtype: DType) -> Arrays:
-        D, H = self.input_dim, self.hidden_dim
-        dgates = aligned_empty((3, T, B, H), dtype)
+        D, H, G = self.input_dim, self.hidden_dim, self._num_gates
+        h = aligned_empty((T + 1, B, H), dtype)
+        dgates = aligned_empty((G, T, B, H), dtype)
         # Without `reset_after` the product with U_c is a term of c's argument, so its gradient dq is dc.
         dq = aligned_empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return Arrays(
-            h=aligned_empty((T + 1, B, H), dtype),  # h[0] is the incoming state, h[1:] the outputs
-            gates=aligned_empty((3, T, B, H), dtype),  # x W + b (halved for r and z), then r, z, c
-            recalled=aligned_empty((T, B, H), dtype),  # r ∘ h_{t-1}, or with `reset_after` q
-            dgates=dgates,  # first the factors that do not depend on dh, then dr, dz, dc
+            h=h,  # h[0] is the incoming state, h[1:] the outputs
+            seen=aligned_empty((T, B, H), dtype) if self.mogrifier else h[:-1],  # ĥ_{t-1}, or h_{t-1} itself
+            gates=aligned_empty((G, T, B, H), dtype),  # x W + b (halved for r and z), then r, z, c, m
+            recalled=aligned_empty((T, B, H), dtype),  # r ∘ ĥ_{t-1}, or with `reset_after` q
+            dgates=dgates,  # first the factors that do not depend on dh, then dr, dz, dc, dm
             dq=dq,
             dh=aligned_empty((B, H), dtype),  # gradient of the current state; after the loop, of h[0]
             products=aligned_empty((3, B, H), dtype),  # of one time step with U_r, U_z, U_c or their transposes
             dx=aligned_empty((T, B, D), dtype),
-            dx_of_gates=aligned_empty((3, T * B, D), dtype),
+            dx_of_gates=aligned_empty((G, T * B, D), dtype),
         )
 
     def forward(self, p: Arrays, x: Array | Lookup, buffers: Arrays) -> Array:
@@ -132,20 +152,23 @@ class GRU(Recurrent):
         blocks_rz, blocks_c = blocks[:2], blocks[2]
 
         gates_rz = buffers.gates[:2].swapaxes(0, 1)  # (T, 2, B, H)
-        steps = zip(buffers.h[:-1], buffers.h[1:], gates_rz, *buffers.gates, buffers.recalled)
-        for h_before, h, rz, r, z, c, recalled in steps:
+        scales = _scales(buffers.gates[3]) if self.mogrifier else iter(())
+        steps = zip(buffers.h[:-1], buffers.h[1:], buffers.seen, gates_rz, *buffers.gates[:3], buffers.recalled)
+        for h_before, h, seen, rz, r, z, c, recalled in steps:
+            if self.mogrifier:
+                np.multiply(next(scales), h_before, out=seen)
             if self.reset_after:
-                np.matmul(h_before, U, out=blocks)
+                np.matmul(seen, U, out=blocks)
                 product_rz += rz
-                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
-                np.add(product_c, p.recurrent_bias, out=recalled)  # q = h_before U_c + u
+                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + seen U + b)
+                np.add(product_c, p.recurrent_bias, out=recalled)  # q = seen U_c + u
                 np.multiply(r, recalled, out=product_c)
             else:
-                np.matmul(h_before, U_rz, out=blocks_rz)
+                np.matmul(seen, U_rz, out=blocks_rz)
                 product_rz += rz
-                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + h_before U + b)
-                np.multiply(r, h_before, out=recalled)
-                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ h_before) U_c
+                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + seen U + b)
+                np.multiply(r, seen, out=recalled)
+                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ seen) U_c
             product_c += c
             np.tanh(product_c, out=c)
 
@@ -159,17 +182,17 @@ class GRU(Recurrent):
         self._backward_in_time(p, dy, buffers)
 
         H, dU = self.hidden_dim, grad.recurrent_kernel
-        h_before, recalled = buffers.h[:-1].reshape(-1, H), buffers.recalled.reshape(-1, H)
+        seen, recalled = buffers.seen.reshape(-1, H), buffers.recalled.reshape(-1, H)
         drz, dq = buffers.dgates[:2].reshape(2, -1, H), buffers.dq.reshape(-1, H)
-        np.matmul(h_before.T, drz, out=dU[:2])
-        np.matmul((h_before if self.reset_after else recalled).T, dq, out=dU[2])
+        np.matmul(seen.T, drz, out=dU[:2])
+        np.matmul((seen if self.reset_after else recalled).T, dq, out=dU[2])
         if self.reset_after:
             np.sum(dq, axis=0, out=grad.recurrent_bias)
         return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
 
     def _factors(self, buffers: Arrays) -> None:
-        """Compute the factors of dr, dz and dc that do not depend on dh, for all time steps."""
-        (r, z, c), (dr, dz, dc) = buffers.gates, buffers.dgates
+        """Compute the factors of dr, dz, dc and dm that do not depend on dh, for all time steps."""
+        (r, z, c), (dr, dz, dc) = buffers.gates[:3], buffers.dgates[:3]
         np.subtract(1, z, out=dz)
         np.multiply(c, c, out=dc)
         np.subtract(1, dc, out=dc)
@@ -177,9 +200,14 @@ class GRU(Recurrent):
         np.subtract(buffers.h[1:], c, out=dr)  # h - c = z (h_before - c), in a buffer that is not in use yet
         dz *= dr  # (h_before - c) z (1 - z), later multiplied by dh
         np.subtract(1, r, out=dr)
-        dr *= buffers.recalled  # r (1 - r) h_before, later multiplied by dc U_cᵀ; with `reset_after` (1 - r) q
+        dr *= buffers.recalled  # r (1 - r) seen, later multiplied by dc U_cᵀ; with `reset_after` (1 - r) q
         if self.reset_after:
             dr *= r  # r (1 - r) q, later multiplied by dc
+        if self.mogrifier:
+            m, dm = buffers.gates[3], buffers.dgates[3]
+            np.multiply(m, -0.5, out=dm)
+            dm += 1
+            dm *= buffers.seen  # h_before m (1 - m / 2), later multiplied by the gradient of seen
 
     def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
         dh, products = buffers.dh, buffers.products
@@ -190,8 +218,9 @@ class GRU(Recurrent):
         dr_U_T, dz_U_T, dq_U_T = products
 
         drz = buffers.dgates[:2].swapaxes(0, 1)[:, :, None]  # (T, 2, 1, B, H)
-        dzc = buffers.dgates[1:].swapaxes(0, 1)  # (T, 2, B, H)
-        r_and_z, dr_and_dc = buffers.gates[:2], buffers.dgates[::2]
+        dzc = buffers.dgates[1:3].swapaxes(0, 1)  # (T, 2, B, H)
+        r_and_z, dr_and_dc = buffers.gates[:2], buffers.dgates[:3:2]
+        m_and_dm = zip(buffers.gates[-1][::-1], buffers.dgates[-1][::-1])  # with `mogrifier`
         backwards = (steps[::-1] for steps in (dy, *r_and_z, *dr_and_dc, drz, dzc, buffers.dq))
         dh[...] = 0
         for dy_t, r, z, dr, dc, drz_t, dzc_t, dq in zip(*backwards):
@@ -206,12 +235,27 @@ class GRU(Recurrent):
                 dr *= dq_U_T
                 dq_U_T *= r
             np.matmul(drz_t, U_T_rz, out=blocks_rz)
-            dh += dr_U_T
-            dh += dz_U_T
-            dh += dq_U_T
+            if self.mogrifier:
+                m, dm = next(m_and_dm)
+                dq_U_T += dr_U_T
+                dq_U_T += dz_U_T  # the gradient of seen
+                dm *= dq_U_T
+                dq_U_T *= m
+                dh += dq_U_T
+            else:
+                dh += dr_U_T
+                dh += dz_U_T
+                dh += dq_U_T
 
     def gates(self, buffers: Arrays) -> dict[str, Array]:
         return {"reset": buffers.gates[0], "update": buffers.gates[1]}
 
     def stepper(self, p: Arrays, x: Array, state: dict[str, Array]) -> Stepper:
-        return gru_stepper(p, x, state["h"], self.reset_after)
+        return gru_stepper(p, x, state["h"], self.reset_after, self.mogrifier)
+
+
+def _scales(m: Array) -> Iterator[Array]:
+    """Compute m = 2 σ(m) (T, B, H) in place; its time steps."""
+    sigmoid(m, out=m)
+    m *= 2
+    return iter(m)
