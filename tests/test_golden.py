@@ -24,6 +24,7 @@ def golden(prefix):
     [
         ("gru", GRU(4, 5)),
         ("gru_reset_after", GRU(4, 5, reset_after=True)),
+        ("gru_mogrifier", GRU(4, 5, mogrifier=True)),
         ("lstm", LSTM(4, 5)),
         ("rnn_tanh", SimpleRNN(4, 5)),
         ("rnn_relu", SimpleRNN(4, 5, activation="relu")),

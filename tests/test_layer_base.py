@@ -177,6 +177,7 @@ LAYERS = [
     GRU(3, 4),
     GRU(3, 4, reset_after=True),
     GRU(3, 4, mogrifier=True),
+    GRU(3, 4, reset_after=True, mogrifier=True),
     LSTM(3, 4),
     LeakyAverage(3),
 ]

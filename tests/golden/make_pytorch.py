@@ -2,8 +2,8 @@
 
     python -m pip install torch && python tests/golden/make_pytorch.py
 
-The GRU that applies the reset gate before the recurrent product has no PyTorch layer: it is spelled out, and PyTorch
-differentiates it.
+PyTorch has no layer for a GRU that applies the reset gate before the recurrent product, nor for one with `mogrifier`:
+they are spelled out, and PyTorch differentiates them.
 """
 
 from pathlib import Path
@@ -57,20 +57,22 @@ def gru_reset_after():
     keep("gru_reset_after", x=x, h0=h0, dy=dy, y=y, dx=x.grad, dh0=h0.grad, **parts)
 
 
-def gru():
-    W, U, b = leaf(3, E, H), leaf(3, H, H), leaf(3, H)
+def gru(mogrifier=False):
+    G = 4 if mogrifier else 3
+    W, U, b = leaf(G, E, H), leaf(3, H, H), leaf(G, H)
     x, h0, dy = recurrent_inputs()
     h, outputs = h0, []
     for x_t in x:
-        r = torch.sigmoid(x_t @ W[0] + h @ U[0] + b[0])
-        z = torch.sigmoid(x_t @ W[1] + h @ U[1] + b[1])
-        c = torch.tanh(x_t @ W[2] + (r * h) @ U[2] + b[2])
+        seen = 2 * torch.sigmoid(x_t @ W[3] + b[3]) * h if mogrifier else h
+        r = torch.sigmoid(x_t @ W[0] + seen @ U[0] + b[0])
+        z = torch.sigmoid(x_t @ W[1] + seen @ U[1] + b[1])
+        c = torch.tanh(x_t @ W[2] + (r * seen) @ U[2] + b[2])
         h = z * h + (1 - z) * c
         outputs.append(h)
     y = torch.stack(outputs)
     (y * dy).sum().backward()
     keep(
-        "gru",
+        "gru_mogrifier" if mogrifier else "gru",
         x=x,
         h0=h0,
         dy=dy,
@@ -183,5 +185,6 @@ optimizer("rmsprop", lambda p: optim.RMSprop(p, lr=0.1))
 optimizer("adam", lambda p: optim.Adam(p, lr=0.1))
 optimizer("adamw", lambda p: optim.AdamW(p, lr=0.1))
 optimizer("nadam", lambda p: optim.NAdam(p, lr=0.1))
-lstm()  # last, so that what is drawn before stays as it was
+lstm()  # these two last, so that what is drawn before stays as it was
+gru(mogrifier=True)
 np.savez(Path(__file__).with_name("pytorch.npz"), **golden)
