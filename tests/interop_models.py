@@ -33,6 +33,12 @@ OTHERS = {
         Embedding(V, E), Dense(E, 5, "tanh"), Dense(5, E, "sigmoid"), GRU(E, H), Dense(H, H, "relu"),
         Dense(H, H, "softmax"), Dense(H, V),
     ],
+    "mogrifier": [Embedding(V, E), GRU(E, H, mogrifier=True), Dense(H, V)],
+    "mogrifier after": [Embedding(V, E), GRU(E, H, reset_after=True, mogrifier=True), Dense(H, V)],
+    "stacked mogrifier": [
+        Embedding(V, E), GRU(E, 7, mogrifier=True), GRU(7, H, mogrifier=True), GRU(H, H), LSTM(H, 8),
+        GRU(8, H, reset_after=True, mogrifier=True), Dense(H, V),
+    ],
     "no recurrence": [Embedding(V, E), Dense(E, V)],
 }  # fmt: skip
 ALL = AS_IN_PYTORCH | OTHERS

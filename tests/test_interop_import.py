@@ -325,9 +325,11 @@ def test_pickles_that_are_no_state_dict_are_refused(tmp_path):
         assert refused(path).startswith(message)
     export_model(trained(AS_IN_PYTORCH["tied"]), "pytorch", path)
     ours = torch.load(path, weights_only=True)
+    embedding, gru, output = ours["layers"]
     for edit, message in (
         ({"layers": 3}, " is damaged ("),
         ({"layers": [{"class": "Attention"}]}, ": unknown layer 'Attention'"),
+        ({"layers": [embedding, gru | {"mogrifier": True}, output]}, ": its GRU has mogrifier true, which PyTorch"),
         ({"vocabulary": ["a"]}, ": the vocabulary has 1 character; the layers do not fit it"),
         ({"params": {"x": torch.zeros(2)}}, " is damaged ("),
         ({"state_dict": ours["state_dict"] | {"extra": torch.zeros(2)}}, ": it has extra, which does not belong"),
@@ -338,17 +340,18 @@ def test_pickles_that_are_no_state_dict_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "suffix",
+    ("suffix", "name"),
     [
-        pytest.param(".onnx", marks=needs_onnx),
-        pytest.param(".pt", marks=needs_torch),
-        pytest.param(".safetensors", marks=needs_safetensors),
+        pytest.param(".onnx", "stacked lstm", marks=needs_onnx),
+        pytest.param(".onnx", "stacked mogrifier", marks=needs_onnx),
+        pytest.param(".pt", "stacked lstm", marks=needs_torch),
+        pytest.param(".safetensors", "stacked lstm", marks=needs_safetensors),
     ],
 )
-def test_a_damaged_file_is_read_or_refused_with_one_line(tmp_path, suffix):
+def test_a_damaged_file_is_read_or_refused_with_one_line(tmp_path, suffix, name):
     random, path = Random(0), tmp_path / f"m{suffix}"
     (format,) = (name for name in FORMATS if FORMATS[name].suffix == suffix)
-    export_model(trained(AS_IN_PYTORCH["stacked lstm"]), format, path)
+    export_model(trained(ALL[name]), format, path)
     content, places = path.read_bytes(), [*range(3000), *range(-2500, 0)]  # the weights are in between
     for _ in range(60):
         damaged = bytearray(content)

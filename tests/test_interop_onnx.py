@@ -59,7 +59,7 @@ def test_onnxruntime_computes_the_same_from_random_ids_and_states(layers, rng):
         assert_computes_the_same(trained(layers), rng.integers(0, V, (T, B)), rng)
 
 
-@pytest.mark.parametrize("name", ["gru", "gru after", "lstm", "tied and narrowed"])
+@pytest.mark.parametrize("name", ["gru", "gru after", "mogrifier", "mogrifier after", "lstm", "tied and narrowed"])
 def test_onnxruntime_computes_the_same_on_a_text(name, rng):
     ids = VECTORIZER.encode(TEXT).astype(np.int64).reshape(2, -1).T
     assert_computes_the_same(trained(ALL[name]), ids, rng)
@@ -98,6 +98,8 @@ def test_the_file_is_valid_and_names_its_inputs_and_outputs(layers):
 def test_states_are_numbered_by_recurrent_layer():
     states = [(each.name, each.shape) for each in session(onnx_file(trained(ALL["stacked"]))).get_inputs()[1:]]
     assert states == [("h0", ["batch", H]), ("h1", ["batch", 7]), ("c1", ["batch", 7]), ("h2", ["batch", H])]
+    states = [(each.name, each.shape[1]) for each in session(onnx_file(trained(ALL["stacked mogrifier"]))).get_inputs()]
+    assert states[1:] == [("h0", 7), ("h1", H), ("h2", H), ("h3", 8), ("c3", 8), ("h4", H)]
 
 
 def test_the_metadata_has_vocabulary_params_layers_and_data():
@@ -106,6 +108,8 @@ def test_the_metadata_has_vocabulary_params_layers_and_data():
     assert about["vocabulary"] == list(VECTORIZER.vocabulary)
     assert (about["params"], about["data"], about["dtype"]) == (PARAMS, DATA, "float32")
     assert about["layers"][1] == {"class": "GRU", "input_dim": E, "hidden_dim": H}
+    found = session(onnx_file(trained(ALL["mogrifier"]))).get_modelmeta().custom_metadata_map
+    assert json.loads(found["layers"])[1] == {"class": "GRU", "input_dim": E, "hidden_dim": H, "mogrifier": True}
 
 
 @each_network
@@ -114,12 +118,13 @@ def test_a_round_trip_is_exact(tmp_path, layers):
     assert_same(import_model(tmp_path / "m.onnx"), trained(layers))
 
 
-def test_the_loop_in_the_documentation_samples_what_charrnn_samples(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["stacked lstm", "stacked mogrifier"])
+def test_the_loop_in_the_documentation_samples_what_charrnn_samples(tmp_path, monkeypatch, capsys, name):
     (loop,) = re.findall(
         r"```python\n(import json\nimport numpy.*?)```", (ROOT / "docs/export.md").read_text("utf-8"), re.DOTALL
     )
     assert ", 0.8, " in loop
-    contents = trained(ALL["stacked lstm"])
+    contents = trained(ALL[name])
     export_model(contents, "onnx", tmp_path / "models/char_rnn.onnx")
     monkeypatch.chdir(tmp_path)
     exec(loop.replace(", 0.8, ", ", 1e-6, "), {})

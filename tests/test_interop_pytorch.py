@@ -82,8 +82,12 @@ def test_two_biases_become_one_where_they_can(rng):
 
 
 OTHER_FORMATS = "; use ONNX or safetensors"
+NO_MOGRIFIER = f" nn.GRU does not have{OTHER_FORMATS}"
 NOT_IN_PYTORCH = [
     ([Embedding(V, E), GRU(E, H), Dense(H, V)], "nn.GRU is the one with reset_after true; use ONNX, which has both"),
+    ([Embedding(V, E), GRU(E, H, True, True), Dense(H, V)], f"has mogrifier true, which PyTorch's{NO_MOGRIFIER}"),
+    ([Embedding(V, E), GRU(E, H, mogrifier=True), Dense(H, V)], f"mogrifier true, which PyTorch's{NO_MOGRIFIER}"),
+    ([Embedding(V, E), GRU(E, H, True), GRU(H, H, True, True), Dense(H, V)], f"which PyTorch's{NO_MOGRIFIER}"),
     ([Embedding(V, E), GRU(E, 7, True), GRU(7, H, True), Dense(H, V)], f"of one kind and width{OTHER_FORMATS}"),
     ([Embedding(V, E), GRU(E, H, True), LSTM(H, H), Dense(H, V)], f"of one kind and width{OTHER_FORMATS}"),
     ([Embedding(V, E), SimpleRNN(E, H), SimpleRNN(H, H, "relu"), Dense(H, V)], f"kind and width{OTHER_FORMATS}"),

@@ -4,6 +4,7 @@
 
 The rows of one gate follow those of another, in an order that differs from tool to tool. One bias would do, except in
 the candidate of a GRU with `reset_after`, where the reset gate multiplies b_h, but not b_x. Everywhere else, b_h is 0.
+A GRU with `mogrifier` has no such form: its fourth gate, m, has a W and a b, but no U.
 """
 
 from collections.abc import Mapping

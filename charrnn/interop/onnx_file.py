@@ -13,7 +13,8 @@ import numpy as np
 
 from charrnn.errors import InputError
 from charrnn.interop.description import from_metadata, metadata
-from charrnn.interop.onnx_graph import Graph, add_layer, parameters
+from charrnn.interop.onnx_builder import Graph
+from charrnn.interop.onnx_graph import add_layer, parameters
 from charrnn.interop.packages import optional_package
 from charrnn.messages import counted
 from charrnn.model_file import ModelFile, described_layers

@@ -1,6 +1,7 @@
 """Layers as operators of ONNX, which https://onnx.ai/onnx/operators/ defines.
 
-Their equations are those of charrnn's layers; `linear_before_reset` of the operator GRU is charrnn's `reset_after`.
+Their equations are those of charrnn's layers; `linear_before_reset` of the operator GRU is charrnn's `reset_after`. The
+operator GRU has no `mogrifier`, so `charrnn.interop.onnx_scan` builds such a layer from smaller operators.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,60 +12,20 @@ import numpy as np
 from charrnn.arrays import Array
 from charrnn.errors import InputError
 from charrnn.interop.gates import ONNX, pack, unpack
+from charrnn.interop.onnx_builder import Graph
+from charrnn.interop.onnx_scan import mogrifier_gru, needs_scan, scan_parameters, scan_weights
 from charrnn.layers import GRU, LSTM, Dense, Embedding, Layer, Recurrent, SimpleRNN, TiedDense
 
 OPERATORS: dict[type[Recurrent], str] = {GRU: "GRU", LSTM: "LSTM", SimpleRNN: "RNN"}
 ACTIVATIONS = {"tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu", "softmax": "Softmax"}
 
 
-class Graph:
-    """The nodes, constants and states of a graph while it is built; `onnx` is the package.
-
-    >>> graph = Graph(optional_package("onnx"))
-    >>> graph.node("Relu", ["ids"], "y")
-    'y'
-    """
-
-    def __init__(self, onnx: Any) -> None:
-        self.onnx = onnx
-        self.nodes: list[Any] = []
-        self.constants: dict[str, Any] = {}
-        self.states: list[tuple[str, int]] = []  # name and width of each
-
-    def node(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
-        """Append a node; returns the name of its first output."""
-        self.nodes.append(self.onnx.helper.make_node(operator, inputs, outputs, **attributes))
-        return outputs[0]
-
-    def constant(self, name: str, array: Array) -> str:
-        """Keep an array under a name, which is returned."""
-        self.constants[name] = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
-
-    def axis(self, axis: int) -> str:
-        """An axis as a constant, which the operators Squeeze and Unsqueeze need."""
-        return self.constant(f"axis_{axis}", np.array([axis]))
-
-    def proto(self, input_name: str, output_name: str, V: int) -> Any:
-        """The graph from ids (time, batch) and states (batch, H) to logits (time, batch, V) and the next states."""
-        value, TensorProto = self.onnx.helper.make_tensor_value_info, self.onnx.TensorProto
-        states = [(name, TensorProto.FLOAT, ["batch", H]) for name, H in self.states]
-        inputs = [(input_name, TensorProto.INT64, ["time", "batch"]), *states]
-        outputs = [(output_name, TensorProto.FLOAT, ["time", "batch", V])]
-        outputs += [(f"{name}_next", *rest) for name, *rest in states]
-        return self.onnx.helper.make_graph(
-            self.nodes,
-            "char_rnn",
-            [value(*each) for each in inputs],
-            [value(*each) for each in outputs],
-            list(self.constants.values()),
-        )
-
-
 def weights(layer: Layer, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The parameters of a layer in the form that its operators need."""
     if not isinstance(layer, Recurrent):
         return {name: arrays[name] for name in layer.shapes()}
+    if needs_scan(layer):
+        return scan_weights(arrays)
     W, R, *biases = pack(layer, arrays, ONNX)
     return {"W": W[None], "R": R[None], "B": np.concatenate(biases)[None]}  # [None]: there is one direction
 
@@ -73,6 +34,8 @@ def parameters(layer: Layer, weights: Mapping[str, Array]) -> dict[str, Array]:
     """The parameters of a layer, from what `weights` returned."""
     if not isinstance(layer, Recurrent):
         return dict(weights)
+    if needs_scan(layer):
+        return scan_parameters(layer, weights)
     b_x, b_h = np.split(weights["B"][0], 2)
     return unpack(layer, (weights["W"][0], weights["R"][0], b_x, b_h), ONNX)
 
@@ -111,10 +74,13 @@ def _affine(graph: Graph, name: str, x: str, kernel: str, bias: str, activation:
     return y if activation == "linear" else graph.node(ACTIVATIONS[activation], [y], f"{name}.y")
 
 
+def _gru(graph: Graph, layer: GRU, name: str, constants: Mapping[str, str], x: str) -> str:
+    add = mogrifier_gru if needs_scan(layer) else _recurrent
+    return add(graph, layer, name, constants, x)
+
+
 def _recurrent(graph: Graph, layer: Recurrent, name: str, constants: Mapping[str, str], x: str) -> str:
-    number = sum(node.op_type in OPERATORS.values() for node in graph.nodes)
-    states = [f"{state}{number}" for state in layer.state_dims]
-    graph.states += zip(states, layer.state_dims.values())
+    states = graph.add_states(layer.state_dims)
     befores = [graph.node("Unsqueeze", [state, graph.axis(0)], f"{state}.before") for state in states]
     afters = [f"{state}.after" for state in states]
     no_lengths = ""  # all sequences are equally long
@@ -145,6 +111,6 @@ def _options(layer: Recurrent, name: str) -> dict[str, Any]:
 
 
 NODES: dict[type[Layer], Callable[..., str]] = {
-    Embedding: _embedding, GRU: _recurrent, LSTM: _recurrent, SimpleRNN: _recurrent, Dense: _dense,
+    Embedding: _embedding, GRU: _gru, LSTM: _recurrent, SimpleRNN: _recurrent, Dense: _dense,
     TiedDense: _tied_dense,
 }  # fmt: skip

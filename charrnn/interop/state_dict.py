@@ -96,6 +96,8 @@ def require_expressible(layers: Sequence[Layer]) -> None:
             raise InputError(
                 f"its Dense has the activation {layer.activation}; for PyTorch it must be linear; {OTHER_FORMATS}"
             )
+        if isinstance(layer, GRU) and layer.mogrifier:
+            raise InputError(f"its GRU has mogrifier true, which PyTorch's nn.GRU does not have; {OTHER_FORMATS}")
         if isinstance(layer, GRU) and not layer.reset_after:
             raise InputError(
                 "its GRU has reset_after false, and PyTorch's nn.GRU is the one with reset_after true; use ONNX, which "
