@@ -7,7 +7,6 @@ from charrnn.gradient_checking import LayerProbe, gradient_check
 from charrnn.layers import GRU
 from charrnn.layers.column_blocks import column_blocks
 
-
 kinds = pytest.mark.parametrize(
     "options", [{}, {"reset_after": True}, {"mogrifier": True}, {"reset_after": True, "mogrifier": True}], ids=str
 )
