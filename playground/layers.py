@@ -38,7 +38,7 @@ class PageLayer:
     vectors
         `bias` and `recurrent_bias`, float32.
     options
-        `reset_after` of a GRU, `activation` of a simple RNN or a dense layer.
+        `reset_after` of a GRU, and `mogrifier` if it is on; `activation` of a simple RNN or a dense layer.
     """
 
     kind: str
@@ -108,6 +108,8 @@ def is_tied(model: Model) -> bool:
 def _page_layer(layer: Layer, p: Arrays, W: Array, precision: str) -> PageLayer:
     matrices, vectors = {"input": rounded(W, precision)}, {"bias": as_finite(p.bias.reshape(-1), "float32")}
     options: dict[str, Any] = {name: value for name, value in vars(layer).items() if name in OPTIONS}
+    if vars(layer).get("mogrifier"):
+        options["mogrifier"] = True  # absent if off, so that models without it keep their pages and links
     if isinstance(layer, Recurrent):
         matrices["recurrent"] = rounded(as_rows(p.recurrent_kernel), precision)
     if options.get("reset_after"):

@@ -118,7 +118,8 @@ class Matrix {
 // those of `charrnn/layers/`, with the rows of one gate after those of another.
 class Layer {
   constructor(described, precision, offset) {
-    Object.assign(this, { kind: described.kind, size: described.size, resetAfter: described.reset_after, offset });
+    const { kind, size, reset_after: resetAfter, mogrifier } = described;
+    Object.assign(this, { kind, size, resetAfter, mogrifier, offset });
     this.activate = ACTIVATIONS[described.activation ?? "linear"];
     this.input = new Matrix(described.input, precision);
     this.bias = new Float32Array(bytes(described.bias));
@@ -126,7 +127,7 @@ class Layer {
     this.stateNames = { gru: ["h"], lstm: ["h", "c"], rnn: ["h"], dense: [] }[this.kind];
     if (this.kind === "dense") return;
     this.recurrent = new Matrix(described.recurrent, precision);
-    this.products = new Float64Array(this.input.rows); // h U of all gates
+    this.products = new Float64Array(this.recurrent.rows); // h U of all gates but a mogrifier's
     if (this.resetAfter) this.recurrentBias = new Float32Array(bytes(described.recurrent_bias));
   }
 
@@ -145,12 +146,14 @@ class Layer {
 
   gru(a, h) {
     const { size: H, products: p, recurrent: U, recurrentBias: u } = this;
-    U.multiply(h, p, 0, u ? 3 * H : 2 * H);
+    const m = (i) => 2 * sigmoid(a[3 * H + i]);
+    const seen = this.mogrifier ? h.map((value, i) => m(i) * value) : h;
+    U.multiply(seen, p, 0, u ? 3 * H : 2 * H);
     const r = (i) => sigmoid(a[i] + p[i]);
     if (u) {
       for (let i = 0; i < H; i++) p[2 * H + i] = r(i) * (p[2 * H + i] + u[i]);
     } else {
-      U.multiply(h.map((value, i) => r(i) * value), p, 2 * H);
+      U.multiply(seen.map((value, i) => r(i) * value), p, 2 * H);
     }
     for (let i = 0; i < H; i++) {
       const z = sigmoid(a[H + i] + p[H + i]);

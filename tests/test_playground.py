@@ -74,6 +74,11 @@ def test_equal_models_give_equal_pages():
     assert page_of(model_of(CHAINS["lstm"])) != page_of(model_of(CHAINS["lstm"], seed=1))
 
 
+def test_a_model_without_a_mogrifier_keeps_the_page_it_had_before_there_was_one():
+    described, _ = contents(page_of(model_of(CHAINS["gru, folded"])))["network"]["layers"]
+    assert set(described) == {"kind", "size", "input", "recurrent", "bias", "reset_after"}
+
+
 def test_the_page_refers_to_nothing_outside():
     html = page_of(model_of(CHAINS["gru"]))
     assert re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", html) == ["data:,", "https://github.com/charrnn/charrnn"]

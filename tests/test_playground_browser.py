@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 
 HOSTILE = "".join(dict.fromkeys("</script>\"'<!-- \\\n\r\0\t&{%\u0301\u200d\u202e😀👩é"))
 ARABIC = "\n سلاممرحباא"
+USUAL = {"usual": "gru", "mogrifier": "stacked, mogrifier, folded"}  # pages and their chains, with the usual alphabet
 DONE = "document.getElementById('write').textContent === 'Continue'"
 
 
@@ -43,10 +44,11 @@ def browser():
 def written(tmp_path_factory):
     """The pages of some models, by name."""
     folder, pages = set_up(tmp_path_factory.mktemp("pages")), {}
-    for name, vocabulary in {"usual": None, "hostile": HOSTILE, "arabic": "".join(dict.fromkeys(ARABIC))}.items():
-        size = len(vocabulary) if vocabulary else V
-        layers = CHAINS["gru"] if vocabulary is None else [Embedding(size, 4), GRU(4, 9), Dense(9, size)]
-        contents = trained(model_of(layers), *([vocabulary] if vocabulary else []))
+    models = {name: trained(model_of(CHAINS[chain])) for name, chain in USUAL.items()}
+    for name, vocabulary in {"hostile": HOSTILE, "arabic": "".join(dict.fromkeys(ARABIC))}.items():
+        size = len(vocabulary)
+        models[name] = trained(model_of([Embedding(size, 4), GRU(4, 9), Dense(9, size)]), vocabulary)
+    for name, contents in models.items():
         save_model(folder / f"{name}.npz", contents)
         flags = ["--weights-path", f"{name}.npz", "--output", f"{name}.html", "--temperature", 0.9, "--seed", 1]
         printed_by(folder, "playground", *flags, "--start-string", contents.vectorizer.vocabulary[1:4])
@@ -155,14 +157,15 @@ def test_a_walk_through_the_page(browser, written):
 
 
 @pytest.mark.skipif(not find_node(), reason="needs Node.js, see the first lines of pytest's output")
-def test_a_sample_is_the_same_in_the_browser_and_in_node(browser, written):
-    network = packed(page_layers(model_of(CHAINS["gru"]), "int8"), "int8")
+@pytest.mark.parametrize("name", USUAL)
+def test_a_sample_is_the_same_in_the_browser_and_in_node(browser, written, name):
+    network = packed(page_layers(model_of(CHAINS[USUAL[name]]), "int8"), "int8")
     settings = {"temperature": 1.1, "topK": 9, "topP": 0.95}
     (text,) = in_node(
         {"job": "sample", "network": network, "start": "abc", "length": 500, "settings": settings, "seed": 5}
     )
     link = urlencode({"text": "abc", "length": 500, "temperature": 1.1, "top_k": 9, "top_p": 0.95, "seed": 5})
-    with opened(browser, written["usual"], f"#{link}") as page:
+    with opened(browser, written[name], f"#{link}") as page:
         wait_until(page, "sample.length === 500")
         assert text_of(page) == "abc" + text
 
