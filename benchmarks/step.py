@@ -57,7 +57,7 @@ class Shape(NamedTuple):
         return 3 * (recurrent + dense)
 
 
-# The first is the default run's, the last is that of `recipes/best.yaml`, except for E and T.
+# The first is the default run's; the last has two layers.
 SHAPES = [
     Shape(128, 32, 100),
     Shape(256, 64, 100),

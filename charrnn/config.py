@@ -161,14 +161,14 @@ class ModelConfig(Config):
         False, "apply the GRU's reset gate after the recurrent product, as cuDNN and PyTorch do; for gru only"
     )
     mogrifier: bool = setting(
-        False, "let each character scale the state before the GRU's gates see it, as in a Mogrifier; for gru only"
+        False, "let the input scale the state before the GRU's gates see it, as in a Mogrifier; for gru only"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("reset_after", "mogrifier"):
             if getattr(self, name) and self.cell != "gru":
-                raise InputError(f"{name} is True; with cell {self.cell!r} it must be False, because it is for a GRU")
+                raise InputError(f"{name} is True; with cell {self.cell!r} it must be False: only a GRU has it")
 
 
 @dataclass(frozen=True)

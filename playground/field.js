@@ -11,6 +11,10 @@ class TextField {
     });
   }
 
+  get hasFocus() {
+    return document.activeElement === this.area;
+  }
+
   get value() {
     return this.area.value;
   }
@@ -23,20 +27,21 @@ class TextField {
 
   moveTo(caret) {
     this.start = this.end = caret;
-    this.area.setSelectionRange(caret, caret);
+    if (this.hasFocus) this.area.setSelectionRange(caret, caret); // without it, Safari would take the focus
   }
 
-  // Remember what a person has selected; a field without the focus has nothing to say.
+  // Remember what a person has selected. In a field without the focus, that is nothing.
   readSelection() {
-    if (document.activeElement !== this.area) return;
+    if (!this.hasFocus) return;
     this.start = this.area.selectionStart;
     this.end = this.area.selectionEnd;
   }
 
   // Write at the end of the text; a caret that is there stays there.
   append(added) {
+    if (!added) return;
     const length = this.value.length;
-    const isAtEnd = this.end === length;
+    const isAtEnd = this.start === length;
     this.area.setRangeText(added, length, length, "preserve");
     if (isAtEnd) this.moveTo(this.value.length);
   }

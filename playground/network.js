@@ -147,13 +147,13 @@ class Layer {
   gru(a, h) {
     const { size: H, products: p, recurrent: U, recurrentBias: u } = this;
     const m = (i) => 2 * sigmoid(a[3 * H + i]);
-    const seen = this.mogrifier ? h.map((value, i) => m(i) * value) : h;
-    U.multiply(seen, p, 0, u ? 3 * H : 2 * H);
+    const scaled = this.mogrifier ? h.map((value, i) => m(i) * value) : h;
+    U.multiply(scaled, p, 0, u ? 3 * H : 2 * H);
     const r = (i) => sigmoid(a[i] + p[i]);
     if (u) {
       for (let i = 0; i < H; i++) p[2 * H + i] = r(i) * (p[2 * H + i] + u[i]);
     } else {
-      U.multiply(seen.map((value, i) => r(i) * value), p, 2 * H);
+      U.multiply(scaled.map((value, i) => r(i) * value), p, 2 * H);
     }
     for (let i = 0; i < H; i++) {
       const z = sigmoid(a[H + i] + p[H + i]);

@@ -142,7 +142,7 @@ def test_an_option_of_the_gru_is_one_of_every_gru(name):
     model = create_char_rnn_model(V, np.random.default_rng(0), num_layers=2, hidden_dim=5, **{name: True})
     assert model.layers[1:3] == (GRU(16, 5, **{name: True}), GRU(5, 5, **{name: True}))
     for cell in ("lstm", "rnn"):
-        with pytest.raises(InputError, match=f"^{name} is True; with cell '{cell}' it must be False, because it is fo"):
+        with pytest.raises(InputError, match=f"^{name} is True; with cell '{cell}' it must be False: only a GRU has"):
             ModelConfig(cell=cell, **{name: True})
 
 

@@ -20,10 +20,10 @@ def gate_by_gate(p, x, h, reset_after=False, mogrifier=False):
     (W_r, W_z, W_c, *W_m), (U_r, U_z, U_c), (b_r, b_z, b_c, *b_m) = p.kernel, p.recurrent_kernel, p.bias
     outputs = []
     for x_t in x:
-        seen = 2 * logistic(x_t @ W_m[0] + b_m[0]) * h if mogrifier else h
-        r = logistic(x_t @ W_r + seen @ U_r + b_r)
-        z = logistic(x_t @ W_z + seen @ U_z + b_z)
-        past = r * (seen @ U_c + p.recurrent_bias) if reset_after else (r * seen) @ U_c
+        scaled = 2 * logistic(x_t @ W_m[0] + b_m[0]) * h if mogrifier else h
+        r = logistic(x_t @ W_r + scaled @ U_r + b_r)
+        z = logistic(x_t @ W_z + scaled @ U_z + b_z)
+        past = r * (scaled @ U_c + p.recurrent_bias) if reset_after else (r * scaled) @ U_c
         c = np.tanh(x_t @ W_c + past + b_c)
         h = z * h + (1 - z) * c
         outputs.append(h)

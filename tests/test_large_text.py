@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import large_text
 from charrnn.evaluation import evaluate
+from charrnn.models import Model
 from charrnn.preprocessing import count_ids
 from tests.markov import MarkovChain
 
@@ -40,11 +41,18 @@ def test_bits_of_bytes_after_training_on_the_end_of_the_training_text(small, tmp
         read.append((ids + 0xBE).astype(np.uint8).tobytes())
         return count_ids(ids, V)
 
+    def fit_and_note(model, *texts, workers, **settings):
+        workers_of_fit.append(workers)
+        return fit(model, *texts, workers=workers, **settings)
+
+    fit, workers_of_fit = Model.fit, []
+    monkeypatch.setattr(Model, "fit", fit_and_note)
     monkeypatch.setattr(large_text, "evaluate", evaluate_and_note)
     monkeypatch.setattr(large_text, "count_ids", count_and_note)
     monkeypatch.setattr(sys, "argv", ["large_text", str(tmp_path / "text"), "--minutes", "2", "60", "--workers", "1"])
     large_text.main()
     assert read == [data[3000:5400], data[:5400]]  # the second reads all there is
+    assert workers_of_fit == [1, 1]
     rows = capsys.readouterr().out.splitlines()[2:]
     for (ids, loss), row in zip(evaluated, rows, strict=True):
         assert (ids + 0xBE).astype(np.uint8).tobytes() == data[5700:]

@@ -69,12 +69,12 @@ def _body(step: Graph, layer: GRU, name: str, constants: Mapping[str, str]) -> A
     inputs = h_before, a_r, a_z, a_c, m = [f"{name}.{each}" for each in ("h_before", "a_r", "a_z", "a_c", "m")]
     U_r, U_z, U_c = (constants[each] for each in RECURRENT)
 
-    seen = compute("Mul", m, h_before)
-    r, z = (compute("Sigmoid", compute("Add", a, compute("MatMul", seen, U))) for a, U in ((a_r, U_r), (a_z, U_z)))
+    scaled = compute("Mul", m, h_before)
+    r, z = (compute("Sigmoid", compute("Add", a, compute("MatMul", scaled, U))) for a, U in ((a_r, U_r), (a_z, U_z)))
     if layer.reset_after:
-        recalled = compute("Mul", r, compute("Add", compute("MatMul", seen, U_c), constants["u"]))
+        recalled = compute("Mul", r, compute("Add", compute("MatMul", scaled, U_c), constants["u"]))
     else:
-        recalled = compute("MatMul", compute("Mul", r, seen), U_c)
+        recalled = compute("MatMul", compute("Mul", r, scaled), U_c)
     c = compute("Tanh", compute("Add", a_c, recalled))
     h = compute("Add", c, compute("Mul", z, compute("Sub", h_before, c)))
     outputs = [h, compute("Identity", h)]

@@ -35,10 +35,11 @@ and with `reset_after`:
     carry_t = dh_t ∘ z_t + dr_t U_rᵀ + dz_t U_zᵀ + dq_t U_cᵀ
     dU_c = Σ_t h_{t-1}ᵀ dq_t,  du = Σ_t dq_t
 
-and with `mogrifier`, where dĥ_t is what carry_t has besides dh_t ∘ z_t, and dm is the gradient of the argument of 2 σ:
+and with `mogrifier`, ĥ_{t-1} stands for h_{t-1} in dr_t, dU and q_t too, and dm_t, the gradient of the argument of
+m's σ, joins dr_t, dz_t and dc_t in dW and db. Let dĥ_{t-1} be the terms of carry_t after dh_t ∘ z_t. Then
 
-    dm_t = dĥ_t ∘ h_{t-1} ∘ m_t ∘ (1 - m_t / 2)
-    carry_t = dh_t ∘ z_t + dĥ_t ∘ m_t
+    dm_t = dĥ_{t-1} ∘ h_{t-1} ∘ m_t ∘ (1 - m_t / 2)
+    carry_t = dh_t ∘ z_t + dĥ_{t-1} ∘ m_t
 
 What makes it fast:
 
@@ -130,7 +131,7 @@ class GRU(Recurrent):
         dq = aligned_empty((T, B, H), dtype) if self.reset_after else dgates[2]
         return Arrays(
             h=h,  # h[0] is the incoming state, h[1:] the outputs
-            seen=aligned_empty((T, B, H), dtype) if self.mogrifier else h[:-1],  # ĥ_{t-1}, or h_{t-1} itself
+            scaled=aligned_empty((T, B, H), dtype) if self.mogrifier else h[:-1],  # ĥ_{t-1}, or h_{t-1} itself
             gates=aligned_empty((G, T, B, H), dtype),  # x W + b (halved for r and z), then r, z, c, m
             recalled=aligned_empty((T, B, H), dtype),  # r ∘ ĥ_{t-1}, or with `reset_after` q
             dgates=dgates,  # first the factors that do not depend on dh, then dr, dz, dc, dm
@@ -153,22 +154,22 @@ class GRU(Recurrent):
 
         gates_rz = buffers.gates[:2].swapaxes(0, 1)  # (T, 2, B, H)
         scales = _scales(buffers.gates[3]) if self.mogrifier else iter(())
-        steps = zip(buffers.h[:-1], buffers.h[1:], buffers.seen, gates_rz, *buffers.gates[:3], buffers.recalled)
-        for h_before, h, seen, rz, r, z, c, recalled in steps:
+        steps = zip(buffers.h[:-1], buffers.h[1:], buffers.scaled, gates_rz, *buffers.gates[:3], buffers.recalled)
+        for h_before, h, scaled, rz, r, z, c, recalled in steps:
             if self.mogrifier:
-                np.multiply(next(scales), h_before, out=seen)
+                np.multiply(next(scales), h_before, out=scaled)
             if self.reset_after:
-                np.matmul(seen, U, out=blocks)
+                np.matmul(scaled, U, out=blocks)
                 product_rz += rz
-                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + seen U + b)
-                np.add(product_c, p.recurrent_bias, out=recalled)  # q = seen U_c + u
+                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + scaled U + b)
+                np.add(product_c, p.recurrent_bias, out=recalled)  # q = scaled U_c + u
                 np.multiply(r, recalled, out=product_c)
             else:
-                np.matmul(seen, U_rz, out=blocks_rz)
+                np.matmul(scaled, U_rz, out=blocks_rz)
                 product_rz += rz
-                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + seen U + b)
-                np.multiply(r, seen, out=recalled)
-                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ seen) U_c
+                sigmoid_of_twice(product_rz, out=rz)  # r, z = σ(x W + scaled U + b)
+                np.multiply(r, scaled, out=recalled)
+                np.matmul(recalled, U_c, out=blocks_c)  # (r ∘ scaled) U_c
             product_c += c
             np.tanh(product_c, out=c)
 
@@ -182,10 +183,10 @@ class GRU(Recurrent):
         self._backward_in_time(p, dy, buffers)
 
         H, dU = self.hidden_dim, grad.recurrent_kernel
-        seen, recalled = buffers.seen.reshape(-1, H), buffers.recalled.reshape(-1, H)
+        scaled, recalled = buffers.scaled.reshape(-1, H), buffers.recalled.reshape(-1, H)
         drz, dq = buffers.dgates[:2].reshape(2, -1, H), buffers.dq.reshape(-1, H)
-        np.matmul(seen.T, drz, out=dU[:2])
-        np.matmul((seen if self.reset_after else recalled).T, dq, out=dU[2])
+        np.matmul(scaled.T, drz, out=dU[:2])
+        np.matmul((scaled if self.reset_after else recalled).T, dq, out=dU[2])
         if self.reset_after:
             np.sum(dq, axis=0, out=grad.recurrent_bias)
         return project_to_gates_backward(p, grad, x, buffers.dgates, buffers)
@@ -200,14 +201,14 @@ class GRU(Recurrent):
         np.subtract(buffers.h[1:], c, out=dr)  # h - c = z (h_before - c), in a buffer that is not in use yet
         dz *= dr  # (h_before - c) z (1 - z), later multiplied by dh
         np.subtract(1, r, out=dr)
-        dr *= buffers.recalled  # r (1 - r) seen, later multiplied by dc U_cᵀ; with `reset_after` (1 - r) q
+        dr *= buffers.recalled  # r (1 - r) scaled, later multiplied by dc U_cᵀ; with `reset_after` (1 - r) q
         if self.reset_after:
             dr *= r  # r (1 - r) q, later multiplied by dc
         if self.mogrifier:
             m, dm = buffers.gates[3], buffers.dgates[3]
             np.multiply(m, -0.5, out=dm)
             dm += 1
-            dm *= buffers.seen  # h_before m (1 - m / 2), later multiplied by the gradient of seen
+            dm *= buffers.scaled  # h_before m (1 - m / 2), later multiplied by the gradient of scaled
 
     def _backward_in_time(self, p: Arrays, dy: Array, buffers: Arrays) -> None:
         dh, products = buffers.dh, buffers.products
@@ -220,7 +221,7 @@ class GRU(Recurrent):
         drz = buffers.dgates[:2].swapaxes(0, 1)[:, :, None]  # (T, 2, 1, B, H)
         dzc = buffers.dgates[1:3].swapaxes(0, 1)  # (T, 2, B, H)
         r_and_z, dr_and_dc = buffers.gates[:2], buffers.dgates[:3:2]
-        m_and_dm = zip(buffers.gates[-1][::-1], buffers.dgates[-1][::-1])  # with `mogrifier`
+        m_and_dm = zip(buffers.gates[3][::-1], buffers.dgates[3][::-1]) if self.mogrifier else iter(())
         backwards = (steps[::-1] for steps in (dy, *r_and_z, *dr_and_dc, drz, dzc, buffers.dq))
         dh[...] = 0
         for dy_t, r, z, dr, dc, drz_t, dzc_t, dq in zip(*backwards):
@@ -238,7 +239,7 @@ class GRU(Recurrent):
             if self.mogrifier:
                 m, dm = next(m_and_dm)
                 dq_U_T += dr_U_T
-                dq_U_T += dz_U_T  # the gradient of seen
+                dq_U_T += dz_U_T  # the gradient of scaled
                 dm *= dq_U_T
                 dq_U_T *= m
                 dh += dq_U_T
@@ -255,7 +256,7 @@ class GRU(Recurrent):
 
 
 def _scales(m: Array) -> Iterator[Array]:
-    """Compute m = 2 σ(m) (T, B, H) in place; its time steps."""
+    """Overwrite m (T, B, H) with 2 σ(m), and return an iterator over its time steps."""
     sigmoid(m, out=m)
     m *= 2
     return iter(m)

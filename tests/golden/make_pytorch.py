@@ -63,10 +63,10 @@ def gru(mogrifier=False):
     x, h0, dy = recurrent_inputs()
     h, outputs = h0, []
     for x_t in x:
-        seen = 2 * torch.sigmoid(x_t @ W[3] + b[3]) * h if mogrifier else h
-        r = torch.sigmoid(x_t @ W[0] + seen @ U[0] + b[0])
-        z = torch.sigmoid(x_t @ W[1] + seen @ U[1] + b[1])
-        c = torch.tanh(x_t @ W[2] + (r * seen) @ U[2] + b[2])
+        scaled = 2 * torch.sigmoid(x_t @ W[3] + b[3]) * h if mogrifier else h
+        r = torch.sigmoid(x_t @ W[0] + scaled @ U[0] + b[0])
+        z = torch.sigmoid(x_t @ W[1] + scaled @ U[1] + b[1])
+        c = torch.tanh(x_t @ W[2] + (r * scaled) @ U[2] + b[2])
         h = z * h + (1 - z) * c
         outputs.append(h)
     y = torch.stack(outputs)
