@@ -205,6 +205,32 @@ def test_the_candidates_and_the_state_are_those_at_the_caret(browser, written):
         assert page.inner_text("#coloured .here") == "c"
 
 
+def test_the_caret_stays_behind_what_is_inserted_and_written(browser, written):
+    with opened(browser, written["usual"]) as page:
+        page.fill("#text", "abcdef")
+        page.evaluate("text.area.setSelectionRange(3, 3)")
+        wait_until(page, "document.getElementById('place').textContent.startsWith('“c”')")
+        inserted = ""
+        for _ in range(2):
+            inserted += page.evaluate(
+                "shown.get(network.characters[document.querySelector('#candidates button').value])"
+            )
+            page.click("#candidates li:first-child button")
+            settled(page)
+        assert text_of(page) == f"abc{inserted}def" and page.evaluate("text.end") == 5
+
+        page.focus("#text")
+        page.keyboard.press("Control+Home")
+        page.keyboard.press("Control+Enter")
+        wait_until(page, "sample.length > 3")
+        page.keyboard.press("Escape")
+        settled(page)
+        before = text_of(page)
+        page.keyboard.type("k")
+        settled(page)
+        assert text_of(page) == f"{before}k"
+
+
 def test_a_unit_or_a_probe_colours_the_text(browser, project):
     printed_by(project, "playground")
     with opened(browser, project / "models/playground.html") as page:
