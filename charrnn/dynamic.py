@@ -55,7 +55,9 @@ def evaluate_dynamically(network: Network, ids: Array, mean_squares: Array, conf
         The figures of `charrnn.evaluation.evaluate`. They are not finite if the learning rate was far too high.
 
     >>> mean_squares = mean_squared_gradients(model, train_ids, DynamicConfig().window_size)
-    >>> evaluate_dynamically(model, test_ids, mean_squares, DynamicConfig())["loss"]
+    >>> figures = evaluate_dynamically(model, test_ids, mean_squares, DynamicConfig())
+    >>> sorted(figures)
+    ['accuracy', …, 'loss', …]
     """
     loss = correct = characters = 0
     for losses, hits in read_and_learn(Network(network.layers, network.parameters.copy()), ids, mean_squares, config):

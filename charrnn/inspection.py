@@ -40,7 +40,7 @@ class Reading:
         (n, H) at each id, likewise, as in "1.update".
 
     >>> reading = read(model, vectorizer.encode("To be, or not to be"))
-    >>> reading.surprise()  # bits
+    >>> bits = reading.surprise()
     >>> reading.states["1.h"].shape
     (19, 128)
     """

@@ -56,7 +56,10 @@ def generate(
         If `start_string` is empty or has characters that the vocabulary lacks, a setting is not allowed, or the
         vocabulary and the network differ in size.
 
-    >>> "".join(generate(model, vectorizer, "ROMEO:", 100, rng=np.random.default_rng(42), temperature=0.8))
+    >>> rng = np.random.default_rng(42)
+    >>> text = "".join(generate(model, vectorizer, "ROMEO:", 100, rng=rng, temperature=0.8))
+    >>> len(text)
+    100
     """
     drawn = _draw(network, vectorizer, start_string, 1, rng, SamplingConfig(**settings))
     return map(vectorizer.vocabulary.__getitem__, on_one_blas_thread(islice(drawn, num_to_generate)))

@@ -49,9 +49,9 @@ def rounded(matrix: Array, precision: str) -> Rounded:
     InputError
         If a number is too large for the precision.
 
-    >>> rounded(np.array([[1.0, -0.5], [0.01, 0.02]]), "int8").numbers
+    >>> rounded(np.array([[1.0, -0.5], [0.01, 0.04]]), "int8").numbers
     array([[127, -64],
-           [ 64, 127]], dtype=int8)
+           [ 32, 127]], dtype=int8)
     """
     if precision == "int8":
         matrix = as_finite(matrix, "float32")

@@ -40,7 +40,7 @@ def export_model(contents: ModelFile, format: str, path: str | Path) -> int:
     OSError
         If the file can't be written.
 
-    >>> export_model(load_model("models/char_rnn.npz"), "onnx", "models/char_rnn.onnx")
+    >>> num_bytes = export_model(load_model("models/char_rnn.npz"), "onnx", "models/char_rnn.onnx")
     """
     if format not in FORMATS:
         raise InputError(f"format is {quoted(format)}; it must be one of {', '.join(FORMATS)}")
