@@ -47,7 +47,7 @@ def test_a_window_must_fit_into_each_text(project, size, part):
 
 def test_the_text_must_have_the_characters_of_the_start_string(project):
     error = refused(project, start_string='"aX"')
-    assert error.startswith("error: start_string is 'aX': text has characters that are not in the vocabulary: 'X'")
+    assert error.startswith("error: start_string is 'aX': the vocabulary lacks 'X'")
     assert re.search(r"; choose characters of the text, which begins with '.{10,12}'$", error)
 
 

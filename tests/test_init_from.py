@@ -136,18 +136,18 @@ def test_a_model_with_the_vocabulary_in_another_order_is_refused_by_every_later_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (("--cell", "lstm"), "cell is 'lstm', not 'gru'"),
-        (("--hidden-dim", 9), "hidden_dim is 9, not 8"),
-        (("--num-layers", 2, "--embedding-dim", 5), "num_layers is 2, not 1, embedding_dim is 5, not 4"),
-        (("--tie-weights",), "tie_weights is True, not False"),
-        (("--reset-after",), "reset_after is True, not False"),
-        (("--mogrifier",), "mogrifier is True, not False"),
+        (("--cell", "lstm"), "cell 'gru', not 'lstm'"),
+        (("--hidden-dim", 9), "hidden_dim 8, not 9"),
+        (("--num-layers", 2, "--embedding-dim", 5), "num_layers 1, not 2, embedding_dim 4, not 5"),
+        (("--tie-weights",), "tie_weights False, not True"),
+        (("--reset-after",), "reset_after False, not True"),
+        (("--mogrifier",), "mogrifier False, not True"),
     ],
 )
 def test_params_that_contradict_the_model_are_refused_by_name(changes, message, new_text):
     printed_by(new_text, "prepare")
     assert refused(new_text, "train", *changes) == (
-        f"training can't start from {OLD}, which has another network: {message}; use its values"
+        f"training can't start from {OLD}: its network has {message}; use its values"
     )
     assert not (new_text / MODEL).exists()
 

@@ -92,7 +92,7 @@ def test_a_key_stops_the_model_and_ctrl_d_the_program(finished):
             lambda screen: re.search(r"(?m)^-+\n  .*\n> ", screen)
         )  # a new text would take the mark back
         terminal.type("¤")
-        terminal.wait_for("not in the vocabulary: '¤' at position")
+        terminal.wait_for("the vocabulary lacks '¤' at position")
         terminal.type(BACKSPACE + CTRL_G)
         terminal.wait_until(lambda screen: "¤" not in screen)
         terminal.type(CTRL_D)
@@ -103,7 +103,7 @@ def test_an_unknown_character_is_named_until_it_is_deleted(finished, trained):
     with Terminal(finished, "sample", "--interactive") as terminal:
         terminal.wait_for("Type a beginning")
         terminal.type("ba¤")
-        unknown = "text has characters that are not in the vocabulary: '¤' at position 2\nCtrl-D: end"
+        unknown = "the vocabulary lacks '¤' at position 2\nCtrl-D: end"
         terminal.wait_for(unknown)
         terminal.type(TAB + CTRL_G + DOWN + "d")
         terminal.wait_for(f"ba¤d\n{120 * '-'}\n{unknown}")
@@ -178,7 +178,7 @@ def test_it_needs_a_terminal(finished, stream):
     os.close(master)
     os.close(slave)
     assert ended.returncode == 1
-    assert ended.stderr.decode() == f"error: --interactive needs a terminal, but standard {stream} is none\n"
+    assert ended.stderr.decode() == f"error: --interactive needs a terminal, but standard {stream} is not one\n"
 
 
 def test_it_needs_a_terminal_that_can_move_its_cursor(finished):

@@ -199,7 +199,7 @@ def test_the_page_is_written_beside_the_model(project):
         (None, ["--max-mb", "0"], "--max-mb is '0'; it must be a number above 0"),
         (None, ["--max-mb", "0.0001"], "the page would have 0.0 million bytes, and --max-mb is 0.0001; a browser"),
         (None, ["--max-mb", "0.0001", "--precision", "float32"], "; --precision int8 makes it smaller; a browser"),
-        (None, ["--start-string", "xyz"], "start_string: text has characters that are not in the vocabulary: 'x' at"),
+        (None, ["--start-string", "xyz"], "start_string: the vocabulary lacks 'x' at"),
         (None, ["--temperature", "-1"], "temperature is '-1'; it must be a number of at least 0"),
         (None, ["--output", "models"], "--output is 'models'; the name of a page must end in .html or .htm"),
         (None, ["--output", "models/char_rnn.npz"], "--output is 'models/char_rnn.npz'; the name of a page must end"),

@@ -166,7 +166,7 @@ def test_no_stream_is_refused(model, rng):
         (dict(start=""), "start_string is empty; it must have at least one character"),
         (
             dict(start="abX"),
-            "start_string is 'abX': text has characters that are not in the vocabulary: 'X' at position 2",
+            "start_string is 'abX': the vocabulary lacks 'X' at position 2",
         ),
         (dict(top_k=-1), "top_k is -1; it must be an integer of at least 0"),
         (dict(top_k=1.5), "top_k is 1.5; it must be an integer of at least 0"),
@@ -276,6 +276,6 @@ def test_a_long_start_string_is_not_repeated_in_an_error(model, rng):
     message = str(error.value)
     assert message.startswith("start_string is 'abcdeabcde") and len(message) < 500
     assert message.endswith(
-        "...: text has characters that are not in the vocabulary: '\\x1b' at position 1000000, '[' at position 1000001,"
+        "...: the vocabulary lacks '\\x1b' at position 1000000, '[' at position 1000001,"
         " '3' at position 1000002, '1' at position 1000003, 'm' at position 1000004 and 40 more"
     )

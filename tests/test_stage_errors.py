@@ -129,7 +129,7 @@ FLAGS = [
     ("train --weights-path nothing.npz", "error: nothing.npz: No such file or directory"),
     (
         f"train --hidden-dim 9 --weights-path {MODEL}",
-        f"training can't start from {MODEL}, which has another network: hidden_dim is 9, not 8; use its values",
+        f"training can't start from {MODEL}: its network has hidden_dim 8, not 9; use its values",
     ),
     ("evaluate --text nothing.txt", "'nothing.txt' is not a file"),
     ("evaluate --text=", "'' is not a file"),
@@ -148,7 +148,7 @@ FLAGS = [
         (f"sample --interactive --{name} 1", f"--{name} and --interactive are given; use only one of them")
         for name in ("output", "num-samples", "temperatures")
     ),
-    ("sample --interactive", "--interactive needs a terminal, but standard input is none"),
+    ("sample --interactive", "--interactive needs a terminal, but standard input is not one"),
     ("evaluate --by-line", "--by-line is given without --text, which it needs"),
     ("evaluate --text corpus.txt --sort", "--sort is given without --by-line, which it needs"),
     ("evaluate --text corpus.txt --csv", "--csv is given without --by-line, which it needs"),
@@ -165,9 +165,9 @@ FLAGS = [
     (f"sample --prompt-file {MODEL}", f"{MODEL} is not UTF-8"),
     ("sample ", "start_string is ''; it must be a non-empty text"),
     ("sample --start-string=", "start_string is ''; it must be a non-empty text"),
-    ("sample abx¤", "start_string is 'abx¤': text has characters that are not in"),
+    ("sample abx¤", "start_string is 'abx¤': the vocabulary lacks "),
     ("sample ab\udcff", "text has a lone surrogate '\\udcff' at position 2; only characters are allowed"),
-    ("report --start-string=abx¤", "start_string is 'abx¤': text has characters that are not in"),
+    ("report --start-string=abx¤", "start_string is 'abx¤': the vocabulary lacks "),
     ("sample --output .", "error: .: Is a directory"),
     ("sample --output models", "error: models: Is a directory"),
     ("sample --output corpus.txt/sample.txt", "corpus.txt"),
@@ -201,13 +201,13 @@ PARAMS_FILES = [
         )
     ),
     (change_param("start_string", "''"), "sample", "start_string is ''; it must be a non-empty text"),
-    (change_param("start_string", "ab¤"), "sample", "'ab¤': text has characters that are not in the vocabulary: '¤'"),
+    (change_param("start_string", "ab¤"), "sample", "'ab¤': the vocabulary lacks '¤'"),
     (change_param("start_string", r'"a\ud800"'), "sample", r"'a\ud800': text has a lone surrogate '\ud800' at pos"),
     (replace_by_folder("params.yaml"), "train", f"params.yaml: {OF_A_FOLDER}"),
     (remove("params.yaml"), "train", "params.yaml: No such file or directory"),
 ]  # fmt: skip
 
-OTHER_SPLIT = f"{MODEL} was trained on another text, or another split of it, than the one in data/processed"
+OTHER_SPLIT = f"{MODEL} was not trained on the text in data/processed, or on another split of it; prepare its own text"
 OTHER_FILES = [
     (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the earlier stages first"),
     (replace_by_folder("data/raw/input.txt"), "prepare", "error: data/raw/input.txt is a folder; a corpus must"),

@@ -214,7 +214,7 @@ def test_every_trial_starts_from_the_given_model_and_another_file_is_another_stu
 def test_a_search_that_varies_or_contradicts_the_given_network_is_refused(with_old_model):
     change_param("num_layers", 2)(with_old_model)
     assert failure_of(with_old_model) == (
-        "training can't start from models/old.npz, which has another network: num_layers is 2, not 1; use its values"
+        "training can't start from models/old.npz: its network has num_layers 1, not 2; use its values"
     )
     (with_old_model / "search.yaml").write_text("dropout: [0, 0.1]\nhidden_dim: [4, 8]\ncell: [gru, rnn]\n")
     assert failure_of(with_old_model) == (

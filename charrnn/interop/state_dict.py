@@ -94,18 +94,18 @@ def require_expressible(layers: Sequence[Layer]) -> None:
     for layer in layers:
         if isinstance(layer, Dense) and layer.activation != "linear":
             raise InputError(
-                f"its Dense has the activation {layer.activation}; for PyTorch it must be linear; {OTHER_FORMATS}"
+                f"the Dense has the activation {layer.activation}; for PyTorch it must be linear; {OTHER_FORMATS}"
             )
         if isinstance(layer, GRU) and layer.mogrifier:
-            raise InputError(f"its GRU has mogrifier true, which PyTorch's nn.GRU does not have; {OTHER_FORMATS}")
+            raise InputError(f"the GRU has mogrifier true, which PyTorch's nn.GRU does not have; {OTHER_FORMATS}")
         if isinstance(layer, GRU) and not layer.reset_after:
             raise InputError(
-                "its GRU has reset_after false, and PyTorch's nn.GRU is the one with reset_after true; use ONNX, which "
-                "has both, or train with reset_after true"
+                "the GRU has reset_after false, and PyTorch's nn.GRU is the one with reset_after true; use ONNX, "
+                "which has both, or train with reset_after true"
             )
         if isinstance(layer, SimpleRNN) and layer.activation not in NONLINEARITIES:
             allowed = " or ".join(NONLINEARITIES)
-            raise InputError(f"its SimpleRNN has the activation {layer.activation}; PyTorch's nn.RNN has {allowed}")
+            raise InputError(f"the SimpleRNN has the activation {layer.activation}; PyTorch's nn.RNN has {allowed}")
 
 
 def _options(layer: Recurrent) -> object:

@@ -96,7 +96,7 @@ class TextVectorizer:
         if len(unknown):
             named = ", ".join(f"{quoted(text[i])} at position {i}" for i in unknown[:5])
             more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
-            raise InputError(f"text has characters that are not in the vocabulary: {named}{more}")
+            raise InputError(f"the vocabulary lacks {named}{more}")
         return ids.astype(self.dtype, copy=False)
 
     def encode_known(self, text: str) -> tuple[np.ndarray, Counter[str]]:

@@ -104,12 +104,11 @@ def require_startable(params: Mapping[str, Value], vectorizer: TextVectorizer, i
         raise InputError(f"training can't start from {shown(init.path)}: {error}") from None
     wanted = vars(config_from(params, ModelConfig))
     differing = [
-        f"{name} is {quoted(value)}, not {quoted(its_own[name])}"
+        f"{name} {quoted(its_own[name])}, not {quoted(value)}"
         for name, value in wanted.items()
         if value != its_own[name]
     ]
     if differing:
         raise InputError(
-            f"training can't start from {shown(init.path)}, which has another network: {', '.join(differing)}; use its "
-            "values"
+            f"training can't start from {shown(init.path)}: its network has {', '.join(differing)}; use its values"
         )

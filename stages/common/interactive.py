@@ -186,7 +186,7 @@ def require_terminal() -> None:
     """Raise InputError unless standard input and output are a terminal on which a text can be edited."""
     for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
         if stream is None or not stream.isatty():
-            raise InputError(f"--interactive needs a terminal, but standard {name} is none")
+            raise InputError(f"--interactive needs a terminal, but standard {name} is not one")
     if is_dumb_terminal():
         raise InputError(f"--interactive needs a terminal that can move its cursor, but TERM is {os.environ['TERM']}")
 
