@@ -14,30 +14,18 @@ from charrnn.model_file import save_model
 from charrnn.reading import surprise
 from playground.layers import page_layers
 from playground.twin import twin
+from tests.browser import needs_chromium
 from tests.playground_page import CHAINS, V, in_node, model_of, packed, trained
-from tests.requirements_report import find_chromium, find_node, is_installed
+from tests.requirements_report import find_node
 from tests.stage_project import printed_by, set_up
 from tests.worker_jobs import GUARD
 
-pytestmark = pytest.mark.skipif(
-    not (find_chromium() and is_installed("playwright")),
-    reason="needs Chromium, see the first lines of pytest's output",
-)
+pytestmark = needs_chromium
 
 HOSTILE = "".join(dict.fromkeys("</script>\"'<!-- \\\n\r\0\t&{%\u0301\u200d\u202e😀👩é"))
 ARABIC = "\n سلاممرحباא"
 USUAL = {"usual": "gru", "mogrifier": "stacked, mogrifier, folded"}  # pages and their chains, with the usual alphabet
 DONE = "document.getElementById('write').textContent === 'Continue'"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

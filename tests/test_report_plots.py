@@ -73,6 +73,15 @@ def test_the_alphabet_is_where_its_coordinates_are():
     assert {text.get_text(): text.get_position() for text in axes.texts} == {"a": (0, 1), "␣": (2, 3), "B": (4, 5)}
 
 
+def test_labels_that_would_cover_each_other_are_moved_apart_and_the_others_stay(rng):
+    crowd, alone = rng.normal(0, 0.3, (10, 2)), [[9.0, 0], [0, -9]]
+    moves = plots.moves_apart(np.array([*crowd, [0, 0], [0, 0], *alone]))
+    assert not moves[-2:].any() and np.linalg.norm(moves, axis=1).max() < 3
+    places = np.array([*crowd, [0, 0], [0, 0]]) + moves[:-2]
+    distances = np.linalg.norm(places[:, None] - places, axis=2)
+    assert distances[np.triu_indices(12, k=1)].min() > 0.85
+
+
 @pytest.mark.parametrize("plot", [plots.learning([], 1), plots.context([]), plots.alphabet("", None, None, "why")])
 def test_what_is_missing_is_said(plot):
     (axes,) = drawn(plot)
