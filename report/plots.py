@@ -119,7 +119,8 @@ def _gate(name: str, low: Array, high: Array, axes: Axes) -> None:
     cells = np.unique(np.rint(np.column_stack([high, low]) * GRID), axis=0) / GRID
     _points(axes, cells)
     axes.plot([0, 1], [1, 0], color=INK, linewidth=0.5)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{name} gate", xlabel="above 0.9", ylabel="below 0.1")
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{name} gate")
+    axes.set(xlabel="open (above 0.9)", ylabel="closed (below 0.1)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 

@@ -26,7 +26,7 @@ from report import subject as subject_module
 from report.alphabet import alphabet
 from report.characters import label, visible
 from report.coloured import candidates
-from report.gates import gates
+from report.gates import MEANINGS, gates
 from report.hypotheses import hypotheses
 from report.looking_back import as_digits, looking_back
 from report.page import LARGEST, PLOTS, report
@@ -295,6 +295,15 @@ def test_gates_are_those_of_all_layers():
     assert (plain.reading.states["1.h"] < -0.9).any() and (plain.reading.states["1.h"] > 0.9).any()
     assert gates(plain.reading).saturations == gates(plain.reading).memory == {}
     np.testing.assert_allclose(gates(plain.reading).activity, (np.abs(plain.reading.states["1.h"]) > 0.9).mean(0))
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_page_says_what_each_gate_does(cell):
+    subject = subject_of(PLAY * 4, cell=cell)
+    found = Page(report(subject, 1, "R").page).text("gates")
+    for name in gates(subject.reading).saturations:
+        assert f"{name} gate {MEANINGS[name]}" in found
+    assert ("Open (z near 1), the unit remembers" in found) is (cell == "gru")
 
 
 def test_looking_back_shows_the_gradient_of_each_prediction(play):

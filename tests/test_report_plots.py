@@ -49,7 +49,7 @@ def test_context_in_bits():
     assert lines(axes) == [[[1, 2], [2, 1]]]
 
 
-def test_gates_have_a_dot_for_each_unit():
+def test_gates_have_a_dot_for_all_units_in_a_place():
     low, high = np.array([0.0, 0.5, 0.5]), np.array([1.0, 0.25, 0.25])
     gate, memory = drawn(plots.gates({"update": (low, high)}, {"layer 1": np.array([0.01, 3, 1e9])}, np.empty(0)))
     dots = {tuple(place) for place in gate.lines[0].get_xydata().tolist() if place[0] == place[0]}
