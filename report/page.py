@@ -15,6 +15,7 @@ from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
 from report.card import card
 from report.characters import shortened, visible
 from report.coloured import percent
+from report.evolution import selected
 from report.gates import MEANINGS, gates
 from report.looking_back import looking_back
 from report.losses import where_the_loss_is
@@ -99,7 +100,7 @@ def _environment() -> Environment:
         "ln2": LN2,
         "quantile": quantile,
     }
-    found.filters |= {"percent": percent, "shortened": shortened, "visible": visible}
+    found.filters |= {"percent": percent, "selected": selected, "shortened": shortened, "visible": visible}
     return found
 
 

@@ -26,6 +26,7 @@ from report import subject as subject_module
 from report.alphabet import alphabet
 from report.characters import label, visible
 from report.coloured import candidates
+from report.evolution import selected
 from report.gates import MEANINGS, gates
 from report.hypotheses import hypotheses
 from report.looking_back import as_digits, looking_back
@@ -103,7 +104,7 @@ class Page(HTMLParser):
     def div(self, n, section):
         """The n-th coloured text of a section, as the reader copies it."""
         inside = re.search(f"<section id={section}>.*?</section>", self.html, re.DOTALL)[0]
-        found = re.findall(r'<div (?:class="text|id=trace)[^>]*>(.*?)</div>', inside, re.DOTALL)[n]
+        found = re.findall(r'<div (?:class="?text|id=trace)[^>]*>(.*?)</div>', inside, re.DOTALL)[n]
         parser = HTMLParser()
         pieces = []
         parser.handle_data = pieces.append
@@ -192,6 +193,16 @@ def test_long_samples_of_training_and_start_strings_are_cut():
     assert "first" in page.text("learning") and "388,009 characters" in page.text("learning")
     assert page.text("learning").endswith("last")
     assert page.div(0, "samples").startswith("R" * 200) and "R" * 300 not in page.html
+
+
+def test_the_first_a_middle_and_the_last_sample_of_training_are_shown_and_the_others_are_there():
+    each = [f"after epoch {epoch}:\n{epoch * 'x'}\n" for epoch in range(1, 11)]
+    assert selected("\n".join(each[:3])) == ("\n".join(each[:3]), 3)
+    subject = replace(subject_of(PLAY * 4), evolution="\n".join(each))
+    page = Page(report(subject, 1, "R").page)
+    assert page.div(0, "learning") == visible("\n".join([each[0], each[4], each[9]]))
+    assert page.div(1, "learning") == visible(subject.evolution) and len(page.all("details")) == 1
+    assert "All 10 samples" in page.text("learning")
 
 
 def test_the_same_run_has_the_same_bytes():
@@ -415,7 +426,7 @@ def test_one_epoch_and_samples_of_it(project):
     (project / "metrics/evolution.txt").write_bytes(b"epoch 1:\n<b>\xff\x1b")
     page = report_page(project)
     assert "There was only one epoch" in page.text("learning")
-    sentence = "A short sample with the same random numbers, after one epoch and another."
+    sentence = "Short samples that it wrote during its training, all with the same random numbers."
     assert f"{sentence} epoch 1:↵ <b>\ufffd␛" in page.text("learning")
 
 
