@@ -345,7 +345,7 @@ def test_of_a_large_alphabet_the_most_frequent_characters_are_drawn():
     assert all(character in svg for character in frequent) and not any(character in svg for character in rare)
 
 
-def test_samples_mark_what_stands_in_the_training_text(play):
+def test_samples_mark_what_occurs_in_the_training_text(play):
     for sample in samples(play, 3, "RO"):
         text = "".join(span.text for span in sample.spans)
         assert text.startswith("RO")
@@ -452,7 +452,7 @@ def test_damaged_metrics_are_named(project, name, content):
 def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
     shortest = subject_of("abab")
     page = Page(report(shortest, 1, "a").page)
-    assert "none of the things that are tried occurs often enough" in page.text("units")
+    assert "none of the features that are tried occurs often enough" in page.text("units")
     assert "The text is too short to look back" in page.text("back")
     bigram = Model([Embedding(2, 1), Dense(1, 2)], np.random.default_rng(0))
     page = Page(report(with_model(subject_of("ab" * 50), bigram), 1, "a").page)
@@ -586,7 +586,7 @@ def test_figures_must_be_numbers(project, value):
 
 def test_the_start_of_a_sample_is_not_counted_as_remembered():
     text = "".join(random.Random(0).choices("abcd", k=2000))
-    start = text[100:180]  # it stands in the training text
+    start = text[100:180]  # it occurs in the training text
     for sample in samples(subject_of(text), seed=0, start_string=start):
         assert "".join(span.text for span in sample.spans).startswith(start)
         assert not sample.remembered
