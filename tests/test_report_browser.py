@@ -16,6 +16,20 @@ def written(tmp_path_factory):
     return path
 
 
+def test_a_tapped_character_is_framed_while_its_surprise_is_shown(browser, written):
+    with browser.new_context(viewport={"width": 400, "height": 800}, has_touch=True) as context:
+        page = context.new_page()
+        page.goto(written.as_uri())
+        characters = page.locator("#surprise .text i")
+        for n in (3, 20):
+            characters.nth(n).tap()
+            assert page.inner_text("#tip") == characters.nth(n).get_attribute("title")
+            assert page.eval_on_selector_all("i[title]", "all => all.findIndex((one) => one.matches('.here'))") == n
+            assert page.locator("#surprise .here").count() == 1
+        page.locator("h1").tap()
+        assert page.is_hidden("#tip") and page.locator("#surprise .here").count() == 0
+
+
 @pytest.mark.parametrize("width", [320, 400, 1280])
 def test_plots_fit_any_screen(browser, written, width):
     with browser.new_context(viewport={"width": width, "height": 800}) as context:
