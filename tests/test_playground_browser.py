@@ -322,6 +322,33 @@ def test_a_text_that_is_too_long_for_a_link_says_so(browser, written):
         assert page.evaluate("location.hash") == ""
 
 
+def test_the_notice_of_a_copied_link_goes_away_with_what_it_is_about(browser, written):
+    with opened(browser, written["usual"]) as page:
+        page.click("#write")
+        wait_until(page, "sample.length > 3")
+        changes = [
+            lambda: page.select_option("#colour", "unit"),
+            lambda: page.fill("#unit", "2"),
+            lambda: page.fill("#seed", "5"),
+            lambda: page.fill("#text", "abc"),
+            lambda: page.click("#one"),
+            lambda: page.fill("#text", ""),
+        ]
+        for change in changes:
+            page.click("#link")
+            wait_until(page, "element('notice').textContent.endsWith(' repeats this sample exactly.')")
+            settled(page)  # also the first time, when it was writing
+            assert page.inner_text("#notice") != ""
+            change()
+            settled(page)
+            assert page.inner_text("#notice") == ""
+
+
+def test_the_bars_do_not_lag_behind_the_percentages(browser, written):
+    with opened(browser, written["usual"]) as page:
+        assert page.eval_on_selector(".drawn", "one => getComputedStyle(one).transitionDuration") == "0s"
+
+
 def test_the_keyboard_reaches_everything_that_has_a_name(browser, written):
     with opened(browser, written["usual"]) as page:
         page.focus("#text")
