@@ -42,7 +42,9 @@ function openAddress() {
   }
 }
 
+// Copy the link to the text as it is; what the network would still write is not in it.
 async function copyLink() {
+  stop();
   saveAddress();
   if (!isLinkable()) {
     say(`The beginning has more than ${LONGEST_LINK.toLocaleString("en")} characters, too many for a link.`);

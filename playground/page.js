@@ -30,6 +30,7 @@ const settings = () => ({
   topP: Number(element("top_p").value),
 });
 
+// Say something about the text as it is now; a change of it or of its settings takes the notice away.
 function say(notice) {
   if (element("notice").textContent !== notice) element("notice").textContent = notice;
 }
@@ -37,6 +38,7 @@ function say(notice) {
 // The text is the beginning of the next sample, whoever wrote it.
 function restart() {
   sample = { beginning: text.value, random: generator(Number(element("seed").value)), length: 0 };
+  say("");
   stop();
 }
 
@@ -174,6 +176,7 @@ function colourBy(kind, number = 0) {
     : { kind, number, isCell: strip.isCell[number] };
   colouring = new Colouring(reading, choice);
   drawLegend(element("legend"), choice, unitName, colourBy);
+  say("");
   schedule();
 }
 

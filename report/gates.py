@@ -9,6 +9,14 @@ from charrnn.inspection import HIGH, Reading, saturation, time_constants
 
 KEEPS = ("update", "forget")  # the gates that say how much of a state is kept
 MOST_LAYERS = 2  # told apart
+MEANINGS = {  # of the gates that this project's layers have
+    "reset": "How much of the previous state goes into the new value c. Open: all of it. Closed: none.",
+    "update": "How much of its previous value a unit keeps: h = z · previous h + (1 − z) · c, where z is the gate. "
+    "Open (z near 1), the unit remembers its value; closed (z near 0), it replaces it with c.",
+    "input": "How much of the new value goes into the cell. Open: all of it. Closed: none.",
+    "forget": "How much of the cell is kept. Open: the cell remembers. Closed: it forgets.",
+    "output": "How much of the cell the rest of the network sees. Open: all of it. Closed: nothing.",
+}
 
 
 @dataclass(frozen=True)

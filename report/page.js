@@ -1,10 +1,13 @@
 "use strict";
-// A tap shows what a mouse shows when it rests on a character.
+// A tap shows what a mouse shows when it rests on a character, and frames the character.
 const tip = document.getElementById("tip");
+let tapped;
 document.addEventListener("click", (event) => {
-  const titled = event.target.closest("i[title]");
-  tip.hidden = !titled;
-  if (titled) tip.textContent = titled.title;
+  tapped?.classList.remove("here");
+  tapped = event.target.closest("i[title]");
+  tapped?.classList.add("here");
+  tip.hidden = !tapped;
+  if (tapped) tip.textContent = tapped.title;
 });
 
 // What each prediction looks back at: a digit for every character up to it, 9 for the one that moved it most.

@@ -15,7 +15,8 @@ from report.baselines import COUNTED, SCORED, baselines, best_ngram_model
 from report.card import card
 from report.characters import shortened, visible
 from report.coloured import percent
-from report.gates import gates
+from report.evolution import selected
+from report.gates import MEANINGS, gates
 from report.looking_back import looking_back
 from report.losses import where_the_loss_is
 from report.picture import picture
@@ -94,11 +95,12 @@ def _environment() -> Environment:
         "js": _file("page.js"),
         "evolution_shown": EVOLUTION_SHOWN,
         "labelled": LABELLED,
+        "meanings": MEANINGS,
         "remembered": REMEMBERED,
         "ln2": LN2,
         "quantile": quantile,
     }
-    found.filters |= {"percent": percent, "shortened": shortened, "visible": visible}
+    found.filters |= {"percent": percent, "selected": selected, "shortened": shortened, "visible": visible}
     return found
 
 

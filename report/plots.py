@@ -18,6 +18,9 @@ GRID = 40  # cells for each axis of a plot of gates; points in one cell are draw
 DRAWN = 100  # points of a curve at most
 MARKED = 30  # points of a curve that are marked at most
 LONGEST_MEMORY = 1000  # characters; the last bin of time constants
+ALPHABET = np.array([400, 420])  # pixels of this plot, so small that its labels can still be read on a phone
+LABEL = np.array([11, 12])  # pixels that a label needs
+STEPS = 200  # in which labels are moved apart
 
 NAMES = ("learning", "context", "gates", "losses", "alphabet")  # of the files
 
@@ -116,7 +119,8 @@ def _gate(name: str, low: Array, high: Array, axes: Axes) -> None:
     cells = np.unique(np.rint(np.column_stack([high, low]) * GRID), axis=0) / GRID
     _points(axes, cells)
     axes.plot([0, 1], [1, 0], color=INK, linewidth=0.5)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{name} gate", xlabel="above 0.9", ylabel="below 0.1")
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), title=f"{name} gate")
+    axes.set(xlabel="open (above 0.9)", ylabel="closed (below 0.1)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 
@@ -168,17 +172,32 @@ def _groups(found: Sequence[Group], unit: str, ngrams: str, axes: Axes) -> None:
 def alphabet(characters: Sequence[str], coordinates: Array, shares: Array, why: str = "") -> Plot:
     """The first two principal components of the characters' vectors, labelled; or `why` there are none."""
     panel = partial(missing, why=why) if why else partial(_alphabet, characters, coordinates, shares)
-    return Plot("alphabet", "characters by the first two principal components", [panel], width=620, height=430)
+    width, height = ALPHABET.tolist()
+    return Plot("alphabet", "characters by the first two principal components", [panel], width=width, height=height)
 
 
 def _alphabet(characters: Sequence[str], coordinates: Array, shares: Array, axes: Axes) -> None:
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    margin = 0.05 * np.maximum(high - low, 1e-9)
-    axes.set(xlim=(low[0] - margin[0], high[0] + margin[0]), ylim=(low[1] - margin[1], high[1] + margin[1]))
-    for character, (x, y) in reversed([*zip(characters, coordinates.tolist())]):  # the most frequent on top
+    label_size = LABEL / ALPHABET * np.maximum(np.ptp(coordinates, axis=0), 1e-9)  # in the units of the axes
+    places = coordinates + label_size * moves_apart(coordinates / label_size)
+    low, high = places.min(axis=0) - 2 * label_size, places.max(axis=0) + 2 * label_size
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    for character, (x, y) in reversed([*zip(characters, places.tolist())]):  # the most frequent on top
         color = BLUE if character.isalpha() and not character.isupper() else ORANGE if character.isalpha() else INK
         text = axes.text(x, y, label(character), color=color, ha="center", va="center", fontsize=11, parse_math=False)
         text.set_in_layout(False)
     axes.set_xlabel(f"first component: {shares[0]:.0%} of the variance")
     axes.set_ylabel(f"second: {shares[1]:.0%}")
     axes.tick_params(labelbottom=False, labelleft=False)
+
+
+def moves_apart(places: Array) -> Array:
+    """How to move points (n, 2) so that hardly two are nearer than 1. A point with room around it stays where it is."""
+    angles = np.arange(len(places))
+    start = places + 1e-6 * np.column_stack([np.cos(angles), np.sin(angles)])  # so that no two coincide
+    moves = np.zeros_like(start)
+    for _ in range(STEPS):
+        now = start + moves
+        gaps = now[:, None] - now
+        distances = np.maximum(np.linalg.norm(gaps, axis=2, keepdims=True), 1e-9)
+        moves += 0.1 * (np.maximum(1 - distances, 0) / distances * gaps).sum(axis=1)
+    return moves

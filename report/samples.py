@@ -1,4 +1,4 @@
-"""Section 10: what the model writes, and which passages of it stand in the training text."""
+"""Section 10: what the model writes, and which passages of it also occur in the training text."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ REMEMBERED = 20  # characters; a passage of the training text that long hardly a
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the model wrote at a temperature, and the share of it that stands in the training text."""
+    """A text that the model wrote at a temperature, and the share of it that is remembered from the training text."""
 
     temperature: float
     spans: list[Span]
@@ -50,7 +50,7 @@ def samples(subject: Subject, seed: int, start_string: str) -> list[Sample]:
 
 
 def remembered(texts: list[Array], source: Array) -> list[Array]:
-    """Whether each id of some texts is in a passage of 20 that stands in the source, which is read once."""
+    """Whether each id of some texts is in a passage of 20 that occurs in the source, which is read once."""
     marks, start = [], 0
     joined = np.concatenate(texts)
     found = copied(joined, source, REMEMBERED) if len(joined) >= REMEMBERED else np.zeros(0, bool)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from charrnn.parallel import processes
+from tests.browser import browser  # noqa: F401 (a fixture)
 from tests.dvc_project import environment, first_outs, first_run, repository  # noqa: F401 (these are fixtures)
 from tests.requirements_report import requirements_report
 from tests.stage_project import finished, printed, project  # noqa: F401

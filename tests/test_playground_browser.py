@@ -14,30 +14,18 @@ from charrnn.model_file import save_model
 from charrnn.reading import surprise
 from playground.layers import page_layers
 from playground.twin import twin
+from tests.browser import needs_chromium
 from tests.playground_page import CHAINS, V, in_node, model_of, packed, trained
-from tests.requirements_report import find_chromium, find_node, is_installed
+from tests.requirements_report import find_node
 from tests.stage_project import printed_by, set_up
 from tests.worker_jobs import GUARD
 
-pytestmark = pytest.mark.skipif(
-    not (find_chromium() and is_installed("playwright")),
-    reason="needs Chromium, see the first lines of pytest's output",
-)
+pytestmark = needs_chromium
 
 HOSTILE = "".join(dict.fromkeys("</script>\"'<!-- \\\n\r\0\t&{%\u0301\u200d\u202e😀👩é"))
 ARABIC = "\n سلاممرحباא"
 USUAL = {"usual": "gru", "mogrifier": "stacked, mogrifier, folded"}  # pages and their chains, with the usual alphabet
 DONE = "document.getElementById('write').textContent === 'Continue'"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -332,6 +320,33 @@ def test_a_text_that_is_too_long_for_a_link_says_so(browser, written):
         page.click("#link")
         assert page.inner_text("#notice") == "The beginning has more than 4,000 characters, too many for a link."
         assert page.evaluate("location.hash") == ""
+
+
+def test_the_notice_of_a_copied_link_goes_away_with_what_it_is_about(browser, written):
+    with opened(browser, written["usual"]) as page:
+        page.click("#write")
+        wait_until(page, "sample.length > 3")
+        changes = [
+            lambda: page.select_option("#colour", "unit"),
+            lambda: page.fill("#unit", "2"),
+            lambda: page.fill("#seed", "5"),
+            lambda: page.fill("#text", "abc"),
+            lambda: page.click("#one"),
+            lambda: page.fill("#text", ""),
+        ]
+        for change in changes:
+            page.click("#link")
+            wait_until(page, "element('notice').textContent.endsWith(' repeats this sample exactly.')")
+            settled(page)  # also the first time, when it was writing
+            assert page.inner_text("#notice") != ""
+            change()
+            settled(page)
+            assert page.inner_text("#notice") == ""
+
+
+def test_the_bars_do_not_lag_behind_the_percentages(browser, written):
+    with opened(browser, written["usual"]) as page:
+        assert page.eval_on_selector(".drawn", "one => getComputedStyle(one).transitionDuration") == "0s"
 
 
 def test_the_keyboard_reaches_everything_that_has_a_name(browser, written):

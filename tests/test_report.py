@@ -26,7 +26,8 @@ from report import subject as subject_module
 from report.alphabet import alphabet
 from report.characters import label, visible
 from report.coloured import candidates
-from report.gates import gates
+from report.evolution import selected
+from report.gates import MEANINGS, gates
 from report.hypotheses import hypotheses
 from report.looking_back import as_digits, looking_back
 from report.page import LARGEST, PLOTS, report
@@ -103,7 +104,7 @@ class Page(HTMLParser):
     def div(self, n, section):
         """The n-th coloured text of a section, as the reader copies it."""
         inside = re.search(f"<section id={section}>.*?</section>", self.html, re.DOTALL)[0]
-        found = re.findall(r'<div (?:class="text|id=trace)[^>]*>(.*?)</div>', inside, re.DOTALL)[n]
+        found = re.findall(r'<div (?:class="?text|id=trace)[^>]*>(.*?)</div>', inside, re.DOTALL)[n]
         parser = HTMLParser()
         pieces = []
         parser.handle_data = pieces.append
@@ -192,6 +193,16 @@ def test_long_samples_of_training_and_start_strings_are_cut():
     assert "first" in page.text("learning") and "388,009 characters" in page.text("learning")
     assert page.text("learning").endswith("last")
     assert page.div(0, "samples").startswith("R" * 200) and "R" * 300 not in page.html
+
+
+def test_the_first_a_middle_and_the_last_sample_of_training_are_shown_and_the_others_are_there():
+    each = [f"after epoch {epoch}:\n{epoch * 'x'}\n" for epoch in range(1, 11)]
+    assert selected("\n".join(each[:3])) == ("\n".join(each[:3]), 3)
+    subject = replace(subject_of(PLAY * 4), evolution="\n".join(each))
+    page = Page(report(subject, 1, "R").page)
+    assert page.div(0, "learning") == visible("\n".join([each[0], each[4], each[9]]))
+    assert page.div(1, "learning") == visible(subject.evolution) and len(page.all("details")) == 1
+    assert "All 10 samples" in page.text("learning")
 
 
 def test_the_same_run_has_the_same_bytes():
@@ -297,6 +308,15 @@ def test_gates_are_those_of_all_layers():
     np.testing.assert_allclose(gates(plain.reading).activity, (np.abs(plain.reading.states["1.h"]) > 0.9).mean(0))
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_page_says_what_each_gate_does(cell):
+    subject = subject_of(PLAY * 4, cell=cell)
+    found = Page(report(subject, 1, "R").page).text("gates")
+    for name in gates(subject.reading).saturations:
+        assert f"{name} gate {MEANINGS[name]}" in found
+    assert ("Open (z near 1), the unit remembers" in found) is (cell == "gru")
+
+
 def test_looking_back_shows_the_gradient_of_each_prediction(play):
     found = looking_back(play)
     start = passage(play.text, 200).start
@@ -325,7 +345,7 @@ def test_of_a_large_alphabet_the_most_frequent_characters_are_drawn():
     assert all(character in svg for character in frequent) and not any(character in svg for character in rare)
 
 
-def test_samples_mark_what_stands_in_the_training_text(play):
+def test_samples_mark_what_occurs_in_the_training_text(play):
     for sample in samples(play, 3, "RO"):
         text = "".join(span.text for span in sample.spans)
         assert text.startswith("RO")
@@ -406,7 +426,7 @@ def test_one_epoch_and_samples_of_it(project):
     (project / "metrics/evolution.txt").write_bytes(b"epoch 1:\n<b>\xff\x1b")
     page = report_page(project)
     assert "There was only one epoch" in page.text("learning")
-    sentence = "A short sample with the same random numbers, after one epoch and another."
+    sentence = "Short samples that it wrote during its training, all with the same random numbers."
     assert f"{sentence} epoch 1:↵ <b>\ufffd␛" in page.text("learning")
 
 
@@ -432,7 +452,7 @@ def test_damaged_metrics_are_named(project, name, content):
 def test_a_text_too_short_and_a_network_without_embedding_or_state_are_said():
     shortest = subject_of("abab")
     page = Page(report(shortest, 1, "a").page)
-    assert "none of the things that are tried occurs often enough" in page.text("units")
+    assert "none of the features that are tried occurs often enough" in page.text("units")
     assert "The text is too short to look back" in page.text("back")
     bigram = Model([Embedding(2, 1), Dense(1, 2)], np.random.default_rng(0))
     page = Page(report(with_model(subject_of("ab" * 50), bigram), 1, "a").page)
@@ -566,7 +586,7 @@ def test_figures_must_be_numbers(project, value):
 
 def test_the_start_of_a_sample_is_not_counted_as_remembered():
     text = "".join(random.Random(0).choices("abcd", k=2000))
-    start = text[100:180]  # it stands in the training text
+    start = text[100:180]  # it occurs in the training text
     for sample in samples(subject_of(text), seed=0, start_string=start):
         assert "".join(span.text for span in sample.spans).startswith(start)
         assert not sample.remembered

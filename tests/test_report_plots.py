@@ -49,7 +49,7 @@ def test_context_in_bits():
     assert lines(axes) == [[[1, 2], [2, 1]]]
 
 
-def test_gates_have_a_dot_for_each_unit():
+def test_gates_have_a_dot_for_all_units_in_a_place():
     low, high = np.array([0.0, 0.5, 0.5]), np.array([1.0, 0.25, 0.25])
     gate, memory = drawn(plots.gates({"update": (low, high)}, {"layer 1": np.array([0.01, 3, 1e9])}, np.empty(0)))
     dots = {tuple(place) for place in gate.lines[0].get_xydata().tolist() if place[0] == place[0]}
@@ -71,6 +71,15 @@ def test_losses_of_both_models():
 def test_the_alphabet_is_where_its_coordinates_are():
     (axes,) = drawn(plots.alphabet("a B", np.array([[0, 1.0], [2, 3], [4, 5]]), np.array([0.5, 0.25])))
     assert {text.get_text(): text.get_position() for text in axes.texts} == {"a": (0, 1), "␣": (2, 3), "B": (4, 5)}
+
+
+def test_labels_that_would_cover_each_other_are_moved_apart_and_the_others_stay(rng):
+    crowd, alone = rng.normal(0, 0.3, (10, 2)), [[9.0, 0], [0, -9]]
+    moves = plots.moves_apart(np.array([*crowd, [0, 0], [0, 0], *alone]))
+    assert not moves[-2:].any() and np.linalg.norm(moves, axis=1).max() < 3
+    places = np.array([*crowd, [0, 0], [0, 0]]) + moves[:-2]
+    distances = np.linalg.norm(places[:, None] - places, axis=2)
+    assert distances[np.triu_indices(12, k=1)].min() > 0.85
 
 
 @pytest.mark.parametrize("plot", [plots.learning([], 1), plots.context([]), plots.alphabet("", None, None, "why")])
