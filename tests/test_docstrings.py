@@ -15,8 +15,11 @@ from charrnn.interop.exporting import export_model
 from charrnn.interop.packages import optional_package
 
 PACKAGES = ("charrnn", "pages", "playground", "report", "stages", "tuning")
-NEEDED = {"charrnn.interop.onnx_builder.Graph": "onnx", "charrnn.interop.exporting.export_model": "onnx"}
-NEEDED |= {"charrnn.interop.importing.import_model": "torch"}
+NEEDED = {  # packages, by the names of the examples
+    "charrnn.interop.onnx_builder.Graph": "onnx",
+    "charrnn.interop.exporting.export_model": "onnx",
+    "charrnn.interop.importing.import_model": "torch",
+}
 
 
 def modules(package):

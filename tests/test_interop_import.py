@@ -329,10 +329,7 @@ def test_pickles_that_are_no_state_dict_are_refused(tmp_path):
     for edit, message in (
         ({"layers": 3}, " is damaged ("),
         ({"layers": [{"class": "Attention"}]}, ": unknown layer 'Attention'"),
-        (
-            {"layers": [embedding, gru | {"mogrifier": True}, output]},
-            ": the GRU has mogrifier true, which PyTorch",
-        ),
+        ({"layers": [embedding, gru | {"mogrifier": True}, output]}, ": the GRU has mogrifier true, which PyTorch"),
         ({"vocabulary": ["a"]}, ": the vocabulary has 1 character; the layers do not fit it"),
         ({"params": {"x": torch.zeros(2)}}, " is damaged ("),
         ({"state_dict": ours["state_dict"] | {"extra": torch.zeros(2)}}, ": it has extra, which does not belong"),

@@ -92,10 +92,7 @@ NOT_IN_PYTORCH = [
     ([Embedding(V, E), GRU(E, H, True), LSTM(H, H), Dense(H, V)], f"of one kind and width{OTHER_FORMATS}"),
     ([Embedding(V, E), SimpleRNN(E, H), SimpleRNN(H, H, "relu"), Dense(H, V)], f"kind and width{OTHER_FORMATS}"),
     ([Embedding(V, E), SimpleRNN(E, H, "sigmoid"), Dense(H, V)], "the activation sigmoid; PyTorch's nn.RNN has tanh"),
-    (
-        [Embedding(V, E), LSTM(E, H), Dense(H, E, "tanh"), Dense(E, V)],
-        "the Dense has the activation tanh; for PyTor",
-    ),
+    ([Embedding(V, E), LSTM(E, H), Dense(H, E, "tanh"), Dense(E, V)], "the Dense has the activation tanh; for PyTor"),
     ([Embedding(V, E), Dense(E, V)], "the layers are Embedding, Dense; for PyTorch they must be"),
     ([Embedding(V, E), Dense(E, E), LSTM(E, H), Dense(H, V)], "the layers are Embedding, Dense, LSTM, Dense; for Py"),
     ([Embedding(V, E), LeakyAverage(E), Dense(E, V)], "the layers are Embedding, LeakyAverage, Dense; for PyTorch"),

@@ -164,10 +164,7 @@ def test_no_stream_is_refused(model, rng):
     ("options", "message"),
     [
         (dict(start=""), "start_string is empty; it must have at least one character"),
-        (
-            dict(start="abX"),
-            "start_string is 'abX': the vocabulary lacks 'X' at position 2",
-        ),
+        (dict(start="abX"), "start_string is 'abX': the vocabulary lacks 'X' at position 2"),
         (dict(top_k=-1), "top_k is -1; it must be an integer of at least 0"),
         (dict(top_k=1.5), "top_k is 1.5; it must be an integer of at least 0"),
         (dict(top_p=0.0), "top_p is 0.0; it must be a number above 0 and at most 1"),

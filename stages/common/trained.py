@@ -61,8 +61,8 @@ def read_same_text(trained: ModelFile, paths: Paths) -> PreparedText:
     prepared = read_prepared(paths)
     if prepared.data != trained.data:
         raise InputError(
-            f"{paths.trained} was not trained on the text in {paths.processed}, or on another split of it; prepare its "
-            "own text again, or train a model on this one"
+            f"{paths.trained} was trained on another text than the one in {paths.processed}, or on another split; "
+            "prepare its own text again, or train a model on this one"
         )
     if prepared.vectorizer != trained.vectorizer:
         raise InputError(
