@@ -207,7 +207,7 @@ PARAMS_FILES = [
     (remove("params.yaml"), "train", "params.yaml: No such file or directory"),
 ]  # fmt: skip
 
-OTHER_SPLIT = f"{MODEL} was trained on another text than the one in data/processed, or on another split; prepare its own"
+OTHER_SPLIT = f"{MODEL} was trained on another text than the one in data/processed, or on another split; prepare its"
 OTHER_FILES = [
     (remove("data/raw"), "prepare", "data/raw/input.txt is missing; run the earlier stages first"),
     (replace_by_folder("data/raw/input.txt"), "prepare", "error: data/raw/input.txt is a folder; a corpus must"),
